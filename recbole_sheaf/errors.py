@@ -1,0 +1,37 @@
+"""The few exceptions that recbole_sheaf raises on purpose.
+
+Each says in one sentence what arrived, what was expected and what to try next, with the values in it. All are
+``ValueError`` too, so code that knows nothing of this package can still catch them.
+"""
+
+
+class SheafError(ValueError):
+    """Base of every error this package raises on purpose; the command line prints it without a stack trace."""
+
+
+class ConfigError(SheafError):
+    """A setting is unknown, out of range, or at odds with another one."""
+
+
+class DataError(SheafError):
+    """A dataset folder is absent, empty or not laid out as a known format."""
+
+
+class FeatureError(SheafError):
+    """A modality's feature file does not fit the dataset's items, or holds values that cannot be used."""
+
+
+class GraphError(SheafError):
+    """An arc list does not describe an undirected graph on the given nodes."""
+
+
+class ShapeError(SheafError):
+    """A tensor has another shape than the mathematics needs."""
+
+
+class BackendError(SheafError):
+    """A message-passing backend was asked for on a device or platform that it cannot serve."""
+
+
+class EnvironmentMismatch(SheafError, ImportError):
+    """An installed package is missing or of a version under which RecBole gives wrong results."""
