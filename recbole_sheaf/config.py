@@ -1,0 +1,276 @@
+"""The one door to RecBole's ``Config``: where our defaults lie, which keys exist, which values they may take.
+
+RecBole reads a key it has never seen as None, so a misspelt key trains the wrong model in silence. ``check_settings``
+refuses it with the nearest name. Settings of our models are frozen dataclasses whose fields are the keys of
+``properties/model/<name>.yaml``.
+"""
+
+import difflib
+import re
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar
+
+import recbole
+import yaml
+from recbole.utils.argument_list import (
+    dataset_arguments,
+    evaluation_arguments,
+    general_arguments,
+    training_arguments,
+)
+
+from recbole_sheaf.errors import ConfigError
+
+RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
+
+# Keys that RecBole's shared code or its general models read and no RecBole YAML file sets.
+RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
+    "config_files contrast device double_tower dataset feature_num has_residual ip local_rank model nproc norm offset "
+    "port sim tail_ratio token_num_threshold use_filter verbose world_size worker RATING_FIELD".split()
+)
+RESTRICTION_MAPS = ("identity", "diagonal", "factored")
+BACKENDS = ("auto", "dgl", "torch")
+
+
+def properties_folder() -> Path:
+    """Folder of our YAML defaults: inside the package when installed from a wheel, beside it in a source checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "properties", package.parent / "properties"):
+        if (folder / "overall.yaml").is_file():
+            return folder
+    raise ConfigError(
+        f"the YAML defaults are neither in {package / 'properties'} nor in {package.parent / 'properties'}; "
+        "install recbole_sheaf again"
+    )
+
+
+def settings_loader() -> type:
+    """A YAML loader for settings: safe, and ``1e-3`` is a number.
+
+    RecBole changes ``yaml.FullLoader`` for the whole process, and that loader builds Python objects from tags. A
+    setting file from a stranger must not do that.
+    """
+
+    class SettingsLoader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
+    SettingsLoader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
+    return SettingsLoader
+
+
+# A number with an exponent but no dot or no sign, which YAML 1.1 reads as text.
+_EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
+
+
+def read_yaml(path: Path) -> Dict[str, Any]:
+    """A YAML file of settings as a dict; ``1e-3`` is a number, tags that build objects are refused.
+
+    Raises:
+        ConfigError: if the file is absent, not YAML, or not a mapping of keys to values.
+    """
+    try:
+        settings = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=settings_loader())
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no settings file {path}; give the path of a YAML file") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings or {}, dict):
+        raise ConfigError(f"{path} holds a {type(settings).__name__}, expected 'key: value' lines")
+    return settings or {}
+
+
+def default_files(model: str, dataset: str) -> List[Path]:
+    """Our YAML defaults for a model on a dataset that exist, weakest first: overall, model, dataset."""
+    folder = properties_folder()
+    names = (folder / "overall.yaml", folder / "model" / f"{model}.yaml", folder / "dataset" / f"{dataset}.yaml")
+    return [path for path in names if path.is_file()]
+
+
+def known_keys(model: str, dataset: str) -> FrozenSet[str]:
+    """Every key that means something to a model on a dataset."""
+    listed = general_arguments + training_arguments + evaluation_arguments + dataset_arguments
+    recbole_files = [
+        RECBOLE_PROPERTIES / "overall.yaml",
+        RECBOLE_PROPERTIES / "model" / f"{model}.yaml",
+        RECBOLE_PROPERTIES / "dataset" / "sample.yaml",
+        RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml",
+    ]
+    files = [path for path in recbole_files if path.is_file()] + default_files(model, dataset)
+    return frozenset(listed).union(RECBOLE_KEYS_WITHOUT_DEFAULT, *(read_yaml(path) for path in files))
+
+
+def refuse_unknown_keys(settings: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Refuse keys that nothing reads.
+
+    Raises:
+        ConfigError: naming each unknown key, the nearest known ones and what was asked to read them.
+    """
+    known = sorted(known)
+    unknown = [key for key in settings if key not in known]
+    if unknown:
+        listed = "; ".join(f"'{key}'{nearest(key, known)}" for key in unknown)
+        raise ConfigError(f"no setting of {what} has the name {listed}; check the spelling")
+
+
+def nearest(name: str, names: Iterable[str], count: int = 3) -> str:
+    """`` (did you mean 'a' or 'b'?)``, or nothing where no name is close; case does not count."""
+    folded = {}
+    for candidate in names:
+        folded.setdefault(candidate.lower(), candidate)
+    close = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=0.6)
+    return f" (did you mean {' or '.join(repr(folded[match]) for match in close)}?)" if close else ""
+
+
+# (lowest, highest, whether the lowest itself is allowed) of RecBole's own numeric keys.
+RECBOLE_RANGES: Mapping[str, Tuple[float, float, bool]] = {
+    "epochs": (0, float("inf"), True),
+    "train_batch_size": (0, float("inf"), False),
+    "eval_batch_size": (0, float("inf"), False),
+    "learning_rate": (0, float("inf"), False),
+    "weight_decay": (0, float("inf"), True),
+    "seed": (0, 2**32 - 1, True),
+    "split_seed": (0, 2**32 - 1, True),
+    "eval_step": (0, float("inf"), True),
+    "stopping_step": (0, float("inf"), True),
+    "metric_decimal_place": (0, 16, True),
+}
+
+
+def check_ranges(settings: Mapping[str, Any]) -> None:
+    """Refuse a value of RecBole's own that is no number or lies outside its range.
+
+    Raises:
+        ConfigError: naming the key, the value that arrived and the values allowed.
+    """
+    for key, (low, high, closed) in RECBOLE_RANGES.items():
+        value = settings.get(key)
+        if value is None:
+            continue
+        allowed = f"{'>=' if closed else '>'} {low}" + ("" if high == float("inf") else f" and <= {high}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ConfigError(f"{key} is {value!r}, expected a number {allowed}")
+        if not (low <= value if closed else low < value) or not value <= high:
+            raise ConfigError(f"{key} is {value}, expected a number {allowed}")
+
+
+Settings = TypeVar("Settings", bound="ModelSettings")
+
+
+def _setting(
+    default: Any,
+    low: Optional[float] = None,
+    high: Optional[float] = None,
+    above: Optional[float] = None,
+    choices: Tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field with its allowed values: ``low <= x <= high``, ``x > above``, or one of ``choices``."""
+    return field(default=default, metadata={"low": low, "high": high, "above": above, "choices": choices})
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Base of a model's settings: builds itself from a RecBole ``Config`` and checks every field."""
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            _check_field(spec, getattr(self, spec.name))
+
+    @classmethod
+    def from_recbole(cls: Type[Settings], config: Any) -> Settings:
+        """Take our keys from a RecBole ``Config``.
+
+        Raises:
+            ConfigError: if a key is absent, of another type, or out of range.
+        """
+        names = [spec.name for spec in fields(cls)]
+        if missing := [name for name in names if name not in config]:
+            raise ConfigError(f"missing {missing}: is properties/model/{config['model']}.yaml loaded?")
+        return cls(**{name: config[name] for name in names})
+
+
+def _check_field(spec: Any, value: Any) -> None:
+    """Compare a value with its field's type and allowed values."""
+    kind = type(spec.default) if spec.default is not MISSING else None
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        raise ConfigError(f"{spec.name} is {value!r}, expected {_kind_name(kind)} such as {spec.default!r}")
+    limits = spec.metadata
+    if limits.get("choices") and value not in limits["choices"]:
+        raise ConfigError(
+            f"{spec.name} is '{value}', expected one of {', '.join(limits['choices'])}"
+            f"{nearest(str(value), limits['choices'], count=1)}"
+        )
+    low, high, above = (limits.get(name) for name in ("low", "high", "above"))
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ConfigError(f"{spec.name} is {value}, expected a value in {_interval(low, high)}")
+    if above is not None and not value > above:
+        raise ConfigError(f"{spec.name} is {value}, expected a value above {above}")
+
+
+def _kind_name(kind: type) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}.get(kind, kind.__name__)
+
+
+def _interval(low: Optional[float], high: Optional[float]) -> str:
+    return f"[{'-inf' if low is None else low}, {'inf)' if high is None else f'{high}]'}"
+
+
+@dataclass(frozen=True)
+class MMSheafSettings(ModelSettings):
+    """Settings of MMSheaf; every field is a key of ``properties/model/MMSheaf.yaml``."""
+
+    model: ClassVar[str] = "MMSheaf"
+
+    embedding_size: int = _setting(64, low=1)
+    stalk_dim: int = _setting(4, low=1, high=64)
+    n_layers: int = _setting(2, low=0)
+    restriction_map: str = _setting("factored", choices=RESTRICTION_MAPS)
+    use_id_stalk: bool = _setting(True)
+    step_size: float = _setting(1.0, above=0, high=1)
+    map_mix: float = _setting(0.5, low=0, high=1)
+    map_dropout: float = _setting(0.2, low=0, high=1)
+    map_weight_decay: float = _setting(0.001, low=0)
+    item_graph_neighbours: int = _setting(10, low=0)
+    item_graph_layers: int = _setting(1, low=0)
+    feature_dropout: float = _setting(0.1, low=0, high=1)
+    reg_weight: float = _setting(0.001, low=0)
+    message_passing: str = _setting("auto", choices=BACKENDS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_size % self.stalk_dim:
+            raise ConfigError(
+                f"embedding_size {self.embedding_size} is no multiple of stalk_dim {self.stalk_dim}; "
+                f"choose stalk_dim among the divisors of embedding_size"
+            )
+
+
+@dataclass(frozen=True)
+class MMGCNSettings(ModelSettings):
+    """Settings of MMGCN; every field is a key of ``properties/model/MMGCN.yaml``."""
+
+    model: ClassVar[str] = "MMGCN"
+
+    embedding_size: int = _setting(64, low=1)
+    n_layers: int = _setting(2, low=1)
+    aggregate_concat: bool = _setting(False)
+    reg_weight: float = _setting(0.001, low=0)
+    message_passing: str = _setting("auto", choices=BACKENDS)
+
+
+MODEL_SETTINGS: Mapping[str, Type[ModelSettings]] = {
+    settings.model: settings for settings in (MMSheafSettings, MMGCNSettings)
+}
+
+
+def check_settings(config: Any) -> None:
+    """Refuse what a RecBole ``Config`` of one of our models holds and nothing reads, or that is out of range.
+
+    Raises:
+        ConfigError: in one sentence, before any data are read.
+    """
+    refuse_unknown_keys(config.external_config_dict, known_keys(config["model"], config["dataset"]), config["model"])
+    check_ranges(config.final_config_dict)
+    MODEL_SETTINGS[config["model"]].from_recbole(config)

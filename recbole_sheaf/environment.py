@@ -1,0 +1,58 @@
+"""Is the environment one in which RecBole 1.2.1 is correct, not merely importable?
+
+RecBole's own requirements have no upper bounds, so a plain install takes releases that break it, some of them silently
+(RecBole issue 2215 and others). Each bound below says what was seen beyond it.
+"""
+
+from importlib import metadata
+from typing import NamedTuple
+
+from packaging.specifiers import SpecifierSet
+
+from recbole_sheaf.errors import EnvironmentMismatch
+
+
+class Bound(NamedTuple):
+    """Releases of one distribution that work, and what happens outside of them."""
+
+    distribution: str
+    versions: str
+    reason: str
+
+
+BOUNDS = (
+    Bound("recbole", "==1.2.1", "other releases have other entry points"),
+    Bound("numpy", ">=1.22,<2", "ray 2.6 fails on np.bool8 and RecBole on removed aliases"),
+    Bound("scipy", ">=1.9,<1.13", "LightGCN and NGCF fail on dok_matrix._update"),
+    Bound("pandas", ">=1.5,<3", "fillna(inplace=True) does nothing and missing values become -9223372036854775808"),
+    Bound("ray", ">=2.6,<2.7", "tune.report takes other arguments"),
+    Bound("torch", ">=2.0", "sparse CSR kernels and safe checkpoint loading are absent"),
+    Bound("setuptools", "<82", "pkg_resources, which ray 2.6 imports, is gone"),
+)
+
+
+def check_environment() -> None:
+    """Compare the installed releases with ``BOUNDS``.
+
+    Raises:
+        EnvironmentMismatch: naming every release that is absent or out of bounds, why it matters and what to install.
+    """
+    problems = [problem for bound in BOUNDS if (problem := _problem(bound))]
+    if problems:
+        raise EnvironmentMismatch(
+            "recbole_sheaf cannot work correctly in this environment: "
+            + "; ".join(problems)
+            + '. Install the tested set with: pip install -c constraints.txt recbole-sheaf (constraints.txt lies in the '
+            "project's repository)"
+        )
+
+
+def _problem(bound: Bound) -> str:
+    """One clause on what is wrong with a distribution, empty when all is well."""
+    try:
+        found = metadata.version(bound.distribution)
+    except metadata.PackageNotFoundError:
+        return f"{bound.distribution} is not installed, {bound.distribution}{bound.versions} is needed"
+    if SpecifierSet(bound.versions).contains(found, prereleases=True):
+        return ""
+    return f"{bound.distribution} {found} is installed, {bound.distribution}{bound.versions} is needed ({bound.reason})"

@@ -1,0 +1,174 @@
+"""Mends of RecBole 1.2.1 that version pins cannot bring, each with its reason and the upstream issue.
+
+``apply`` puts them in place once, when ``recbole_sheaf`` is imported. Each mend is one function below; none changes a
+number that RecBole computes. The releases RecBole needs are checked in ``environment.py``.
+"""
+
+import ast
+import functools
+import importlib
+import os
+import urllib.error
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import numpy as np
+import scipy.sparse
+import torch
+from recbole.config import Config
+from recbole.data.dataset.dataset import Dataset
+from recbole.trainer import trainer as recbole_trainer
+from recbole.utils import enum_type
+from recbole.utils import utils as recbole_utils
+
+from recbole_sheaf.config import settings_loader
+from recbole_sheaf.errors import DataError
+
+_applied = False
+
+
+def apply() -> None:
+    """Put every mend in place; a second call does nothing."""
+    global _applied
+    if _applied:
+        return
+    _applied = True
+    Config._build_yaml_loader = lambda self: settings_loader()
+    Config._convert_config_dict = _literal_settings
+    Config.__getstate__ = _config_state
+    Config.__setstate__ = _restore_config
+    Config._init_device = _device_without_cuda(Config._init_device)
+    Dataset._download = _download_alone(Dataset._download)
+    recbole_trainer.DistributedDataParallel = _distributed_on_any_device
+    torch.serialization.add_safe_globals(_checkpoint_types())
+
+
+def _literal_settings(self: Config, config_dict: Dict[str, Any]) -> Dict[str, Any]:
+    """Turn text settings into Python literals without running them.
+
+    RecBole calls ``eval`` on each value from the command line and from dictionaries; ``--x=exit()`` ends the process.
+    """
+    for key, value in config_dict.items():
+        if isinstance(value, str):
+            config_dict[key] = _literal(value)
+    return config_dict
+
+
+def _literal(text: str) -> Any:
+    """The Python literal or truth value that a text spells, else the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _config_state(self: Config) -> Dict[str, Any]:
+    """What a pickled ``Config`` holds: plain values, so that checkpoints load without running code.
+
+    From release 2.6 ``torch.load`` refuses RecBole's checkpoints, because they pickle the whole Config with its YAML
+    loader and model class (RecBole issue 2215). Both can be found again by name.
+    """
+    state = dict(self.__dict__)
+    state.pop("yaml_loader", None)
+    if _is_registered(state["model"], state["model_class"]):
+        state.pop("model_class")
+    return state
+
+
+def _is_registered(name: str, model_class: type) -> bool:
+    """Whether RecBole would find this very class under that name."""
+    try:
+        return recbole_utils.get_model(name) is model_class
+    except ValueError:
+        return False
+
+
+def _restore_config(self: Config, state: Dict[str, Any]) -> None:
+    """Rebuild what ``_config_state`` left out."""
+    self.__dict__.update(state)
+    self.yaml_loader = self._build_yaml_loader()
+    if "model_class" not in state:
+        self.model_class = recbole_utils.get_model(self.model)
+
+
+def _checkpoint_types() -> list:
+    """Types that RecBole's own checkpoints hold beside tensors; all are data, none runs code when loaded."""
+    enums = [enum_type.ModelType, enum_type.InputType, enum_type.EvaluatorType, enum_type.FeatureType]
+    multiarray = importlib.import_module(np.ndarray.__reduce__(np.zeros(0))[0].__module__)
+    arrays = [np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar]
+    arrays += [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?", "O")]
+    sparse = [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.lil_matrix, scipy.sparse.coo_matrix]
+    return [Config, *enums, *arrays, *sparse]
+
+
+def _download_alone(download: Callable[[Dataset], None]) -> Callable[[Dataset], None]:
+    """Download outside of a process group, and say plainly when there is no network.
+
+    RecBole waits at a barrier that a single process never opened (RecBole issues 1989 and 2050), and a missing network
+    ends in a stack trace.
+    """
+
+    @functools.wraps(download)
+    def _download(self: Dataset) -> None:
+        folder = Path(self.dataset_path)
+        try:
+            download(self)
+        except (urllib.error.URLError, ConnectionError, TimeoutError, RuntimeError) as error:
+            if _is_complete(folder, self.dataset_name):
+                return
+            _remove_if_empty(folder)
+            raise DataError(_download_failed(self.dataset_name, folder, error)) from error
+        except ValueError:
+            if torch.distributed.is_initialized() or not _is_complete(folder, self.dataset_name):
+                raise
+
+    return _download
+
+
+def _is_complete(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.inter").is_file()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Leave no empty folder behind, or the next run would take it for the dataset."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _download_failed(name: str, folder: Path, error: Exception) -> str:
+    return (
+        f"dataset '{name}' is not in {folder} and could not be downloaded ({error}); put {name}.inter (tab separated, "
+        f"header user_id:token, item_id:token, ...) and optionally {name}.item and features/*.npz into a folder "
+        f"DIR/{name} and run again with --data_path=DIR"
+    )
+
+
+def _device_without_cuda(init_device: Callable[[Config], None]) -> Callable[[Config], None]:
+    """Let RecBole's distributed runs work on a machine without CUDA, over gloo; RecBole hard-codes nccl and cuda."""
+
+    @functools.wraps(init_device)
+    def _init_device(self: Config) -> None:
+        settings = self.final_config_dict
+        if "local_rank" not in settings or torch.cuda.is_available():
+            return init_device(self)
+        settings["gpu_id"] = str(settings["gpu_id"])
+        os.environ["CUDA_VISIBLE_DEVICES"] = settings["gpu_id"]
+        torch.distributed.init_process_group(
+            backend="gloo",
+            rank=settings["local_rank"] + settings["offset"],
+            world_size=settings["world_size"],
+            init_method=f"tcp://{settings['ip']}:{settings['port']}",
+        )
+        settings.update(device=torch.device("cpu"), single_spec=False)
+        if settings["local_rank"] != 0:
+            settings.update(state="error", show_progress=False, verbose=False)
+
+    return _init_device
+
+
+def _distributed_on_any_device(module: torch.nn.Module, device_ids: Any = None) -> torch.nn.Module:
+    """``DistributedDataParallel`` that takes device ids for CUDA modules only, as PyTorch demands."""
+    on_cuda = any(parameter.is_cuda for parameter in module.parameters())
+    return torch.nn.parallel.DistributedDataParallel(module, device_ids=device_ids if on_cuda else None)

@@ -1,0 +1,210 @@
+"""Makes RecBole's entry points know our models, defaults and datasets, in this process and in the workers it spawns.
+
+RecBole finds a model by importing ``recbole.model.<kind>.<name in lower case>``; a finder on ``sys.meta_path`` answers
+for our names with our modules. Defaults come in where ``Config`` loads its own, so RecBole's order of precedence holds:
+command line over dictionary over file over defaults.
+"""
+
+import functools
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+import numpy as np
+import torch
+from platformdirs import user_cache_dir
+from recbole import quick_start
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.quick_start import quick_start as quick_start_module
+from recbole.utils import utils as recbole_utils
+
+from recbole_sheaf.config import (
+    MODEL_SETTINGS,
+    RECBOLE_PROPERTIES,
+    check_settings,
+    default_files,
+    nearest,
+    read_yaml,
+)
+from recbole_sheaf.data.folders import check_dataset_folder
+from recbole_sheaf.data.mmrec import convert_mmrec_folder, is_mmrec_folder
+from recbole_sheaf.errors import ConfigError
+
+_PREFIX = "recbole.model.general_recommender."
+MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_SETTINGS}
+
+_recbole_run_recboles = quick_start_module.run_recboles
+_recbole_objective_function = quick_start_module.objective_function
+
+
+def register() -> None:
+    """Register our models, defaults and datasets with RecBole; a second call does nothing."""
+    if any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
+        return
+    sys.meta_path.append(_ModelFinder())
+    Config._get_model_and_dataset = _names_checked(Config._get_model_and_dataset)
+    Config._load_internal_config_dict = _with_our_defaults(Config._load_internal_config_dict)
+    Config._set_default_parameters = _with_folder_recognised(Config._set_default_parameters)
+    Config.__init__ = _settings_checked(Config.__init__)
+    Dataset.build = _split_by_its_own_seed(Dataset.build)
+    for module in (quick_start, quick_start_module):
+        module.run_recboles = run_recboles
+        module.objective_function = objective_function
+
+
+def recbole_model_names() -> List[str]:
+    """Names of RecBole's models and ours, in alphabetical order."""
+    theirs = [path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml")]
+    return sorted({*theirs, "Random", *MODELS}, key=str.lower)
+
+
+def run_recboles(rank: int, *args: Any) -> None:
+    """RecBole's worker of a distributed run; found under our name, so a spawned process registers our models first."""
+    _recbole_run_recboles(rank, *args)
+
+
+def objective_function(
+    config_dict: Optional[Dict[str, Any]] = None,
+    config_file_list: Optional[List[str]] = None,
+    saved: bool = True,
+) -> Dict[str, Any]:
+    """RecBole's objective of a search; found under our name, so a Ray worker registers our models first."""
+    return _recbole_objective_function(config_dict, config_file_list, saved)
+
+
+class _ModelFinder(importlib.abc.MetaPathFinder):
+    """Answers for ``recbole.model.general_recommender.<our model>`` with our module."""
+
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        ours = {_PREFIX + name.lower(): module for name, module in MODELS.items()}.get(fullname)
+        return ours and importlib.util.spec_from_loader(fullname, _ModuleAlias(ours))
+
+
+class _ModuleAlias(importlib.abc.Loader):
+    """Loads a module under another name without running it twice, so a model class exists once."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        alias = ModuleType(spec.name)
+        alias.__dict__.update(vars(importlib.import_module(self.module)))
+        return alias
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run: the contents are those of our module."""
+
+
+def _names_checked(get_model_and_dataset: Callable) -> Callable:
+    @functools.wraps(get_model_and_dataset)
+    def _get_model_and_dataset(self: Config, model: Any, dataset: Any) -> Any:
+        name = self.external_config_dict.get("model") if model is None else model
+        if isinstance(name, str):
+            check_model_name(name)
+        return get_model_and_dataset(self, model, dataset)
+
+    return _get_model_and_dataset
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a model that neither RecBole nor we have.
+
+    Raises:
+        ConfigError: with the nearest names.
+    """
+    names = recbole_model_names()
+    if name in names:
+        return
+    try:
+        recbole_utils.get_model(name)
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"there is no model '{name}'{nearest(name, names)}; ours are {', '.join(MODELS)}, the others are RecBole's"
+        ) from error
+
+
+def _with_our_defaults(load_internal_config_dict: Callable) -> Callable:
+    """Our YAML defaults on top of RecBole's, below everything a user sets."""
+
+    @functools.wraps(load_internal_config_dict)
+    def _load_internal_config_dict(self: Config, model: str, model_class: type, dataset: str) -> None:
+        load_internal_config_dict(self, model, model_class, dataset)
+        for path in default_files(model, dataset):
+            self.internal_config_dict.update(read_yaml(path))
+
+    return _load_internal_config_dict
+
+
+def _with_folder_recognised(set_default_parameters: Callable) -> Callable:
+    """Refuse an absent dataset before anything runs, and read an MMRec-style folder as it is."""
+
+    @functools.wraps(set_default_parameters)
+    def _set_default_parameters(self: Config) -> None:
+        root = Path(self.final_config_dict["data_path"])
+        set_default_parameters(self)
+        settings = self.final_config_dict
+        if self.dataset != "ml-100k":
+            check_dataset_folder(root, self.dataset, downloadable=_downloadable())
+        folder = Path(settings["data_path"])
+        if is_mmrec_folder(folder, self.dataset):
+            settings.update(_mmrec_settings(folder, self.dataset, cache_folder(self)))
+
+    return _set_default_parameters
+
+
+def _mmrec_settings(folder: Path, name: str, cache: Path) -> Dict[str, Any]:
+    converted = convert_mmrec_folder(folder, name, cache)
+    return {
+        "data_path": str(converted.path),
+        "benchmark_filename": list(converted.benchmark_filename),
+        "load_col": {"inter": ["user_id", "item_id"], "user": ["user_id"], "item": ["item_id"]},
+    }
+
+
+def _downloadable() -> Iterator[str]:
+    return iter(read_yaml(RECBOLE_PROPERTIES / "dataset" / "url.yaml"))
+
+
+def cache_folder(config: Any) -> Path:
+    """Where converted folders, text vectors and item graphs are kept: ``cache_dir``, or the user's cache folder."""
+    return Path(config.final_config_dict.get("cache_dir") or user_cache_dir("recbole_sheaf")).expanduser()
+
+
+def _settings_checked(init: Callable) -> Callable:
+    @functools.wraps(init)
+    def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if self.model in MODELS:
+            check_settings(self)
+
+    return __init__
+
+
+def _split_by_its_own_seed(build: Callable) -> Callable:
+    """Split a dataset by ``split_seed``, so that runs that differ in ``seed`` only share their split.
+
+    RecBole splits by the state that ``seed`` left behind, so each model seed would be judged on other interactions.
+    """
+
+    @functools.wraps(build)
+    def wrapped(self: Dataset) -> Any:
+        if self.config["split_seed"] is None:
+            return build(self)
+        numpy_state = np.random.get_state()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config["split_seed"])
+            np.random.seed(self.config["split_seed"])
+            datasets = build(self)
+        np.random.set_state(numpy_state)
+        return datasets
+
+    return wrapped
+

@@ -1,0 +1,181 @@
+"""Sheaf Laplacian of a graph, applied without building the matrix.
+
+n nodes, e undirected edges, a = 2e arcs, d node stalk, k edge stalk, c channels. The map of an arc (v, w) is
+F_{v<e}, that of the arc's row node v on the edge e = {v, w}; the map of w on the same edge belongs to the reverse arc
+(Hansen & Ghrist 2019, https://arxiv.org/abs/1808.01513).
+
+A normalised Laplacian is the plain Laplacian of another sheaf: with every map replaced by ``F_{v<e} D_v^-1/2`` one has
+``D^-1/2 L D^-1/2 = delta^T delta``. So :func:`normalise` returns a sheaf, and energy, coboundary and kernel keep one
+definition for every normalisation.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Union
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from recbole_sheaf.errors import ConfigError, ShapeError
+from recbole_sheaf.sheaf.graph import UndirectedGraph, undirected_graph
+from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt, scalar_inverse_sqrt
+
+NORMALISATIONS = ("none", "block", "degree")
+
+
+@dataclass(frozen=True)
+class Sheaf:
+    """A cellular sheaf on a graph: a map for each arc, either the diagonal (a, d) or the matrix (a, k, d)."""
+
+    graph: UndirectedGraph
+    maps: Union[Float[Tensor, "a d"], Float[Tensor, "a k d"]]
+
+    @property
+    def stalk_dim(self) -> int:
+        """Dimension d of the node stalks."""
+        return self.maps.shape[-1]
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether maps are kept as diagonals."""
+        return self.maps.dim() == 2
+
+
+def cellular_sheaf(edge_index: Int[Tensor, "..."], num_nodes: int, maps: Float[Tensor, "..."]) -> Sheaf:
+    """Check an arc list of shape (2, a) with its maps, (a, d) diagonals or (a, k, d) matrices, and join them.
+
+    Raises:
+        ShapeError: if the maps do not fit the arcs, or are not finite.
+        GraphError: see :func:`recbole_sheaf.sheaf.graph.undirected_graph`.
+    """
+    graph = undirected_graph(edge_index, num_nodes)
+    check_maps(graph, maps)
+    return Sheaf(graph, maps)
+
+
+def coboundary(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "e k c"]:
+    """Disagreement on each edge, ``(delta x)_e = F_{v<e} x_v - F_{w<e} x_w``, for v < w in the order of ``graph.upper``.
+
+    Raises:
+        ShapeError: if the stalks of ``x`` and of the maps differ, or ``x`` is not finite.
+    """
+    check_signal(sheaf, x)
+    v_arc, w_arc = _edge_ends(sheaf.graph)
+    row = sheaf.graph.row
+    return _apply(sheaf.maps[v_arc], x[row[v_arc]]) - _apply(sheaf.maps[w_arc], x[row[w_arc]])
+
+
+def coboundary_transpose(sheaf: Sheaf, y: Float[Tensor, "e k c"]) -> Float[Tensor, "n d c"]:
+    """Adjoint of the coboundary: ``(delta^T y)_v = sum_e [v : e] F_{v<e}^T y_e``, zero at isolated nodes."""
+    v_arc, w_arc = _edge_ends(sheaf.graph)
+    row = sheaf.graph.row
+    out = y.new_zeros(sheaf.graph.num_nodes, sheaf.stalk_dim, y.shape[-1])
+    out = out.index_add(0, row[v_arc], _apply_transpose(sheaf.maps[v_arc], y))
+    return out.index_add(0, row[w_arc], _apply_transpose(sheaf.maps[w_arc], y), alpha=-1)
+
+
+def laplacian(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "n d c"]:
+    """Apply the sheaf Laplacian, ``L x = delta^T delta x``; of a normalised sheaf, ``Delta x``.
+
+    Raises:
+        ShapeError: if the stalks of ``x`` and of the maps differ, or ``x`` is not finite.
+
+    Time O(e k d c), memory O(e k c): the definition, not the fast path.
+    """
+    return coboundary_transpose(sheaf, coboundary(sheaf, x))
+
+
+def dirichlet_energy(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, ""]:
+    """Dirichlet energy ``x^T L x = |delta x|^2``, summed over channels; zero exactly on global sections."""
+    return coboundary(sheaf, x).square().sum()
+
+
+def stalk_degree(sheaf: Sheaf) -> Union[Float[Tensor, "n d"], Float[Tensor, "n d d"]]:
+    """Diagonal blocks of L, ``D_v = sum_e F_{v<e}^T F_{v<e}``, as diagonals where the maps are."""
+    gram = sheaf.maps.square() if sheaf.diagonal else sheaf.maps.mT @ sheaf.maps
+    out = gram.new_zeros(sheaf.graph.num_nodes, *gram.shape[1:])
+    return out.index_add(0, sheaf.graph.row, gram)
+
+
+def normalise(sheaf: Sheaf, normalisation: str = "block", augmented: bool = False) -> Sheaf:
+    """Sheaf whose Laplacian is the normalised one: maps ``F_{v<e} B_v^-1/2``.
+
+    Args:
+        normalisation: ``block`` takes ``B_v = D_v`` (plus I if augmented); ``degree`` the scalar deg_v (plus 1) for
+            diagonal maps and ``d deg_v + 1`` for matrices; ``none`` leaves the sheaf as it is.
+        augmented: add the identity to ``B_v``.
+
+    Directions in which ``B_v`` is singular, isolated nodes among them, are left out: Delta is zero there, never NaN.
+
+    Raises:
+        ConfigError: if ``normalisation`` is unknown.
+    """
+    if normalisation not in NORMALISATIONS:
+        raise ConfigError(f"normalisation {normalisation!r} is unknown; choose one of {', '.join(NORMALISATIONS)}")
+    if normalisation == "none":
+        return sheaf
+    scale = stalk_inverse_sqrt(sheaf, augmented) if normalisation == "block" else degree_inverse_sqrt(sheaf, augmented)
+    scale = scale[sheaf.graph.row]
+    return replace(sheaf, maps=sheaf.maps @ scale if scale.dim() == 3 else _scale_maps(sheaf.maps, scale))
+
+
+def stalk_inverse_sqrt(sheaf: Sheaf, augmented: bool) -> Union[Float[Tensor, "n d"], Float[Tensor, "n d d"]]:
+    """``B_v^-1/2`` of the block normalisation, as diagonals where the maps are."""
+    degree = stalk_degree(sheaf)
+    if sheaf.diagonal:
+        return scalar_inverse_sqrt(degree + augmented)
+    eye = torch.eye(sheaf.stalk_dim, dtype=degree.dtype, device=degree.device)
+    return matrix_inverse_sqrt(degree + eye if augmented else degree)
+
+
+def degree_inverse_sqrt(sheaf: Sheaf, augmented: bool) -> Float[Tensor, "n 1"]:
+    """``s_v`` of the degree normalisation: (deg + 1)^-1/2 or deg^-1/2 for diagonal maps, (d deg + 1)^-1/2 otherwise."""
+    degree = sheaf.graph.degree.to(sheaf.maps.dtype).unsqueeze(-1)
+    return scalar_inverse_sqrt(degree + augmented if sheaf.diagonal else sheaf.stalk_dim * degree + 1)
+
+
+def check_maps(graph: UndirectedGraph, maps: Float[Tensor, "..."]) -> None:
+    """Refuse maps that do not fit the arcs or are not finite (ShapeError)."""
+    num_arcs = len(graph.row)
+    if maps.dim() not in (2, 3) or len(maps) != num_arcs:
+        raise ShapeError(
+            f"maps have shape {tuple(maps.shape)}, expected ({num_arcs}, d) diagonals or ({num_arcs}, k, d) matrices: "
+            "one map for each arc, its row node's"
+        )
+    _check_finite(maps, "restriction maps")
+
+
+def check_signal(sheaf: Sheaf, x: Float[Tensor, "..."]) -> None:
+    """Refuse a signal that is not of shape (n, d, c) for this sheaf or not finite (ShapeError)."""
+    n, d = sheaf.graph.num_nodes, sheaf.stalk_dim
+    if x.dim() != 3 or x.shape[:2] != (n, d):
+        raise ShapeError(
+            f"x has shape {tuple(x.shape)}, read as (n, d, c), but the sheaf has {n} nodes with stalks of dimension {d}; "
+            f"reshape x to ({n}, {d}, embedding_size // {d})"
+        )
+    _check_finite(x, "x")
+
+
+def _check_finite(values: Float[Tensor, "..."], name: str) -> None:
+    finite = torch.isfinite(values)
+    if not finite.all():
+        where = tuple((~finite).nonzero()[0].tolist())
+        raise ShapeError(f"{name} hold {int((~finite).sum())} values that are not finite (first at {where}); mask them")
+
+
+def _edge_ends(graph: UndirectedGraph) -> Int[Tensor, "2 e"]:
+    """Arcs of both ends of every edge: owned by the lower node, owned by the higher one."""
+    return torch.stack([graph.upper, graph.reverse[graph.upper]])
+
+
+def _apply(maps: Float[Tensor, "..."], x: Float[Tensor, "e d c"]) -> Float[Tensor, "e k c"]:
+    return maps @ x if maps.dim() == 3 else maps.unsqueeze(-1) * x
+
+
+def _apply_transpose(maps: Float[Tensor, "..."], y: Float[Tensor, "e k c"]) -> Float[Tensor, "e d c"]:
+    return maps.mT @ y if maps.dim() == 3 else maps.unsqueeze(-1) * y
+
+
+def _scale_maps(maps: Float[Tensor, "..."], scale: Float[Tensor, "a q"]) -> Float[Tensor, "..."]:
+    """Maps times a diagonal or scalar on the node's side; ``scale`` has d columns or one."""
+    return maps * (scale if maps.dim() == 2 else scale.unsqueeze(-2))
