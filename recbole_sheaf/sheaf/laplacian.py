@@ -54,7 +54,7 @@ def cellular_sheaf(edge_index: Int[Tensor, "..."], num_nodes: int, maps: Float[T
 
 
 def coboundary(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "e k c"]:
-    """Disagreement on each edge, ``(delta x)_e = F_{v<e} x_v - F_{w<e} x_w``, for v < w in the order of ``graph.upper``.
+    """Disagreement on each edge, ``(delta x)_e = F_{v<e} x_v - F_{w<e} x_w``, v < w, in the order of ``graph.upper``.
 
     Raises:
         ShapeError: if the stalks of ``x`` and of the maps differ, or ``x`` is not finite.
@@ -150,7 +150,7 @@ def check_signal(sheaf: Sheaf, x: Float[Tensor, "..."]) -> None:
     n, d = sheaf.graph.num_nodes, sheaf.stalk_dim
     if x.dim() != 3 or x.shape[:2] != (n, d):
         raise ShapeError(
-            f"x has shape {tuple(x.shape)}, read as (n, d, c), but the sheaf has {n} nodes with stalks of dimension {d}; "
+            f"x has shape {tuple(x.shape)}, read as (n, d, c), but the sheaf has {n} nodes and stalk dimension {d}; "
             f"reshape x to ({n}, {d}, embedding_size // {d})"
         )
     _check_finite(x, "x")

@@ -1,51 +1,29 @@
 """The sheaf Laplacian as an explicit sparse matrix, in the convention of Neural Sheaf Diffusion.
 
 Stalk coordinate i of node v is row ``v D + i``, D = d + add_lp + add_hp. Block (v, w) is ``-F_{v<e}^T F_{w<e}``, block
-(v, v) ``sum_e F_{v<e}^T F_{v<e}``. Fixed channels follow the d learnt ones: first low-pass, Deg + A, whose diffusion
-step averages neighbours with the opposite sign, then high-pass, Deg - A, the graph Laplacian
-(Bodnar et al. 2022, https://arxiv.org/abs/2202.04579).
+(v, v) ``sum_e F_{v<e}^T F_{v<e}``. Fixed channels follow the d learnt ones: first low-pass, Deg + A, then high-pass,
+Deg - A, the graph Laplacian (Bodnar et al. 2022, https://arxiv.org/abs/2202.04579).
 
 Indices depend on the graph alone and values on the maps alone, so a model computes :func:`laplacian_pattern` once and
 :func:`laplacian_values` in every step.
 """
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Optional, Union
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recbole_sheaf.errors import ConfigError, ShapeError
+from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.sheaf.graph import UndirectedGraph, undirected_graph
 from recbole_sheaf.sheaf.inverse_sqrt import scalar_inverse_sqrt
-from recbole_sheaf.sheaf.laplacian import Sheaf, check_maps, degree_inverse_sqrt, stalk_degree, stalk_inverse_sqrt
+from recbole_sheaf.sheaf.laplacian import check_maps
+from recbole_sheaf.sheaf.laplacian_blocks import LaplacianOptions, laplacian_blocks
 from recbole_sheaf.sheaf.orthogonal import num_orthogonal_parameters, orthogonal_maps
 from recbole_sheaf.sheaf.restriction_maps import check_family
 
-
-@dataclass(frozen=True)
-class LaplacianOptions:
-    """How maps become a Laplacian.
-
-    Attributes:
-        normalised: ``B^-1/2 L B^-1/2`` with ``B_v = D_v`` (+ I if augmented); fixed channels by the degree (+ 1).
-        deg_normalised: scale node v by (deg + 1)^-1/2, or deg^-1/2 if not augmented, or (d deg + 1)^-1/2 for matrix
-            maps; fixed channels stay as they are. At most one of the two; neither gives the plain L.
-        augmented: add the identity to ``B_v``.
-        add_lp: append the fixed low-pass channel, Deg + A.
-        add_hp: append the fixed high-pass channel, Deg - A.
-    """
-
-    normalised: bool = False
-    deg_normalised: bool = False
-    augmented: bool = True
-    add_lp: bool = False
-    add_hp: bool = False
-
-    def __post_init__(self):
-        if self.normalised and self.deg_normalised:
-            raise ConfigError("normalised and deg_normalised exclude each other; set at most one of them")
+Flag = Union[bool, int]  # manifests write 0 and 1
 
 
 @dataclass(frozen=True)
@@ -67,20 +45,20 @@ def sheaf_laplacian_matrix(
     restriction_map: str = "general",
     orthogonal_map: Optional[str] = None,
     edge_weight: Optional[Float[Tensor, "..."]] = None,
-    normalised: bool = False,
-    deg_normalised: bool = False,
-    augmented: bool = True,
-    add_lp: bool = False,
-    add_hp: bool = False,
-) -> Tuple[Int[Tensor, "2 nnz"], Float[Tensor, " nnz"]]:
+    normalised: Flag = False,
+    deg_normalised: Flag = False,
+    augmented: Flag = True,
+    add_lp: Flag = False,
+    add_hp: Flag = False,
+) -> tuple[Int[Tensor, "2 nnz"], Float[Tensor, " nnz"]]:
     """Indices and values of a sheaf Laplacian, from an arc list, its maps and options.
 
     Args:
         edge_index: (2, a), every undirected edge in both directions, in any order.
         num_nodes: n; nodes without arcs are isolated and get zero rows.
-        maps: what belongs to each arc's *row* node: diagonals (a, d) for ``identity`` and ``diagonal``, matrices
-            (a, k, d) for ``general``, ``factored`` and ``wide``, and for ``orthogonal`` either matrices (a, d, d) or,
-            with ``orthogonal_map``, parameters (a, p).
+        maps: what belongs to each arc's *row* node: diagonals (a, d) for ``diagonal``; ones (a, d) for ``identity``;
+            matrices (a, k, d) for ``general``, ``factored`` and ``wide``; and for ``orthogonal`` either matrices
+            (a, d, d) or, with ``orthogonal_map``, parameters (a, p).
         restriction_map: the family.
         orthogonal_map: ``householder``, ``cayley``, ``matrix_exp`` or ``euler``: read ``maps`` as parameters.
         edge_weight: (a, 1), equal on both arcs of an edge; both maps of the edge are multiplied by it.
@@ -98,9 +76,7 @@ def sheaf_laplacian_matrix(
     A node without edges, and any direction in which ``D_v`` is singular, has zero entries where a plain inverse would
     give NaN. Time O(a d^3), memory O(a d^2).
     """
-    options = LaplacianOptions(
-        bool(normalised), bool(deg_normalised), bool(augmented), bool(add_lp), bool(add_hp)
-    )
+    options = LaplacianOptions(*map(bool, (normalised, deg_normalised, augmented, add_lp, add_hp)))
     check_family(restriction_map)
     graph = undirected_graph(edge_index, num_nodes)
     check_maps(graph, maps)
@@ -111,37 +87,6 @@ def sheaf_laplacian_matrix(
     upper, diagonal = laplacian_blocks(graph, maps, restriction_map, options, weight)
     pattern = laplacian_pattern(graph, maps.shape[-1], restriction_map, options)
     return pattern.index, laplacian_values(graph, upper, diagonal, options)
-
-
-def laplacian_blocks(
-    graph: UndirectedGraph,
-    maps: Float[Tensor, "..."],
-    restriction_map: str,
-    options: LaplacianOptions,
-    edge_weight: Optional[Float[Tensor, "a 1"]] = None,
-) -> Tuple[Float[Tensor, "e ..."], Float[Tensor, "n ..."]]:
-    """Learnt blocks of the Laplacian: those of the arcs with row < col, and those of the nodes.
-
-    Diagonal families give diagonals, (e, d) and (n, d); orthogonal maps give (e, d, d) and, their ``D_v`` being a
-    multiple of the identity, (n, 1); all others (e, d, d) and (n, d, d). No eigendecomposition except for the last.
-    """
-    weighted = maps if edge_weight is None else maps * edge_weight.view(-1, *[1] * (maps.dim() - 1))
-    sheaf = Sheaf(graph, weighted)
-    if restriction_map == "orthogonal":
-        degree = _weighted_degree(graph, edge_weight, maps)
-        scale = _orthogonal_scale(degree, graph, options)
-    else:
-        degree = stalk_degree(sheaf)
-        scale = _block_scale(sheaf, options)
-    ends = graph.upper, graph.reverse[graph.upper]
-    upper = -weighted[ends[0]] * weighted[ends[1]] if sheaf.diagonal else -weighted[ends[0]].mT @ weighted[ends[1]]
-    if scale is None:
-        return upper, degree
-    left, right = scale[graph.row[ends[0]]], scale[graph.row[ends[1]]]
-    if scale.dim() == 3:
-        return left @ upper @ right, scale @ degree @ scale
-    factor = (left * right).view(len(upper), *[1] * (upper.dim() - 2), -1)
-    return upper * factor, degree * scale.square().view(len(degree), *[1] * (degree.dim() - 2), -1)
 
 
 def laplacian_pattern(
@@ -181,7 +126,7 @@ def laplacian_values(
 
 def _fixed_channels(
     graph: UndirectedGraph, like: Tensor, options: LaplacianOptions
-) -> Tuple[Float[Tensor, " f"], Float[Tensor, " g"]]:
+) -> tuple[Float[Tensor, " f"], Float[Tensor, " g"]]:
     """Off-diagonal and diagonal values of the fixed channels: +1 for low-pass, -1 for high-pass, and the degree."""
     signs = like.new_tensor([1.0] * options.add_lp + [-1.0] * options.add_hp)
     degree = graph.degree.to(like.dtype)
@@ -201,31 +146,6 @@ def _entries(nodes: Int[Tensor, "2 m"], block: Int[Tensor, "2 b"], total: int) -
 def _has_full_degree(restriction_map: str) -> bool:
     """Whether ``D_v`` is a full d x d block."""
     return restriction_map in ("general", "factored", "wide")
-
-
-def _block_scale(sheaf: Sheaf, options: LaplacianOptions) -> Optional[Float[Tensor, "n ..."]]:
-    if options.normalised:
-        return stalk_inverse_sqrt(sheaf, options.augmented)
-    return degree_inverse_sqrt(sheaf, options.augmented) if options.deg_normalised else None
-
-
-def _weighted_degree(
-    graph: UndirectedGraph, edge_weight: Optional[Float[Tensor, "a 1"]], like: Tensor
-) -> Float[Tensor, "n 1"]:
-    """``D_v = sum_e w_e^2`` of weighted orthogonal maps, the coefficient of the identity."""
-    if edge_weight is None:
-        return graph.degree.to(like.dtype).unsqueeze(-1)
-    return like.new_zeros(graph.num_nodes, 1).index_add(0, graph.row, edge_weight.square())
-
-
-def _orthogonal_scale(
-    degree: Float[Tensor, "n 1"], graph: UndirectedGraph, options: LaplacianOptions
-) -> Optional[Float[Tensor, "n 1"]]:
-    if options.deg_normalised:
-        degree = graph.degree.to(degree.dtype).unsqueeze(-1)
-    if options.normalised or options.deg_normalised:
-        return scalar_inverse_sqrt(degree + options.augmented)
-    return None
 
 
 def _stalk_dim_of(num_parameters: int, orthogonal_map: str) -> int:
@@ -248,8 +168,8 @@ def _check_family_shape(restriction_map: str, maps: Float[Tensor, "..."]) -> Non
 def _checked_weight(graph: UndirectedGraph, edge_weight: Float[Tensor, "..."]) -> Float[Tensor, "a 1"]:
     num_arcs = len(graph.row)
     if edge_weight.numel() != num_arcs:
-        raise ShapeError(f"edge_weight has shape {tuple(edge_weight.shape)}, expected ({num_arcs}, 1): one for each arc")
+        raise ShapeError(f"edge_weight has shape {tuple(edge_weight.shape)}, expected ({num_arcs}, 1): one on each arc")
     weight = edge_weight.reshape(-1, 1)
     if not torch.allclose(weight, weight[graph.reverse]):
-        raise ShapeError("edge_weight differs between the two arcs of an edge; give both arcs of an edge the same weight")
+        raise ShapeError("edge_weight differs between the two arcs of an edge; give both the same weight")
     return weight

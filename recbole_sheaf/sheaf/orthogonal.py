@@ -41,7 +41,7 @@ def orthogonal_maps(params: Float[Tensor, "a p"], stalk_dim: int, orthogonal_map
     expected = num_orthogonal_parameters(stalk_dim, orthogonal_map)
     if params.shape[-1] != expected:
         raise ShapeError(
-            f"{orthogonal_map} matrices of size {stalk_dim} take {expected} parameters on an arc, got {params.shape[-1]}"
+            f"{orthogonal_map} matrices of size {stalk_dim} take {expected} parameters each, got {params.shape[-1]}"
         )
     build = {"householder": householder, "cayley": cayley, "matrix_exp": matrix_exp, "euler": euler}[orthogonal_map]
     return build(params, stalk_dim)
@@ -69,8 +69,12 @@ def cayley(params: Float[Tensor, "a p"], d: int) -> Float[Tensor, "a d d"]:
 
 
 def matrix_exp(params: Float[Tensor, "a p"], d: int) -> Float[Tensor, "a d d"]:
-    """Exponential ``exp(A)`` of the skew-symmetric A; determinant 1, onto SO(d)."""
-    return torch.matrix_exp(_skew(params, d))
+    """Exponential ``exp(A)`` of the skew-symmetric A; determinant 1, onto SO(d).
+
+    One Newton-Schulz step ``Q (3 I - Q^T Q) / 2`` squares what rounding left of ``Q^T Q - I`` after large A in float32.
+    """
+    q = torch.matrix_exp(_skew(params, d))
+    return 1.5 * q - 0.5 * q @ (q.mT @ q)
 
 
 def euler(params: Float[Tensor, "a p"], d: int) -> Float[Tensor, "a d d"]:

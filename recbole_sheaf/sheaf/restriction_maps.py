@@ -43,7 +43,8 @@ def num_arc_parameters(restriction_map: str, stalk_dim: int, orthogonal_map: str
 def check_family(restriction_map: str) -> None:
     """Refuse an unknown family by name (ConfigError)."""
     if restriction_map not in RESTRICTION_MAPS:
-        raise ConfigError(f"restriction_map {restriction_map!r} is unknown; choose one of {', '.join(RESTRICTION_MAPS)}")
+        names = ", ".join(RESTRICTION_MAPS)
+        raise ConfigError(f"restriction_map {restriction_map!r} is unknown; choose one of {names}")
 
 
 def identity_maps(num_arcs: int, stalk_dim: int, like: Optional[Tensor] = None) -> Float[Tensor, "a d"]:
