@@ -1,0 +1,177 @@
+"""The one door through which models get content: which modalities there are, and each of them in item order."""
+
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Optional, Union
+
+from recbole_sheaf.errors import FeatureError
+from recbole_sheaf.features.atomic import raw_item_tokens
+from recbole_sheaf.features.files import read_features
+from recbole_sheaf.features.modality import ModalityFeatures, join_by_token
+from recbole_sheaf.features.text import possible_text_modalities, text_features
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+MMREC_SUFFIX = "_feat"
+
+
+def load_modalities(
+    *,
+    folder: Path,
+    dataset_name: str,
+    token2id: Mapping[str, int],
+    n_items: int,
+    modalities: Union[str, Sequence[str]],
+    text_modalities: Mapping[str, Sequence[str]],
+    feature_dim_text: int,
+    cache_dir: Path,
+    features_path: Optional[Path] = None,
+    item_field: str = "item_id",
+) -> dict[str, ModalityFeatures]:
+    """Load every modality that was asked for, in order.
+
+    Args:
+        folder: the dataset's folder, with ``<dataset_name>.item`` and the rest.
+        dataset_name: stem of its files.
+        token2id: RecBole's internal item id of each token, ``"[PAD]": 0`` included.
+        n_items: RecBole's number of items, padding included.
+        modalities: ``"auto"`` takes every feature file, in order of name, or, where there is none, every text modality
+            that the ``.item`` file has columns for. A list takes exactly these, each from its file or else from text.
+        text_modalities: columns of the ``.item`` file that each text modality joins.
+        feature_dim_text: largest dimension of a text modality.
+        cache_dir: where text vectors are kept.
+        features_path: folder of ``<modality>.npz``; by default ``folder/features``.
+        item_field: name of the column with item tokens.
+
+    Returns:
+        Modalities by name, in the order asked for; empty where ``modalities`` is an empty list.
+
+    Raises:
+        FeatureError: if nothing is found, a modality is not there, or a file does not fit the dataset.
+
+    A few seconds for 4,000 items and 2,000 dimensions; memory O(n_items dim) for each modality.
+    """
+    wanted = [modalities] if isinstance(modalities, str) else list(modalities or [])
+    if not wanted:
+        return {}
+    folder = Path(folder)
+    files = _feature_files(folder, features_path)
+    item_file = folder / f"{dataset_name}.item"
+    from_text = possible_text_modalities(item_file, text_modalities)
+    if wanted == [AUTO]:
+        wanted = list(files) or from_text or _refuse_nothing(folder, dataset_name, features_path, text_modalities)
+    _refuse_unknown(wanted, files, text_modalities)
+
+    def load(name: str) -> ModalityFeatures:
+        if name in files:
+            return _from_file(name, files[name], folder, dataset_name, token2id, n_items, item_field)
+        if not item_file.is_file():
+            raise FeatureError(
+                f"modality '{name}' is made from {item_file.name}, which is not in {folder}; add it or '{name}.npz'"
+            )
+        tokens, rows = text_features(item_file, name, text_modalities[name], feature_dim_text, cache_dir, item_field)
+        return join_by_token(name, tokens, rows, token2id, n_items)
+
+    return {name: load(name) for name in wanted}
+
+
+def _feature_files(folder: Path, features_path: Optional[Path]) -> dict[str, Path]:
+    """Feature files by modality, sorted; an ``.npz``, which knows its items' tokens, goes before an ``.npy``."""
+    features = Path(features_path) if features_path else folder / "features"
+    if features_path and not features.is_dir():
+        raise FeatureError(
+            f"features_path '{features_path}' is not a folder; give one with <modality>.npz files, or leave it out"
+        )
+    given = sorted(path for path in features.glob("*.npz") if not path.name.startswith("."))
+    if features_path and not given:
+        raise FeatureError(
+            f"features_path '{features_path}' holds no .npz; put <modality>.npz files there, or leave it out"
+        )
+    found = {path.stem[: -len(MMREC_SUFFIX)]: path for path in folder.glob(f"*{MMREC_SUFFIX}.npy")}
+    found.update({path.stem: path for path in given})
+    return dict(sorted(found.items()))
+
+
+def _refuse_nothing(
+    folder: Path, dataset_name: str, features_path: Optional[Path], text_modalities: Mapping[str, Sequence[str]]
+) -> list[str]:
+    features = features_path or folder / "features"
+    columns = {name: list(names) for name, names in text_modalities.items()}
+    raise FeatureError(
+        f"dataset '{dataset_name}' has no item content: looked for {features}/*.npz, {folder}/*{MMREC_SUFFIX}.npy and "
+        f"the columns {columns} of {dataset_name}.item; provide <modality>.npz with item_id and feature, name columns "
+        "in text_modalities, or set modalities: [] to do without"
+    )
+
+
+def _refuse_unknown(
+    wanted: Sequence[str], files: Mapping[str, Path], text_modalities: Mapping[str, Sequence[str]]
+) -> None:
+    available = list(dict.fromkeys([*files, *text_modalities]))
+    if len(set(wanted)) < len(wanted):
+        raise FeatureError(f"modalities {list(wanted)} names one more than once; name each once")
+    for name in wanted:
+        if name not in available:
+            nearest = difflib.get_close_matches(str(name), available, n=1, cutoff=0.4)
+            other = f"add a file '{name}.npz' or an entry in text_modalities"
+            hint = f"did you mean '{nearest[0]}'?" if nearest else other
+            raise FeatureError(f"there is no modality '{name}'; available: {', '.join(available) or 'none'}; {hint}")
+
+
+def _from_file(
+    name: str,
+    path: Path,
+    folder: Path,
+    dataset_name: str,
+    token2id: Mapping[str, int],
+    n_items: int,
+    item_field: str,
+) -> ModalityFeatures:
+    tokens, rows = read_features(path)
+    unloaded = [token for token in tokens if token not in token2id]
+    if path.suffix == ".npy":
+        _refuse_other_row_count(path, len(rows), _every_token(folder, dataset_name, token2id, item_field))
+    elif unloaded:
+        _refuse_unknown_tokens(path, unloaded, _every_token(folder, dataset_name, token2id, item_field), dataset_name)
+    if len(unloaded) == len(tokens):
+        raise FeatureError(
+            f"{path.name} covers none of the {n_items - 1} items of dataset '{dataset_name}' "
+            f"(it has {len(tokens)} rows); its item_id must be the tokens of the dataset's items"
+        )
+    if unloaded:
+        logger.info(
+            "modality '%s': left out %d rows of items that the loaded dataset does not hold", name, len(unloaded)
+        )
+    return join_by_token(name, tokens, rows, token2id, n_items)
+
+
+def _every_token(folder: Path, dataset_name: str, token2id: Mapping[str, int], item_field: str) -> set[str]:
+    return raw_item_tokens(folder, dataset_name, item_field) | (set(token2id) - {"[PAD]"})
+
+
+def _refuse_unknown_tokens(path: Path, unloaded: Sequence[str], known: set[str], dataset_name: str) -> None:
+    unknown = [token for token in unloaded if token not in known]
+    if unknown:
+        raise FeatureError(
+            f"{path.name} has {len(unknown)} item_id tokens that dataset '{dataset_name}' does not know "
+            f"(first: '{unknown[0]}'); expected tokens of {dataset_name}.item or .inter: correct them or leave them out"
+        )
+
+
+def _refuse_other_row_count(path: Path, rows: int, known: set[str]) -> None:
+    """An ``.npy`` names no item, so its rows must be the dataset's items, 0 to n - 1."""
+    odd = sorted(token for token in known if not (token.isascii() and token.isdigit() and str(int(token)) == token))
+    if odd:
+        raise FeatureError(
+            f"{path.name} has no tokens, so its rows stand for the items 0, 1, 2, ..., but the dataset has the item "
+            f"'{odd[0]}'; write an .npz with item_id and feature instead"
+        )
+    expected = 1 + max(map(int, known), default=-1)
+    if rows != expected:
+        raise FeatureError(
+            f"{path.name} has {rows} rows but the dataset's items go from 0 to {expected - 1}; "
+            f"expected {expected} rows, row r for item r: write the missing rows, or an .npz with item_id and feature"
+        )
