@@ -1,0 +1,100 @@
+"""Is there a dataset that RecBole can read? Asked before it tries, so that the answer is one sentence."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Optional
+
+from recbole_sheaf.data.mmrec import is_mmrec_folder
+from recbole_sheaf.errors import DataError
+
+
+def check_dataset_folder(
+    data_path: Path,
+    name: str,
+    downloadable: Iterable[str] = (),
+    *,
+    user_field: str = "user_id",
+    item_field: str = "item_id",
+) -> None:
+    """Refuse a dataset that is absent, empty or without user and item columns.
+
+    Args:
+        data_path: folder of dataset folders, RecBole's ``data_path`` before the name is joined to it.
+        name: of the dataset, its folder and its files.
+        downloadable: names that RecBole can fetch by itself; for one of these an absent folder is no error. Raise
+            :func:`absent_dataset` if the download then fails.
+        user_field: name of the column of users.
+        item_field: name of the column of items.
+
+    Raises:
+        DataError: saying what is expected where.
+
+    Reads the first two lines of each ``.inter`` file.
+    """
+    known = list(downloadable)
+    folder = Path(data_path) / name
+    if not folder.is_dir():
+        if name in known:
+            return
+        raise absent_dataset(data_path, name, known)
+    if is_mmrec_folder(folder, name):
+        return
+    files = _interaction_files(folder, name)
+    if not files:
+        raise DataError(
+            f"folder {folder} holds no {name}.inter; {_expected(data_path, name)}{_interrupted(name, known)}"
+        )
+    for path in files:
+        _check_interactions(path, user_field, item_field)
+
+
+def absent_dataset(
+    data_path: Path, name: str, downloadable: Iterable[str] = (), reason: Optional[str] = None
+) -> DataError:
+    """The error to raise for a dataset that is neither here nor, for the given reason, to be downloaded."""
+    known = list(downloadable)
+    here = sorted(path.name for path in Path(data_path).glob("*/") if path.is_dir())
+    nearest = difflib.get_close_matches(name, dict.fromkeys([*here, *known]), n=3)
+    hint = f"; did you mean {' or '.join(nearest)}?" if nearest and name not in known else ""
+    failed = f", and downloading it failed ({reason})" if reason else ""
+    found = f"; datasets there: {', '.join(here[:10])}{', ...' if len(here) > 10 else ''}" if here else ""
+    return DataError(f"dataset '{name}' is not in {data_path}{failed}; {_expected(data_path, name)}{found}{hint}")
+
+
+def _expected(data_path: Path, name: str) -> str:
+    folder = Path(data_path) / name
+    return (
+        f"expected {folder}/{name}.inter, tab separated, with the header 'user_id:token<tab>item_id:token...' (beside it, "
+        f"if you have them, {name}.item and features/<modality>.npz), or an MMRec-style folder whose {name}.inter has "
+        "userID, itemID and x_label; name the folder above it with --data_path"
+    )
+
+
+def _interrupted(name: str, downloadable: Iterable[str]) -> str:
+    return "; or remove the folder, so that RecBole downloads the dataset anew" if name in downloadable else ""
+
+
+def _interaction_files(folder: Path, name: str) -> list[Path]:
+    """``name.inter``, or the parts of a ready-made split, ``name.train.inter`` and so on."""
+    whole = folder / f"{name}.inter"
+    return [whole] if whole.is_file() else sorted(folder.glob(f"{name}.*.inter"))
+
+
+def _check_interactions(path: Path, user_field: str, item_field: str) -> None:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        header, first = file.readline().rstrip("\r\n"), file.readline().strip()
+    columns = [column.split(":")[0] for column in header.split("\t")]
+    if not header:
+        raise DataError(f"{path.name} is an empty file; expected a header and one line per interaction")
+    if missing := [field for field in (user_field, item_field) if field not in columns]:
+        raise DataError(
+            f"{path.name} has no column {' nor '.join(missing)}; its header is {header!r}, expected "
+            f"'{user_field}:token<tab>{item_field}:token...': rename the columns or set USER_ID_FIELD and ITEM_ID_FIELD"
+        )
+    if untyped := [column for column in header.split("\t") if column.count(":") != 1]:
+        raise DataError(
+            f"{path.name} has a column {untyped[0]!r} without a type; write name:type, such as rating:float"
+        )
+    if not first:
+        raise DataError(f"dataset {path.name} is empty: a header and no interaction; expected one line per interaction")

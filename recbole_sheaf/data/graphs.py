@@ -1,0 +1,163 @@
+"""Interactions and content into graphs, as arc lists in NumPy; whoever passes messages makes its own graph of them.
+
+An arc runs from ``src`` to ``dst``. The undirected graphs here list both arcs of every edge, in two halves: of E arcs,
+arc i and arc i + E/2 are each other's reverse.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int, Int64
+from tqdm import tqdm
+
+from recbole_sheaf.errors import ConfigError, GraphError
+from recbole_sheaf.features.cache import cached_arrays, content_key
+from recbole_sheaf.features.modality import ModalityFeatures
+
+logger = logging.getLogger(__name__)
+
+Arcs = tuple[Int64[np.ndarray, " arcs"], Int64[np.ndarray, " arcs"]]
+WeightedArcs = tuple[Int64[np.ndarray, " arcs"], Int64[np.ndarray, " arcs"], Float32[np.ndarray, " arcs"]]
+
+METRICS = ("cosine", "dot")
+FORMAT_VERSION = "knn-1"
+DECIMALS = 6  # similarities closer than this are ties: equal rows must not be told apart by the order of a sum
+CHUNK_BYTES = 1 << 26  # of similarities held at once
+SLOW = 1e11  # multiplications, from which on a progress bar is shown
+
+
+def bipartite_arcs(
+    user_ids: Int[np.ndarray, " interactions"], item_ids: Int[np.ndarray, " interactions"], n_users: int, n_items: int
+) -> Arcs:
+    """The user-item graph: user u is node u, item i is node ``n_users + i``.
+
+    Args:
+        user_ids: user of each interaction, in [0, n_users).
+        item_ids: item of each interaction, in [0, n_items).
+        n_users: RecBole's number of users, padding included.
+        n_items: RecBole's number of items, padding included.
+
+    Returns:
+        (src, dst); the first half are the distinct arcs user -> item, by user and then item, the second their reverses.
+
+    Raises:
+        GraphError: if an id is out of range or there are not as many users as items.
+
+    Time O(interactions log interactions).
+    """
+    users, items = np.asarray(user_ids, np.int64), np.asarray(item_ids, np.int64)
+    if users.shape != items.shape:
+        raise GraphError(f"{users.size} user ids came with {items.size} item ids; give one of each per interaction")
+    _refuse_out_of_range("user", users, n_users)
+    _refuse_out_of_range("item", items, n_items)
+    return _both_ways(np.unique(users * n_items + items), n_items, n_users)
+
+
+def symmetrise(src: Int[np.ndarray, " arcs"], dst: Int[np.ndarray, " arcs"]) -> Arcs:
+    """The undirected graph under directed arcs: every edge once in each half, self-loops left out.
+
+    Returns:
+        (src, dst); the first half has src < dst, by src and then dst, the second half their reverses.
+
+    Time O(arcs log arcs).
+    """
+    src, dst = np.asarray(src, np.int64), np.asarray(dst, np.int64)
+    low, high = np.minimum(src, dst), np.maximum(src, dst)
+    n = int(high.max(initial=0)) + 1
+    return _both_ways(np.unique((low * n + high)[low != high]), n, 0)
+
+
+def knn_arcs(features: ModalityFeatures, k: int, metric: str = "cosine") -> WeightedArcs:
+    r"""Each present item's k most similar present items, exactly.
+
+    The cosine is :math:`x_i \cdot x_j / (|x_i| |x_j|)`, and 0 where a row is all zeros; ``dot`` leaves the lengths in.
+    Of equally similar items (to 6 decimals, for ``dot`` in units of the largest squared length) those with the lower id
+    are taken.
+
+    Args:
+        features: of one modality; missing items take part neither as src nor as dst.
+        k: neighbours of an item; all others where there are fewer.
+        metric: ``"cosine"`` or ``"dot"``.
+
+    Returns:
+        (src, dst, similarity): src is a neighbour of dst, by dst and then from the nearest to the farthest.
+
+    Raises:
+        ConfigError: if k is below 1 or the metric unknown.
+
+    Time O(n^2 dim) for n present items, memory O(n dim) and 64 MB: one second for 3,700 items and 384 dimensions.
+    """
+    _check_knn(k, metric)
+    items = np.flatnonzero(features.present.cpu().numpy())
+    rows, scale = _scaled(features.matrix.cpu().numpy()[items].astype(np.float64), metric)
+    k = min(k, len(items) - 1)
+    if k < 1:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+    step = max(1, CHUNK_BYTES // (8 * len(items)))
+    chunks = tqdm(
+        range(0, len(items), step),
+        desc=f"{k} nearest items by {features.name}",
+        disable=len(items) ** 2 * features.dim < SLOW,
+    )
+    found = [_nearest(rows, start, min(start + step, len(items)), k) for start in chunks]
+    near, similarity = np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+    return items[near], np.repeat(items, k), (similarity * scale).astype(np.float32)
+
+
+def cached_knn_arcs(features: ModalityFeatures, k: int, cache_dir: Path, metric: str = "cosine") -> WeightedArcs:
+    """As :func:`knn_arcs`, kept under a hash of the features themselves, k and the metric, never of k alone."""
+    _check_knn(k, metric)
+    key = content_key([FORMAT_VERSION, features.digest, str(k), metric])
+
+    def build() -> dict[str, np.ndarray]:
+        logger.info("modality '%s': looking for the %d nearest items of each", features.name, k)
+        return dict(zip(("src", "dst", "similarity"), knn_arcs(features, k, metric)))
+
+    arrays = cached_arrays(Path(cache_dir) / "knn" / f"{features.name}-{key}.npz", ("src", "dst", "similarity"), build)
+    return arrays["src"], arrays["dst"], arrays["similarity"]
+
+
+def _check_knn(k: int, metric: str) -> None:
+    if k < 1:
+        raise ConfigError(f"{k} nearest neighbours were asked for; give 1 or more, or leave the item graph out")
+    if metric not in METRICS:
+        raise ConfigError(f"there is no similarity '{metric}'; choose one of {', '.join(METRICS)}")
+
+
+def _both_ways(edges: Int64[np.ndarray, " edges"], base: int, offset: int) -> Arcs:
+    """Arcs of edges coded as first * base + second, the second ends moved up by ``offset``."""
+    first, second = edges // max(base, 1), edges % max(base, 1) + offset
+    return np.concatenate([first, second]), np.concatenate([second, first])
+
+
+def _refuse_out_of_range(kind: str, ids: Int64[np.ndarray, " interactions"], n: int) -> None:
+    bad = (ids < 0) | (ids >= n)
+    if bad.any():
+        raise GraphError(
+            f"{int(bad.sum())} {kind} ids are outside 0 to {n - 1} (first: {ids[bad][0]}); check n_{kind}s"
+        )
+
+
+def _scaled(rows: Float64[np.ndarray, "n dim"], metric: str) -> tuple[Float64[np.ndarray, "n dim"], float]:
+    """Rows of length at most 1, and what their products are to be multiplied by."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    if metric == "cosine":
+        return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0), 1.0
+    longest = float(length.max(initial=0.0)) or 1.0
+    return rows / longest, longest**2
+
+
+def _nearest(
+    rows: Float64[np.ndarray, "n dim"], start: int, stop: int, k: int
+) -> tuple[Int64[np.ndarray, " arcs"], Float64[np.ndarray, " arcs"]]:
+    """Positions and similarities of the k nearest of rows start to stop, each row's from near to far."""
+    similarity = np.round(rows[start:stop] @ rows.T, DECIMALS)
+    similarity[np.arange(stop - start), np.arange(start, stop)] = -np.inf  # no item is its own neighbour
+    threshold = np.partition(similarity, -k, axis=1)[:, -k, None]
+    row, col = np.nonzero(similarity >= threshold)  # k in each row, or more where the last ones tie
+    order = np.lexsort((col, -similarity[row, col], row))
+    row, col = row[order], col[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    kept = rank < k
+    return col[kept].astype(np.int64), similarity[row[kept], col[kept]]

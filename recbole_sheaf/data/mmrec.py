@@ -1,0 +1,205 @@
+"""MMRec-style dataset folders, read as they are, with their own split.
+
+``x.inter`` is tab separated with the columns ``userID itemID [rating] [timestamp] x_label``; ids are whole numbers from
+0; ``x_label`` is 0, 1, 2 for train, valid, test; row r of each ``*_feat.npy`` belongs to itemID r. The conversion makes
+the atomic files that RecBole reads with ``benchmark_filename``, once per content, in a cache folder.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_sheaf.errors import DataError, FeatureError
+from recbole_sheaf.features.files import check_features, read_array, write_features
+
+logger = logging.getLogger(__name__)
+
+USER, ITEM, LABEL = "userID", "itemID", "x_label"
+OPTIONAL = ("rating", "timestamp")
+SPLITS = ("train", "valid", "test")
+FORMAT_VERSION = "mmrec-1"
+MANIFEST = "manifest.json"
+FEATURE_SUFFIX = "_feat"
+
+
+@dataclass(frozen=True)
+class ConvertedFolder:
+    """An MMRec-style folder as RecBole reads it.
+
+    Attributes:
+        path: the folder of atomic files, ``<somewhere>/<name>``; RecBole's ``data_path`` after the name was joined to it.
+        benchmark_filename: the parts of the split, RecBole's setting of that name.
+        counts: interactions in train, valid and test.
+    """
+
+    path: Path
+    benchmark_filename: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def data_path(self) -> Path:
+        """What to give RecBole as ``data_path`` where it still joins the name to it."""
+        return self.path.parent
+
+
+def is_mmrec_folder(folder: Path, name: str) -> bool:
+    """Whether ``<folder>/<name>.inter`` has an MMRec header; reads one line."""
+    path = Path(folder) / f"{name}.inter"
+    if not path.is_file():
+        return False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        columns = file.readline().rstrip("\r\n").split("\t")
+    return {USER, ITEM, LABEL} <= set(columns)
+
+
+def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedFolder:
+    """Make RecBole's atomic files of an MMRec-style folder, or find those made before from the same content.
+
+    Every user of any part and every item, seen or not, is listed in ``.user`` and ``.item``, so that those without a
+    training interaction exist. Two processes may convert at once: each builds its own copy, the first to finish is kept.
+
+    Args:
+        folder: holds ``<name>.inter`` and any number of ``*_feat.npy``.
+        name: of the dataset.
+        cache_dir: the result lies below it, under a hash of the content.
+
+    Raises:
+        DataError: if the file is empty, an id or label is none, or a part of the split has no interaction.
+        FeatureError: if a feature file has too few rows, another number of rows than the others, or NaN or Inf.
+
+    Under a second for 70,000 interactions; memory O(interactions + items dim).
+    """
+    folder = Path(folder)
+    target = Path(cache_dir) / "mmrec" / f"{name}-{_content_hash(folder, name)}"
+    if not _is_complete(target):
+        logger.info("converting the MMRec-style folder %s", folder)
+        _build_at(target, folder, name)
+    counts = json.loads((target / MANIFEST).read_text())["counts"]
+    return ConvertedFolder(target / name, SPLITS, tuple(counts))
+
+
+def _feature_files(folder: Path) -> dict[str, Path]:
+    return {path.stem[: -len(FEATURE_SUFFIX)]: path for path in sorted(folder.glob(f"*{FEATURE_SUFFIX}.npy"))}
+
+
+def _content_hash(folder: Path, name: str) -> str:
+    digest = hashlib.sha256(FORMAT_VERSION.encode())
+    for path in [folder / f"{name}.inter", *_feature_files(folder).values()]:
+        digest.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
+        with open(path, "rb") as file:
+            for block in iter(lambda file=file: file.read(1 << 20), b""):
+                digest.update(block)
+    return digest.hexdigest()[:32]
+
+
+def _is_complete(target: Path) -> bool:
+    """Whether every file that the manifest lists is there in full length."""
+    try:
+        sizes = json.loads((target / MANIFEST).read_text())["sizes"]
+        return all((target / path).stat().st_size == size for path, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _build_at(target: Path, folder: Path, name: str) -> None:
+    """Build beside the target and move there in one step; leave a complete one, made meanwhile, in place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as temporary:
+        built = Path(temporary) / "new"
+        _write_all(built, folder, name)
+        try:
+            if target.exists() and not _is_complete(target):
+                os.rename(target, Path(temporary) / "damaged")
+            os.rename(built, target)
+        except OSError:
+            if not _is_complete(target):  # else another process was first, with the same content
+                raise
+
+
+def _write_all(built: Path, folder: Path, name: str) -> None:
+    table = _read_interactions(folder / f"{name}.inter")
+    n_items = 1 + int(table[ITEM].max())
+    features = _read_all_features(folder, n_items)
+    n_items = max([n_items, *(len(rows) for rows in features.values())])
+    made = built / name
+    made.mkdir(parents=True)
+    counts = [_write_split(made / f"{name}.{split}.inter", table[table[LABEL] == i]) for i, split in enumerate(SPLITS)]
+    _write_tokens(made / f"{name}.user", "user_id", np.unique(table[USER]))
+    _write_tokens(made / f"{name}.item", "item_id", np.arange(n_items))
+    for modality, rows in features.items():
+        write_features(made / "features" / f"{modality}.npz", [str(item) for item in range(len(rows))], rows)
+    sizes = {str(path.relative_to(built)): path.stat().st_size for path in sorted(made.rglob("*")) if path.is_file()}
+    (built / MANIFEST).write_text(json.dumps({"counts": counts, "sizes": sizes}))
+
+
+def _read_interactions(path: Path) -> pd.DataFrame:
+    """The known columns, ids and labels as whole numbers, the rest as the text that stands there."""
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8")
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path.name} is no tab-separated UTF-8 table ({str(error).strip()}); mend that line"
+        ) from error
+    if table.empty:
+        raise DataError(f"dataset {path.name} is empty: a header and no interaction; expected one line per interaction")
+    table = table[[column for column in (USER, ITEM, *OPTIONAL, LABEL) if column in table]].fillna("")
+    for column, expected in ((USER, "a whole number from 0"), (ITEM, "a whole number from 0"), (LABEL, "0, 1 or 2")):
+        pattern = r"[012]" if column == LABEL else r"[0-9]{1,9}"
+        _refuse(path, table, column, ~table[column].str.fullmatch(pattern), expected)
+        table[column] = table[column].astype(np.int64)
+    for column in set(OPTIONAL) & set(table):
+        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+        _refuse(path, table, column, ~np.isfinite(numbers), "a number")
+    if empty := [split for label, split in enumerate(SPLITS) if not (table[LABEL] == label).any()]:
+        raise DataError(
+            f"{path.name} has no {' and no '.join(empty)} interaction; expected {LABEL} 0 (train), 1 (valid) and 2 (test), "
+            "each at least once: label the split anew"
+        )
+    return table
+
+
+def _refuse(path: Path, table: pd.DataFrame, column: str, bad: pd.Series, expected: str) -> None:
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"{path.name} has {int(bad.sum())} values of {column} that are not {expected} "
+            f"(first: {table[column].iloc[row]!r} in line {row + 2}); correct or drop those lines"
+        )
+
+
+def _read_all_features(folder: Path, n_items: int) -> dict[str, np.ndarray]:
+    features = {name: _read_one(path, n_items) for name, path in _feature_files(folder).items()}
+    rows = {name: len(matrix) for name, matrix in features.items()}
+    if len(set(rows.values())) > 1:
+        raise FeatureError(
+            f"the feature files of {folder.name} have different numbers of rows, {rows}; expected one row per item in each"
+        )
+    return features
+
+
+def _read_one(path: Path, n_items: int) -> np.ndarray:
+    matrix = read_array(path)
+    rows = len(matrix) if matrix.ndim else 0
+    if rows < n_items:
+        raise FeatureError(
+            f"{path.name} has {rows} rows but {ITEM} goes up to {n_items - 1}; expected at least {n_items} rows, "
+            "row r for item r: write the missing rows"
+        )
+    return check_features(path.name, [str(row) for row in range(rows)], matrix)
+
+
+def _write_split(path: Path, table: pd.DataFrame) -> int:
+    types = {USER: "user_id:token", ITEM: "item_id:token", "rating": "rating:float", "timestamp": "timestamp:float"}
+    table.drop(columns=LABEL).rename(columns=types).to_csv(path, sep="\t", index=False, lineterminator="\n")
+    return len(table)
+
+
+def _write_tokens(path: Path, field: str, ids: np.ndarray) -> None:
+    path.write_text("\n".join([f"{field}:token", *map(str, ids.tolist())]) + "\n", encoding="utf-8")
