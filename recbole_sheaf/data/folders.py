@@ -65,9 +65,9 @@ def absent_dataset(
 def _expected(data_path: Path, name: str) -> str:
     folder = Path(data_path) / name
     return (
-        f"expected {folder}/{name}.inter, tab separated, with the header 'user_id:token<tab>item_id:token...' (beside it, "
-        f"if you have them, {name}.item and features/<modality>.npz), or an MMRec-style folder whose {name}.inter has "
-        "userID, itemID and x_label; name the folder above it with --data_path"
+        f"expected {folder}/{name}.inter, tab separated, with the header 'user_id:token<tab>item_id:token...' "
+        f"(beside it, if you have them, {name}.item and features/<modality>.npz), or an MMRec-style folder whose "
+        f"{name}.inter has userID, itemID and x_label; name the folder above it with --data_path"
     )
 
 

@@ -5,6 +5,7 @@
 the atomic files that RecBole reads with ``benchmark_filename``, once per content, in a cache folder.
 """
 
+import csv
 import hashlib
 import json
 import logging
@@ -34,7 +35,7 @@ class ConvertedFolder:
     """An MMRec-style folder as RecBole reads it.
 
     Attributes:
-        path: the folder of atomic files, ``<somewhere>/<name>``; RecBole's ``data_path`` after the name was joined to it.
+        path: the folder of atomic files, ``<somewhere>/<name>``; RecBole's ``data_path`` after the name is joined.
         benchmark_filename: the parts of the split, RecBole's setting of that name.
         counts: interactions in train, valid and test.
     """
@@ -63,7 +64,7 @@ def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedF
     """Make RecBole's atomic files of an MMRec-style folder, or find those made before from the same content.
 
     Every user of any part and every item, seen or not, is listed in ``.user`` and ``.item``, so that those without a
-    training interaction exist. Two processes may convert at once: each builds its own copy, the first to finish is kept.
+    training interaction exist. Two processes may convert at once: each builds its own copy, the first is kept.
 
     Args:
         folder: holds ``<name>.inter`` and any number of ``*_feat.npy``.
@@ -142,8 +143,8 @@ def _write_all(built: Path, folder: Path, name: str) -> None:
 def _read_interactions(path: Path) -> pd.DataFrame:
     """The known columns, ids and labels as whole numbers, the rest as the text that stands there."""
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path.name} is no tab-separated UTF-8 table ({str(error).strip()}); mend that line"
         ) from error
@@ -157,12 +158,17 @@ def _read_interactions(path: Path) -> pd.DataFrame:
     for column in set(OPTIONAL) & set(table):
         numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
         _refuse(path, table, column, ~np.isfinite(numbers), "a number")
-    if empty := [split for label, split in enumerate(SPLITS) if not (table[LABEL] == label).any()]:
-        raise DataError(
-            f"{path.name} has no {' and no '.join(empty)} interaction; expected {LABEL} 0 (train), 1 (valid) and 2 (test), "
-            "each at least once: label the split anew"
-        )
+    _refuse_empty_split(path, table)
     return table
+
+
+def _refuse_empty_split(path: Path, table: pd.DataFrame) -> None:
+    empty = [split for label, split in enumerate(SPLITS) if not (table[LABEL] == label).any()]
+    if empty:
+        raise DataError(
+            f"{path.name} has no {' and no '.join(empty)} interaction; "
+            f"expected {LABEL} 0 (train), 1 (valid) and 2 (test), each at least once: label the split anew"
+        )
 
 
 def _refuse(path: Path, table: pd.DataFrame, column: str, bad: pd.Series, expected: str) -> None:
@@ -179,7 +185,8 @@ def _read_all_features(folder: Path, n_items: int) -> dict[str, np.ndarray]:
     rows = {name: len(matrix) for name, matrix in features.items()}
     if len(set(rows.values())) > 1:
         raise FeatureError(
-            f"the feature files of {folder.name} have different numbers of rows, {rows}; expected one row per item in each"
+            f"the feature files of {folder.name} have different numbers of rows, {rows}; "
+            "expected one row per item in each: write the missing rows"
         )
     return features
 

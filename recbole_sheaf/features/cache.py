@@ -7,7 +7,7 @@ are written beside their place and moved there in one step, so two processes may
 import hashlib
 import logging
 import os
-import tempfile
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -34,13 +34,13 @@ def content_key(parts: Iterable[str]) -> str:
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write an ``.npz`` in one step: whoever looks sees the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             np.savez(file, **arrays)
         os.replace(temporary, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def cached_arrays(
