@@ -43,7 +43,7 @@ def read_columns(path: Path, names: Sequence[str]) -> pd.DataFrame:
             f"{path.name} is no tab-separated UTF-8 table ({error}); expected name:type columns"
         ) from error
     table.columns = [str(column).split(":")[0] for column in table.columns]
-    return table.fillna("")[list(names)]
+    return table.fillna("")[list(dict.fromkeys(names))]
 
 
 def raw_item_tokens(folder: Path, dataset_name: str, item_field: str = "item_id") -> set[str]:

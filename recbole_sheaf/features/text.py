@@ -76,6 +76,9 @@ def _encode(name: str, texts: Sequence[str], dim: int) -> tuple[np.ndarray, Floa
             f"text modality '{name}' cannot be made: no two of {len(texts)} items share a word; choose other columns"
         ) from error
     known = np.flatnonzero(np.diff(tfidf.indptr))
-    components = max(1, min(dim, tfidf.shape[1] - 1, tfidf.shape[0] - 1))
-    vectors = TruncatedSVD(components, random_state=TEXT_SEED).fit_transform(tfidf)
+    components = min(dim, tfidf.shape[1] - 1, tfidf.shape[0] - 1)
+    if components:
+        vectors = TruncatedSVD(components, random_state=TEXT_SEED).fit_transform(tfidf)
+    else:  # a single known word is its own component
+        vectors = tfidf.toarray()
     return known, vectors[known].astype(np.float32)
