@@ -22,7 +22,7 @@ are treated the same way, so rank-deficient maps give finite results and finite 
 
 from recbole_sheaf.sheaf.factored import factored_laplacian, factored_weights
 from recbole_sheaf.sheaf.global_sections import coboundary_matrix, global_sections, project_to_global_sections
-from recbole_sheaf.sheaf.graph import UndirectedGraph, both_directions, undirected_graph
+from recbole_sheaf.sheaf.graph import UndirectedGraph, both_directions, pair_arcs, undirected_graph
 from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt, scalar_inverse_sqrt
 from recbole_sheaf.sheaf.laplacian import (
     NORMALISATIONS,
@@ -38,6 +38,7 @@ from recbole_sheaf.sheaf.laplacian import (
 from recbole_sheaf.sheaf.laplacian_blocks import LaplacianOptions, laplacian_blocks
 from recbole_sheaf.sheaf.laplacian_matrix import (
     LaplacianPattern,
+    laplacian_halves,
     laplacian_pattern,
     laplacian_values,
     sheaf_laplacian_matrix,
@@ -75,6 +76,7 @@ __all__ = [
     "identity_maps",
     "laplacian",
     "laplacian_blocks",
+    "laplacian_halves",
     "laplacian_pattern",
     "laplacian_values",
     "matrix_inverse_sqrt",
@@ -84,6 +86,7 @@ __all__ = [
     "orthogonal_maps",
     "orthonormal_columns",
     "orthonormal_rows",
+    "pair_arcs",
     "project_to_global_sections",
     "scalar_inverse_sqrt",
     "sheaf_laplacian_matrix",

@@ -7,7 +7,7 @@ to an arc, a restriction map above all, belongs to its *row* node; ``reverse`` l
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from recbole_sheaf.errors import GraphError, ShapeError
@@ -22,12 +22,14 @@ class UndirectedGraph:
         arcs: (row, col) of every arc, in the caller's order.
         reverse: position of the arc (col, row) for every arc (row, col).
         upper: positions of the arcs with row < col, one for each undirected edge, in increasing order.
+        paired: whether those arcs come first and their reverses after them in the same order.
     """
 
     num_nodes: int
     arcs: Int[Tensor, "2 a"]
     reverse: Int[Tensor, " a"]
     upper: Int[Tensor, " e"]
+    paired: bool = False
 
     @property
     def row(self) -> Int[Tensor, " a"]:
@@ -43,6 +45,13 @@ class UndirectedGraph:
     def degree(self) -> Int[Tensor, " n"]:
         """Number of edges at each node."""
         return torch.bincount(self.row, minlength=self.num_nodes)
+
+    def ends(self, values: Shaped[Tensor, "a ..."]) -> tuple[Shaped[Tensor, "e ..."], Shaped[Tensor, "e ..."]]:
+        """What the arcs (v, w), v < w, and what their reverses hold; two views if the arcs are paired."""
+        if self.paired:
+            half = len(self.upper)
+            return values[:half], values[half:]
+        return values.index_select(0, self.upper), values.index_select(0, self.reverse[self.upper])
 
 
 def undirected_graph(edge_index: Int[Tensor, "..."], num_nodes: int) -> UndirectedGraph:
@@ -67,12 +76,25 @@ def undirected_graph(edge_index: Int[Tensor, "..."], num_nodes: int) -> Undirect
     reverse_key = col * num_nodes + row
     position = torch.searchsorted(key, reverse_key).clamp(max=max(len(key) - 1, 0))
     _check_reverse(key[position] != reverse_key, row, col)
-    return UndirectedGraph(num_nodes, edge_index, order[position], (row < col).nonzero().flatten())
+    reverse, upper = order[position], (row < col).nonzero().flatten()
+    return UndirectedGraph(num_nodes, edge_index, reverse, upper, _are_paired(upper, reverse))
+
+
+def pair_arcs(graph: UndirectedGraph) -> UndirectedGraph:
+    """The same graph with the arcs row < col first and their reverses after them: both ends of edges are slices."""
+    order = torch.cat([graph.upper, graph.reverse[graph.upper]])
+    return undirected_graph(graph.arcs[:, order], graph.num_nodes)
 
 
 def both_directions(edges: Int[Tensor, "e 2"]) -> Int[Tensor, "2 a"]:
     """Arc list of undirected edges that are listed once each, the reversed arcs after the given ones."""
     return torch.cat([edges, edges.flip(1)]).t().contiguous()
+
+
+def _are_paired(upper: Int[Tensor, " e"], reverse: Int[Tensor, " a"]) -> bool:
+    half = len(upper)
+    first = torch.arange(half, device=upper.device)
+    return torch.equal(upper, first) and torch.equal(reverse[:half], first + half)
 
 
 def _check_range(row: Int[Tensor, " a"], col: Int[Tensor, " a"], num_nodes: int) -> None:

@@ -60,18 +60,16 @@ def coboundary(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "e k c"
         ShapeError: if the stalks of ``x`` and of the maps differ, or ``x`` is not finite.
     """
     check_signal(sheaf, x)
-    v_arc, w_arc = _edge_ends(sheaf.graph)
-    row = sheaf.graph.row
-    return _apply(sheaf.maps[v_arc], x[row[v_arc]]) - _apply(sheaf.maps[w_arc], x[row[w_arc]])
+    (v, w), (v_maps, w_maps) = sheaf.graph.ends(sheaf.graph.row), sheaf.graph.ends(sheaf.maps)
+    return _apply(v_maps, x[v]) - _apply(w_maps, x[w])
 
 
 def coboundary_transpose(sheaf: Sheaf, y: Float[Tensor, "e k c"]) -> Float[Tensor, "n d c"]:
     """Adjoint of the coboundary: ``(delta^T y)_v = sum_e [v : e] F_{v<e}^T y_e``, zero at isolated nodes."""
-    v_arc, w_arc = _edge_ends(sheaf.graph)
-    row = sheaf.graph.row
+    (v, w), (v_maps, w_maps) = sheaf.graph.ends(sheaf.graph.row), sheaf.graph.ends(sheaf.maps)
     out = y.new_zeros(sheaf.graph.num_nodes, sheaf.stalk_dim, y.shape[-1])
-    out = out.index_add(0, row[v_arc], _apply_transpose(sheaf.maps[v_arc], y))
-    return out.index_add(0, row[w_arc], _apply_transpose(sheaf.maps[w_arc], y), alpha=-1)
+    out = out.index_add(0, v, _apply_transpose(v_maps, y))
+    return out.index_add(0, w, _apply_transpose(w_maps, y), alpha=-1)
 
 
 def laplacian(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "n d c"]:
@@ -161,11 +159,6 @@ def _check_finite(values: Float[Tensor, "..."], name: str) -> None:
     if not finite.all():
         where = tuple((~finite).nonzero()[0].tolist())
         raise ShapeError(f"{name} hold {int((~finite).sum())} values that are not finite (first at {where}); mask them")
-
-
-def _edge_ends(graph: UndirectedGraph) -> Int[Tensor, "2 e"]:
-    """Arcs of both ends of every edge: owned by the lower node, owned by the higher one."""
-    return torch.stack([graph.upper, graph.reverse[graph.upper]])
 
 
 def _apply(maps: Float[Tensor, "..."], x: Float[Tensor, "e d c"]) -> Float[Tensor, "e k c"]:

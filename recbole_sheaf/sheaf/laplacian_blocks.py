@@ -66,7 +66,7 @@ def laplacian_blocks(
 
 def _edge_blocks(graph: UndirectedGraph, maps: Float[Tensor, "..."]) -> Float[Tensor, "e ..."]:
     """``-F_{v<e}^T F_{w<e}`` for v < w, diagonals where the maps are diagonals."""
-    v_maps, w_maps = maps[graph.upper], maps[graph.reverse[graph.upper]]
+    v_maps, w_maps = graph.ends(maps)
     return -v_maps * w_maps if maps.dim() == 2 else -v_maps.mT @ w_maps
 
 

@@ -117,11 +117,24 @@ def laplacian_values(
     options: LaplacianOptions,
 ) -> Float[Tensor, " nnz"]:
     """Values at the places of :func:`laplacian_pattern`, from the blocks of :func:`laplacian_blocks`."""
-    fixed_upper, fixed_diagonal = _fixed_channels(graph, upper, options)
+    half, rest = laplacian_halves(graph, upper, diagonal, options)
+    return torch.cat([half, half, rest])
+
+
+def laplacian_halves(
+    graph: UndirectedGraph,
+    upper: Float[Tensor, "e ..."],
+    diagonal: Float[Tensor, "n ..."],
+    options: LaplacianOptions,
+) -> tuple[Float[Tensor, " upper"], Float[Tensor, " diagonal"]]:
+    """Values above the block diagonal, which stand below it once more, and those of the diagonal blocks."""
     if diagonal.dim() == 2 and diagonal.shape[-1] == 1:
         diagonal = diagonal.expand(-1, upper.shape[-1])
-    half = torch.cat([fixed_upper, upper.flatten()])
-    return torch.cat([half, half, fixed_diagonal, diagonal.flatten()])
+    half, rest = upper.flatten(), diagonal.flatten()
+    if not (options.add_lp or options.add_hp):
+        return half, rest
+    fixed_upper, fixed_diagonal = _fixed_channels(graph, upper, options)
+    return torch.cat([fixed_upper, half]), torch.cat([fixed_diagonal, rest])
 
 
 def _fixed_channels(

@@ -1,0 +1,143 @@
+"""Settings of Neural Sheaf Diffusion models, and their translation from the reference implementation's names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.sheaf import LaplacianOptions, num_arc_parameters
+
+LEARNT_MAPS = ("identity", "diagonal", "orthogonal", "general")
+REFERENCE_KINDS = {"diag": "diagonal", "bundle": "orthogonal", "general": "general"}
+REFERENCE_NAMES = {
+    "d": "stalk_dim",
+    "layers": "num_layers",
+    "orth": "orthogonal_map",
+    "sheaf_act": "sheaf_activation",
+    "use_act": "use_activation",
+    "max_t": "end_time",
+    "int_method": "solver",
+}
+SAME_NAMES = (
+    "input_dim",
+    "output_dim",
+    "hidden_channels",
+    "edge_weights",
+    "sparse_learner",
+    "normalised",
+    "deg_normalised",
+    "add_lp",
+    "add_hp",
+    "left_weights",
+    "right_weights",
+    "second_linear",
+    "input_dropout",
+    "dropout",
+    "step_size",
+)
+
+
+@dataclass(frozen=True)
+class DiffusionSettings:
+    """Settings of a Neural Sheaf Diffusion model.
+
+    Attributes:
+        input_dim: features of a node.
+        output_dim: classes.
+        restriction_map: ``identity`` (no learner: the control group), ``diagonal``, ``orthogonal`` or ``general``.
+        stalk_dim: d.
+        hidden_channels: h.
+        num_layers: diffusion layers.
+        orthogonal_map: parametrisation of orthogonal maps.
+        edge_weights: learn a weight of each edge beside orthogonal maps.
+        sparse_learner: learn maps from sums over the stalk.
+        sheaf_activation: ``tanh``, ``elu`` or ``id``, on the maps.
+        normalised, deg_normalised, augmented, add_lp, add_hp: see ``LaplacianOptions``.
+        relearn_maps: learn new maps in every layer; otherwise the first layer's stay.
+        left_weights: mix stalk coordinates, W1.
+        right_weights: mix channels, W2.
+        use_activation: sigma = ELU, also after the encoder; otherwise the identity.
+        second_linear: a second linear map in the encoder.
+        input_dropout, dropout: probabilities.
+        end_time, solver, step_size: of the continuous model, which diffuses from time 0 to ``end_time``.
+    """
+
+    input_dim: int
+    output_dim: int
+    restriction_map: str = "diagonal"
+    stalk_dim: int = 2
+    hidden_channels: int = 20
+    num_layers: int = 2
+    orthogonal_map: str = "householder"
+    edge_weights: bool = True
+    sparse_learner: bool = False
+    sheaf_activation: str = "tanh"
+    normalised: bool = True
+    deg_normalised: bool = False
+    augmented: bool = True
+    add_lp: bool = False
+    add_hp: bool = False
+    relearn_maps: bool = True
+    left_weights: bool = True
+    right_weights: bool = True
+    use_activation: bool = True
+    second_linear: bool = False
+    input_dropout: float = 0.0
+    dropout: float = 0.0
+    end_time: float = 1.0
+    solver: str = "euler"
+    step_size: float = 0.1
+
+    def __post_init__(self):
+        if self.restriction_map not in LEARNT_MAPS:
+            names = ", ".join(LEARNT_MAPS)
+            raise ConfigError(f"restriction_map {self.restriction_map!r} is not learnt here; choose one of {names}")
+        if min(self.stalk_dim, self.hidden_channels, self.num_layers) < 1:
+            raise ConfigError(
+                f"stalk_dim {self.stalk_dim}, hidden_channels {self.hidden_channels} and num_layers "
+                f"{self.num_layers} must be at least 1"
+            )
+
+    @property
+    def total_dim(self) -> int:
+        """D: learnt stalk coordinates and fixed channels."""
+        return self.stalk_dim + self.add_lp + self.add_hp
+
+    @property
+    def map_shape(self) -> tuple[int, ...]:
+        """Shape of what a learner gives to one arc."""
+        if self.restriction_map == "general":
+            return (self.stalk_dim, self.stalk_dim)
+        return (num_arc_parameters(self.restriction_map, self.stalk_dim, self.orthogonal_map),)
+
+    @property
+    def laplacian_options(self) -> LaplacianOptions:
+        """The part that says how maps become a Laplacian."""
+        return LaplacianOptions(self.normalised, self.deg_normalised, self.augmented, self.add_lp, self.add_hp)
+
+    @property
+    def has_edge_weights(self) -> bool:
+        """Whether a weight of each edge is learnt: only beside orthogonal maps."""
+        return self.edge_weights and self.restriction_map == "orthogonal"
+
+
+def settings_from_reference(kind: str, args: Mapping[str, Any]) -> DiffusionSettings:
+    """Settings from the reference implementation's model kind and arguments.
+
+    Args:
+        kind: holds ``diag``, ``bundle`` or ``general``; a bundle is always normalised.
+        args: its arguments; those that are no setting of ours are left aside.
+
+    Raises:
+        ConfigError: if the kind is unknown.
+    """
+    families = [family for name, family in REFERENCE_KINDS.items() if name in kind.lower()]
+    if len(families) != 1:
+        raise ConfigError(f"model kind {kind!r} is unknown; it should name one of {', '.join(REFERENCE_KINDS)}")
+    settings = {ours: args[theirs] for theirs, ours in REFERENCE_NAMES.items() if theirs in args}
+    settings.update({name: args[name] for name in SAME_NAMES if name in args})
+    settings.update(restriction_map=families[0], relearn_maps=not args.get("linear", False))
+    if families[0] == "orthogonal":
+        settings.update(normalised=True, deg_normalised=False)
+    types = {field.name: field.type for field in fields(DiffusionSettings)}  # JSON may hold 0 for False or 0.0
+    return DiffusionSettings(**{name: types[name](value) for name, value in settings.items()})
