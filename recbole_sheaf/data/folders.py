@@ -54,7 +54,7 @@ def absent_dataset(
 ) -> DataError:
     """The error to raise for a dataset that is neither here nor, for the given reason, to be downloaded."""
     known = list(downloadable)
-    here = sorted(path.name for path in Path(data_path).glob("*/") if path.is_dir())
+    here = sorted({path.parent.name for path in Path(data_path).glob("*/*.inter")})
     nearest = difflib.get_close_matches(name, dict.fromkeys([*here, *known]), n=3)
     hint = f"; did you mean {' or '.join(nearest)}?" if nearest and name not in known else ""
     failed = f", and downloading it failed ({reason})" if reason else ""

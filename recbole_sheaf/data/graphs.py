@@ -28,13 +28,13 @@ SLOW = 1e11  # multiplications, from which on a progress bar is shown
 
 
 def bipartite_arcs(
-    user_ids: Int[np.ndarray, " interactions"], item_ids: Int[np.ndarray, " interactions"], n_users: int, n_items: int
+    user_ids: Int[np.ndarray, " interactions"], item_ids: Int[np.ndarray, " _"], n_users: int, n_items: int
 ) -> Arcs:
     """The user-item graph: user u is node u, item i is node ``n_users + i``.
 
     Args:
         user_ids: user of each interaction, in [0, n_users).
-        item_ids: item of each interaction, in [0, n_items).
+        item_ids: item of each interaction, as many, in [0, n_items).
         n_users: RecBole's number of users, padding included.
         n_items: RecBole's number of items, padding included.
 
@@ -54,7 +54,7 @@ def bipartite_arcs(
     return _both_ways(np.unique(users * n_items + items), n_items, n_users)
 
 
-def symmetrise(src: Int[np.ndarray, " arcs"], dst: Int[np.ndarray, " arcs"]) -> Arcs:
+def symmetrise(src: Int[np.ndarray, " directed"], dst: Int[np.ndarray, " directed"]) -> Arcs:
     """The undirected graph under directed arcs: every edge once in each half, self-loops left out.
 
     Returns:

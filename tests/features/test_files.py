@@ -107,5 +107,5 @@ def test_writing_refuses_what_reading_would(tmp_path):
     with pytest.raises(FeatureError, match="2 item_id tokens but 3 rows"):
         write_features(tmp_path / "x.npz", ["1", "2"], ROWS)
     with pytest.raises(FeatureError, match="name it 'x.npz'"):
-        write_features(tmp_path / "x.npy", TOKENS, ROWS)
+        write_features(tmp_path / "x.npy", TOKENS.tolist(), ROWS)
     assert not list(tmp_path.iterdir())

@@ -34,8 +34,8 @@ def test_padding_is_never_filled():
     assert not joined.present[0] and joined.matrix[0] == 0
 
 
-def features(name="x", matrix=((0.0,), (1.0,), (0.0,)), present=(False, True, False)):
-    return ModalityFeatures(name, torch.tensor(matrix), torch.tensor(present))
+def features(name="x", matrix=((0.0,), (1.0,), (0.0,)), present=(False, True, False), dtype=None):
+    return ModalityFeatures(name, torch.tensor(matrix, dtype=dtype), torch.tensor(present))
 
 
 def test_digest_depends_on_name_values_mask_and_nothing_else():
@@ -55,7 +55,7 @@ def test_digest_depends_on_name_values_mask_and_nothing_else():
     [
         (dict(present=(False, False, False)), "has values at padding or at an item marked missing"),
         (dict(present=(True, True, False)), "has values at padding"),
-        (dict(present=(False, True)), r"a mask of shape \(2,\); give float32"),
+        (dict(dtype=torch.float64), r"has a torch.float64 matrix of shape \(3, 1\) .*; give float32 \(n_items, dim\)"),
     ],
 )
 def test_mask_and_matrix_must_agree(fields, message):
