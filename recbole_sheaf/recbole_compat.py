@@ -5,6 +5,7 @@ number that RecBole computes. The releases RecBole needs are checked in ``enviro
 """
 
 import ast
+import copy
 import functools
 import importlib
 import os
@@ -17,12 +18,13 @@ import scipy.sparse
 import torch
 from recbole.config import Config
 from recbole.data.dataset.dataset import Dataset
+from recbole.evaluator.collector import Collector, DataStruct
 from recbole.trainer import trainer as recbole_trainer
 from recbole.utils import enum_type
 from recbole.utils import utils as recbole_utils
 
 from recbole_sheaf.config import settings_loader
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.data.folders import absent_dataset
 
 _applied = False
 
@@ -39,6 +41,8 @@ def apply() -> None:
     Config.__setstate__ = _restore_config
     Config._init_device = _device_without_cuda(Config._init_device)
     Dataset._download = _download_alone(Dataset._download)
+    recbole_trainer.Trainer._save_checkpoint = _save_checkpoint
+    Collector.get_data_struct = _collected
     recbole_trainer.DistributedDataParallel = _distributed_on_any_device
     torch.serialization.add_safe_globals(_checkpoint_types())
 
@@ -93,11 +97,49 @@ def _restore_config(self: Config, state: Dict[str, Any]) -> None:
         self.model_class = recbole_utils.get_model(self.model)
 
 
+def _save_checkpoint(self: recbole_trainer.Trainer, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+    """Save what RecBole saves, in the pickle protocol that safe loading reads, and never half a file.
+
+    RecBole asks for protocol 4, which ``torch.load(weights_only=True)`` does not know (RecBole issue 2215).
+    """
+    if not self.config["single_spec"] and self.config["local_rank"] != 0:
+        return
+    path = kwargs.pop("saved_model_file", self.saved_model_file)
+    state = {
+        "config": self.config,
+        "epoch": epoch,
+        "cur_step": self.cur_step,
+        "best_valid_score": self.best_valid_score,
+        "state_dict": self.model.state_dict(),
+        "other_parameter": self.model.other_parameter(),
+        "optimizer": self.optimizer.state_dict(),
+    }
+    unfinished = f"{path}.unfinished"
+    torch.save(state, unfinished)
+    os.replace(unfinished, path)
+    if verbose:
+        self.logger.info(f"Saving current: {path}")
+
+
+def _collected(self: Collector) -> DataStruct:
+    """Hand over what an evaluation collected and forget its rankings.
+
+    RecBole moves every collected value to the CPU, numbers and counters too, so ItemCoverage, GiniIndex and their like
+    end in ``'int' object has no attribute 'cpu'``.
+    """
+    held = self.data_struct._data_dict
+    held.update({key: value.cpu() for key, value in held.items() if isinstance(value, torch.Tensor)})
+    collected = copy.deepcopy(self.data_struct)
+    for key in ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label"):
+        held.pop(key, None)
+    return collected
+
+
 def _checkpoint_types() -> list:
     """Types that RecBole's own checkpoints hold beside tensors; all are data, none runs code when loaded."""
     enums = [enum_type.ModelType, enum_type.InputType, enum_type.EvaluatorType, enum_type.FeatureType]
     multiarray = importlib.import_module(np.ndarray.__reduce__(np.zeros(0))[0].__module__)
-    arrays = [np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar]
+    arrays = [np.ndarray, np.matrix, np.dtype, multiarray._reconstruct, multiarray.scalar]
     arrays += [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?", "O")]
     sparse = [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.lil_matrix, scipy.sparse.coo_matrix]
     return [Config, *enums, *arrays, *sparse]
@@ -119,7 +161,7 @@ def _download_alone(download: Callable[[Dataset], None]) -> Callable[[Dataset], 
             if _is_complete(folder, self.dataset_name):
                 return
             _remove_if_empty(folder)
-            raise DataError(_download_failed(self.dataset_name, folder, error)) from error
+            raise absent_dataset(folder.parent, self.dataset_name, [self.dataset_name], reason=str(error)) from error
         except ValueError:
             if torch.distributed.is_initialized() or not _is_complete(folder, self.dataset_name):
                 raise
@@ -135,14 +177,6 @@ def _remove_if_empty(folder: Path) -> None:
     """Leave no empty folder behind, or the next run would take it for the dataset."""
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _download_failed(name: str, folder: Path, error: Exception) -> str:
-    return (
-        f"dataset '{name}' is not in {folder} and could not be downloaded ({error}); put {name}.inter (tab separated, "
-        f"header user_id:token, item_id:token, ...) and optionally {name}.item and features/*.npz into a folder "
-        f"DIR/{name} and run again with --data_path=DIR"
-    )
 
 
 def _device_without_cuda(init_device: Callable[[Config], None]) -> Callable[[Config], None]:

@@ -152,7 +152,8 @@ def _with_folder_recognised(set_default_parameters: Callable) -> Callable:
         set_default_parameters(self)
         settings = self.final_config_dict
         if self.dataset != "ml-100k":
-            check_dataset_folder(root, self.dataset, downloadable=_downloadable())
+            fields = {"user_field": settings["USER_ID_FIELD"], "item_field": settings["ITEM_ID_FIELD"]}
+            check_dataset_folder(root, self.dataset, _downloadable(), **fields)
         folder = Path(settings["data_path"])
         if is_mmrec_folder(folder, self.dataset):
             settings.update(_mmrec_settings(folder, self.dataset, cache_folder(self)))

@@ -1,0 +1,26 @@
+"""The command ``recbole-sheaf``: parse, call, print."""
+
+import importlib
+import sys
+from typing import List, Optional
+
+COMMANDS = {
+    "run": "train and evaluate one model, or several side by side",
+    "evaluate": "load a checkpoint and give its validation and test metrics",
+    "models": "list the models that --model takes",
+}
+
+USAGE = "usage: recbole-sheaf COMMAND [options]\n\ncommands:\n{}\n\n'recbole-sheaf COMMAND --help' explains a command."
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run a subcommand; gives the exit code, 2 for input that was refused."""
+    arguments = sys.argv[1:] if argv is None else argv
+    usage = USAGE.format("\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items()))
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage)
+        return 0 if arguments else 2
+    if arguments[0] not in COMMANDS:
+        print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage}", file=sys.stderr)
+        return 2
+    return importlib.import_module(f"recbole_sheaf.cli.{arguments[0]}").main(arguments[1:])

@@ -1,0 +1,1 @@
+"""Many runs: trains and evaluates models side by side on one split, one row a run."""

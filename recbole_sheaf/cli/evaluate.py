@@ -1,0 +1,18 @@
+"""``recbole-sheaf evaluate``: the metrics of a checkpoint, in a process that did not train it."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import List, Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.experiments.runs import evaluate_checkpoint
+
+
+@one_sentence
+def main(argv: Optional[List[str]] = None) -> int:
+    """Load, evaluate, print JSON."""
+    options = argparse.ArgumentParser(prog="recbole-sheaf evaluate", description="Metrics of a saved checkpoint.")
+    options.add_argument("checkpoint", type=Path, help="a .pth file that a run wrote into checkpoint_dir (saved/)")
+    print(json.dumps(evaluate_checkpoint(options.parse_args(argv).checkpoint)))
+    return 0

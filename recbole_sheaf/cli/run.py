@@ -1,0 +1,96 @@
+"""``recbole-sheaf run`` and ``python run_recbole_sheaf.py``: train and evaluate models by name."""
+
+import argparse
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import yaml
+
+from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.config import settings_loader
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
+from recbole_sheaf.experiments.runs import run_models
+
+EPILOG = """\
+Any RecBole setting and any key of properties/model/<model>.yaml can follow as --key=value, for example
+  --epochs=50 --learning_rate=0.005 --train_batch_size=4096 --seed=1 --restriction_map=identity
+With several models a key reaches those that know it. The command line wins over --config_files, which win over the
+YAML defaults.
+
+examples
+  python run_recbole_sheaf.py --model=MMSheaf --dataset=ml-100k
+  python run_recbole_sheaf.py --models=Pop,ItemKNN,BPR,LightGCN,MMGCN,MMSheaf --dataset=ml-100k
+  python run_recbole_sheaf.py --model=MMSheaf --dataset=tiktok --data_path=DIR --result_file=run.json
+
+--data_path=DIR holds one folder per dataset: DIR/<dataset>/<dataset>.inter with a RecBole header
+(user_id:token, item_id:token, ...), optionally <dataset>.item and features/<modality>.npz; or an MMRec-style folder.
+ml-100k needs no path: RecBole's package carries it.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``run``; everything else on the command line is a setting."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf run",
+        description="Train and evaluate a recommender, or several side by side on the same split.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("--model", help="one model: MMSheaf, MMGCN or any of RecBole's (default: MMSheaf)")
+    options.add_argument("--models", help="several models, separated by commas, that end in one comparison table")
+    options.add_argument("--dataset", default="ml-100k", help="name of the dataset folder (default: ml-100k)")
+    options.add_argument("--config_files", default="", help="YAML files of settings, separated by spaces or commas")
+    options.add_argument("--result_file", type=Path, help="write one JSON object per run, a line each")
+    options.add_argument("--table_file", type=Path, help="stem of the table's .csv and .md (default: results/...)")
+    return options
+
+
+def read_settings(arguments: Sequence[str]) -> Dict[str, Any]:
+    """``--key=value`` arguments as a dict, values read as YAML.
+
+    Raises:
+        ConfigError: if an argument has another form, or a key comes twice with two values.
+    """
+    settings: Dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, text = argument[2:].partition("=")
+        if not argument.startswith("--") or not equals or not key:
+            raise ConfigError(f"'{argument}' is not understood; write settings as --key=value")
+        value = _value(text)
+        if settings.get(key, value) != value:
+            raise ConfigError(f"--{key} is given twice, as {settings[key]!r} and {value!r}; give it once")
+        settings[key] = value
+    return settings
+
+
+def _value(text: str) -> Any:
+    if text == "None":
+        return None
+    try:
+        return yaml.load(text, Loader=settings_loader())
+    except yaml.YAMLError:
+        return text
+
+
+@one_sentence
+def main(argv: Optional[List[str]] = None) -> int:
+    """Train, evaluate, print; gives the exit code."""
+    options, others = parser().parse_known_args(argv)
+    if options.model and options.models:
+        raise ConfigError("--model and --models are both given; give one of them")
+    models = [name.strip() for name in (options.models or options.model or "MMSheaf").split(",") if name.strip()]
+    settings = read_settings(others)
+    settings.setdefault("show_progress", sys.stderr.isatty())
+    files = options.config_files.replace(",", " ").split()
+    results = run_models(models, options.dataset, files, settings, options.result_file)
+    table = comparison_table([asdict(result) for result in results])
+    print("\n" + to_markdown(table))
+    if options.table_file or len(models) > 1:
+        stem = options.table_file or Path("results") / f"{options.dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+        print("\nwritten: " + ", ".join(str(path) for path in write_table(table, stem)))
+    return 0

@@ -1,0 +1,51 @@
+"""Side-by-side tables of finished runs; reads rows that runs wrote, never a model."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence
+
+import pandas as pd
+
+COLUMNS = ("Recall@10", "NDCG@10", "Recall@20", "NDCG@20", "Precision@20", "MRR@20", "ItemCoverage@20", "GiniIndex@20")
+
+
+def comparison_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One line per run: validation score that chose the epoch, test metrics, cost.
+
+    Args:
+        rows: what ``--result_file`` holds, a mapping per run.
+    """
+    return pd.DataFrame([_line(row) for row in rows])
+
+
+def _line(row: Mapping[str, Any]) -> Dict[str, Any]:
+    chosen_by = row["config"]["valid_metric"]
+    line = {"model": row["model"], "seed": row["seed"]}
+    line[f"valid {chosen_by}"] = _score(row["valid"], chosen_by)
+    test = row["test"]
+    shown = [name for name in COLUMNS if name.lower() in test] or list(test)
+    line.update({name: _score(test, name) for name in shown})
+    line["best epoch"] = row["best_epoch"]
+    line["epochs"] = row["epochs"]
+    line["s/epoch"] = round(row["seconds_per_epoch"], 2)
+    line["peak MiB"] = round(row["peak_memory_mib"])
+    line["parameters"] = row["parameters"]
+    return line
+
+
+def _score(metrics: Mapping[str, float], name: str) -> float:
+    return round(metrics.get(name.lower(), metrics.get(name, float("nan"))), 4)
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A Markdown table, numbers with four decimals."""
+    return table.to_markdown(index=False, floatfmt=".4g")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> List[Path]:
+    """Write ``<path>.csv`` and ``<path>.md``; gives the paths written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stem = path.with_suffix("") if path.suffix in (".csv", ".md") else path
+    files = [stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".md")]
+    table.to_csv(files[0], index=False)
+    files[1].write_text(to_markdown(table) + "\n", encoding="utf-8")
+    return files

@@ -1,0 +1,91 @@
+"""What a run costs: seconds per epoch, peak memory, parameters, and the versions it ran with."""
+
+import platform
+import resource
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Callable, Dict, List, Optional, Type
+
+import torch
+
+PACKAGES = ("recbole-sheaf", "recbole", "torch", "dgl", "numpy", "scipy", "pandas", "scikit-learn")
+
+
+class PeakMemory:
+    """Peak memory of a ``with`` block in MiB: of the device on CUDA, else of this process.
+
+    On Linux the kernel's high-water mark is reset on entry, so several runs in one process do not hide each other;
+    elsewhere the mark of the whole process is given.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.mib = float("nan")
+
+    def __enter__(self) -> "PeakMemory":
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            _reset_high_water_mark()
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        if self.device.type == "cuda":
+            self.mib = torch.cuda.max_memory_allocated(self.device) / 2**20
+        else:
+            self.mib = _high_water_mark()
+
+
+def _reset_high_water_mark() -> None:
+    marks = Path("/proc/self/clear_refs")
+    if marks.exists():
+        marks.write_text("5")  # proc(5): resets VmHWM to the memory in use now
+
+
+def _high_water_mark() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+class EpochClock:
+    """Wraps a trainer's training epoch and keeps the seconds that each took, validation not counted."""
+
+    def __init__(self, train_epoch: Callable[..., Any]) -> None:
+        self.train_epoch = train_epoch
+        self.seconds: List[float] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        losses = self.train_epoch(*args, **kwargs)
+        self.seconds.append(time.perf_counter() - started)
+        return losses
+
+    def mean(self) -> float:
+        """Seconds per epoch, the first left out where there are more, since it warms caches up."""
+        counted = self.seconds[1:] or self.seconds
+        return sum(counted) / len(counted) if counted else 0.0
+
+
+def trainable_parameters(model: torch.nn.Module) -> int:
+    """Number of trainable scalars of a model."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def versions() -> Dict[str, str]:
+    """Releases of Python and of the packages that a number depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found

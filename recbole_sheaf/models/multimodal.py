@@ -1,0 +1,115 @@
+"""What every multimodal recommender on a graph shares: item content, the interaction graph, ranking and its cache.
+
+n_users and n_items count RecBole's padding at 0. Nodes are users first, then items: item i is node n_users + i.
+"""
+
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import torch
+from jaxtyping import Float, Int
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType
+from torch import Tensor, nn
+
+from recbole_sheaf.data import bipartite_arcs
+from recbole_sheaf.features import ModalityFeatures, load_modalities
+from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.registration import cache_folder
+
+
+class MultimodalRecommender(GeneralRecommender):
+    """A RecBole general recommender with item content and the user-item graph of the training interactions.
+
+    A subclass defines ``forward``, which gives the embeddings of all users and items, and ``calculate_loss``. Ranking
+    runs ``forward`` once per evaluation, not once per batch of users.
+    """
+
+    input_type = InputType.PAIRWISE
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.modalities = read_modalities(config, dataset)
+        self.graph = interaction_graph(config, dataset, self.n_users, self.n_items)
+        self._ranked: Optional[Tuple[Tensor, Tensor]] = None
+
+    @property
+    def message_passing(self) -> str:
+        """The backend in use, ``dgl`` or ``torch``."""
+        return self.graph.backend
+
+    @property
+    def modality_coverage(self) -> Dict[str, float]:
+        """Share of items that have a row, per modality."""
+        return {name: features.present[1:].float().mean().item() for name, features in self.modalities.items()}
+
+    def forward(self) -> Tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Embeddings of all users and of all items; their inner product ranks."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> "MultimodalRecommender":
+        """Switch between training and evaluation; either way the embeddings kept for ranking are forgotten."""
+        self._ranked = None
+        return super().train(mode)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load parameters and forget the embeddings kept for ranking."""
+        self._ranked = None
+        return super().load_state_dict(*args, **kwargs)
+
+    def ranked_embeddings(self) -> Tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Embeddings for ranking, computed once until the model trains or loads again."""
+        if self.training:
+            return self.forward()
+        if self._ranked is None:
+            self._ranked = self.forward()
+        return self._ranked
+
+    def predict(self, interaction: Any) -> Float[Tensor, " b"]:
+        """Scores of b user-item pairs."""
+        users, items = self.ranked_embeddings()
+        return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
+
+    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " b*n_items"]:
+        """Scores of b users for every item, flattened as RecBole wants them."""
+        users, items = self.ranked_embeddings()
+        return (users[interaction[self.USER_ID]] @ items.T).flatten()
+
+    def triples(self, interaction: Any) -> Tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]]:
+        """Users, items they chose and sampled items of a batch."""
+        return interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]
+
+
+def bpr_loss(chosen: Float[Tensor, " b"], sampled: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    r"""Bayesian personalised ranking, :math:`-\ln \sigma(s_{ui} - s_{uj})`, mean over the batch (Rendle et al. 2009)."""
+    return -nn.functional.logsigmoid(chosen - sampled).mean()
+
+
+def read_modalities(config: Any, dataset: Any) -> Dict[str, ModalityFeatures]:
+    """The modalities that the settings name, rows in RecBole's item order, joined by token."""
+    features_path = config["features_path"]
+    return load_modalities(
+        folder=Path(config["data_path"]),
+        dataset_name=config["dataset"],
+        token2id=dataset.field2token_id[dataset.iid_field],
+        n_items=dataset.item_num,
+        modalities=config["modalities"],
+        text_modalities=config["text_modalities"] or {},
+        feature_dim_text=config["text_dim"],
+        cache_dir=cache_folder(config),
+        features_path=Path(features_path) if features_path else None,
+    )
+
+
+def interaction_graph(config: Any, dataset: Any, n_users: int, n_items: int) -> ArcGraph:
+    """The undirected graph of the training interactions, each once, on ``n_users + n_items`` nodes."""
+    users = dataset.inter_feat[dataset.uid_field].numpy()
+    items = dataset.inter_feat[dataset.iid_field].numpy()
+    src, dst = bipartite_arcs(users, items, n_users, n_items)
+    return ArcGraph(
+        torch.from_numpy(src),
+        torch.from_numpy(dst),
+        n_users + n_items,
+        backend=config["message_passing"],
+        device=config["device"],
+    )

@@ -1,0 +1,82 @@
+"""The command line: exit codes, one sentence on the standard error, tables and files."""
+
+import csv
+import json
+
+import pytest
+
+from recbole_sheaf.cli import COMMANDS, main
+from recbole_sheaf.cli.run import read_settings
+from recbole_sheaf.errors import ConfigError
+from tests.conftest import TOY
+
+
+def _arguments(data_path, **settings):
+    given = {**TOY, "data_path": data_path, "cache_dir": data_path.parent / "cache", **settings}
+    return [f"--{key}={value}" for key, value in given.items()]
+
+
+def test_several_models_end_in_one_table(toy, workplace, capsys):
+    code = main(["run", "--models=Pop,BPR", "--dataset=toy", "--table_file=out/table", *_arguments(toy)])
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert "| Pop" in printed and "| BPR" in printed
+    rows = list(csv.DictReader((workplace / "out" / "table.csv").open()))
+    assert [row["model"] for row in rows] == ["Pop", "BPR"]
+    assert (workplace / "out" / "table.md").read_text().startswith("| model")
+
+
+def test_one_run_writes_json(toy, workplace):
+    assert main(["run", "--model=MMSheaf", "--dataset=toy", "--result_file=run.json", *_arguments(toy)]) == 0
+    assert json.loads((workplace / "run.json").read_text())["config"]["train_batch_size"] == 64
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--model=MMShef"], "did you mean 'MMSheaf'"),
+        (["--model=BPR", "--embeding_size=8"], "did you mean 'embedding_size'"),
+        (["--model=BPR", "--models=Pop"], "--model and --models are both given"),
+        (["--model=BPR", "embedding_size=8"], "write settings as --key=value"),
+        (["--model=BPR", "--config_files=absent.yaml"], "there is no settings file absent.yaml"),
+        (["--model=MMSheaf", "--modalities=[imag]"], "imag"),
+    ],
+)
+def test_refusals_are_one_sentence_and_exit_code_2(toy, capsys, arguments, message):
+    assert main(["run", "--dataset=toy", *_arguments(toy), *arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in error and "Error: " in error
+
+
+def test_an_absent_dataset_names_the_layout_and_the_option(toy, capsys):
+    assert main(["run", "--model=BPR", "--dataset=no-such-thing", *_arguments(toy)]) == 2
+    assert "--data_path" in capsys.readouterr().err
+
+
+def test_an_absent_checkpoint_is_refused(workplace, capsys):
+    assert main(["evaluate", "absent.pth"]) == 2
+    assert "there is no checkpoint absent.pth" in capsys.readouterr().err
+
+
+def test_values_are_read_as_yaml():
+    settings = read_settings(["--a=1e-3", "--b=[1, 2]", "--c=True", "--d=None", "--e=../x", "--f={RS: [0.8, 0.2]}"])
+    assert settings == {"a": 0.001, "b": [1, 2], "c": True, "d": None, "e": "../x", "f": {"RS": [0.8, 0.2]}}
+
+
+def test_a_key_given_twice_is_refused():
+    assert read_settings(["--a=1", "--a=1"]) == {"a": 1}
+    with pytest.raises(ConfigError, match="--a is given twice, as 1 and 2"):
+        read_settings(["--a=1", "--a=2"])
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in COMMANDS)
+    assert main(["no-such-command"]) == 2
+
+
+def test_models_lists_ours_and_recboles(capsys):
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    assert "MMSheaf" in printed and "LightGCN" in printed

@@ -1,0 +1,73 @@
+"""Shared fixtures: RecBole sees no command line, writes into a temporary folder, and reads a small dataset."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("RECBOLE_SHEAF_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def no_command_line(monkeypatch):
+    """RecBole's Config reads sys.argv, under pytest too."""
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A temporary current folder, since RecBole writes saved/, log/ and log_tensorboard/ where it runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def shared_data():
+    """Folder of the real datasets; the test skips where they are not."""
+    if not DATA.is_dir():
+        pytest.skip(f"no datasets in {DATA}; set RECBOLE_SHEAF_DATA to their folder")
+    return DATA
+
+
+@pytest.fixture
+def toy(workplace):
+    """A dataset 'toy' with two feature files, one of them with missing rows; gives its data_path."""
+    write_toy(workplace / "data" / "toy")
+    return workplace / "data"
+
+
+def write_toy(folder: Path, n_users: int = 30, n_items: int = 40, seed: int = 0) -> None:
+    """Two tastes: even users like even items; both modalities know the taste."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    lines = ["user_id:token\titem_id:token"]
+    for user in range(n_users):
+        liked = [item for item in range(n_items) if item % 2 == user % 2]
+        lines += [f"u{user}\ti{item}" for item in rng.choice(liked, size=12, replace=False)]
+    (folder / f"{folder.name}.inter").write_text("\n".join(lines) + "\n")
+    taste = np.where(np.arange(n_items)[:, None] % 2, 1.0, -1.0)
+    (folder / "features").mkdir()
+    tokens = np.array([f"i{item}" for item in range(n_items)])
+    for name, width, rows in (("image", 8, n_items), ("text", 5, n_items - 6)):
+        matrix = (taste + 0.1 * rng.standard_normal((n_items, width))).astype(np.float32)
+        np.savez(folder / "features" / f"{name}.npz", item_id=tokens[:rows], feature=matrix[:rows])
+
+
+TOY = {
+    "epochs": 2,
+    "train_batch_size": 64,
+    "show_progress": False,
+    "embedding_size": 8,
+    "valid_metric": "Recall@10",
+    "state": "warning",
+}
+
+
+@pytest.fixture
+def toy_settings(toy):
+    """Settings of a run on the toy dataset that takes a second."""
+    return {**TOY, "data_path": str(toy), "cache_dir": str(toy.parent / "cache")}

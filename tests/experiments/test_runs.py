@@ -1,0 +1,115 @@
+"""Runs side by side: one split, the same numbers alone or in company, twice, and from a checkpoint elsewhere."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from recbole_sheaf.errors import ConfigError, DataError, FeatureError
+from recbole_sheaf.experiments.runs import _best_epoch, evaluate_checkpoint, resolve_configs, run_models
+
+
+def test_a_model_gives_the_same_numbers_alone_in_company_and_twice(toy_settings):
+    (alone,) = run_models(["MMSheaf"], "toy", overrides=toy_settings)
+    company = run_models(["BPR", "MMSheaf", "ItemKNN"], "toy", overrides={**toy_settings, "k": 5})
+    again = next(result for result in company if result.model == "MMSheaf")
+    assert again.train_loss == alone.train_loss
+    assert (again.valid, again.test) == (alone.valid, alone.test)
+    assert again.split == alone.split
+
+
+def test_another_seed_gives_other_numbers_on_the_same_split(toy_settings):
+    one, two = (run_models(["BPR"], "toy", overrides={**toy_settings, "seed": seed})[0] for seed in (1, 2))
+    assert one.train_loss != two.train_loss
+    assert one.split == two.split
+
+
+def test_the_result_file_holds_one_object_per_run(toy_settings, workplace):
+    path = workplace / "out" / "runs.json"
+    results = run_models(["Pop", "MMGCN"], "toy", overrides=toy_settings, result_file=path)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["model"] for row in rows] == ["Pop", "MMGCN"]
+    row = rows[1]
+    assert row["test"] == results[1].test and row["test"]["recall@20"] > 0
+    assert row["split"] == {"train": 300, "valid": 30, "test": 30, "users": 30, "items": 40}
+    assert row["config"]["learning_rate"] == 0.001 and row["config"]["model"] == "MMGCN"
+    assert row["modalities"] == {"image": 1.0, "text": pytest.approx(34 / 40)}
+    assert row["seconds_per_epoch"] > 0 and row["epochs"] == 2 and row["peak_memory_mib"] > 0
+    assert row["parameters"] > 0 and row["versions"]["recbole"] == "1.2.1"
+    assert row["message_passing"] in ("dgl", "torch") and rows[0]["message_passing"] is None
+
+
+def test_a_refused_run_leaves_an_older_result_file_alone(toy_settings, workplace):
+    path = workplace / "runs.json"
+    path.write_text("kept\n")
+    with pytest.raises(ConfigError):
+        run_models(["MMSheaf"], "toy", overrides={**toy_settings, "stalk_dim": 3}, result_file=path)
+    with pytest.raises(FeatureError):
+        run_models(["MMSheaf"], "toy", overrides={**toy_settings, "modalities": ["sound"]}, result_file=path)
+    assert path.read_text() == "kept\n"
+
+
+def test_a_checkpoint_gives_the_same_result_in_another_process(toy_settings, workplace):
+    (result,) = run_models(["MMSheaf"], "toy", overrides=toy_settings)
+    assert evaluate_checkpoint(result.checkpoint)["test"] == result.test
+    script = "import sys; from recbole_sheaf.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "evaluate", result.checkpoint]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = json.loads(printed.splitlines()[-1])
+    assert found["test"] == result.test and found["valid"] == result.valid
+
+
+def test_a_key_reaches_the_models_that_know_it(toy_settings):
+    configs = resolve_configs(["Pop", "LightGCN", "MMSheaf"], "toy", (), {**toy_settings, "n_layers": 4})
+    assert [config["n_layers"] for config in configs] == [None, 4, 4]
+
+
+def test_files_win_over_the_protocol_and_overrides_over_files(toy_settings, workplace):
+    (workplace / "mine.yaml").write_text("topk: [3]\nstopping_step: 2\n")
+    (config,) = resolve_configs(["BPR"], "toy", ["mine.yaml"], {**toy_settings, "stopping_step": 5})
+    assert config["topk"] == [3] and config["stopping_step"] == 5
+
+
+@pytest.mark.parametrize(
+    "models, settings, message",
+    [
+        (["MMShef"], {}, "there is no model 'MMShef' \\(did you mean 'MMSheaf'"),
+        (["lightgcn"], {}, "did you mean 'LightGCN'"),
+        (["BPR", "BPR"], {}, "BPR is named more than once"),
+        (["BPR", "Pop"], {"n_layers": 2}, "no setting of BPR, Pop has the name 'n_layers'"),
+        (["BPR"], {"learning_rat": 2}, "'learning_rat' \\(did you mean 'learning_rate'"),
+        (["MMSheaf"], {"epochs": -3}, "epochs is -3"),
+        (["MMSheaf"], {"embedding_size": 10}, "no multiple of stalk_dim"),
+        (["BPR"], {"metrics": ["Recal"]}, "RecBole refuses the settings of BPR: There is no metric named 'Recal'"),
+        (["MMGCN"], {"modalities": []}, "MMGCN needs at least one modality"),
+    ],
+)
+def test_settings_are_refused_in_one_sentence(toy_settings, models, settings, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        run_models(models, "toy", overrides={**toy_settings, **settings})
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_part_of_the_split_is_refused(toy_settings):
+    everything = {"split": {"RS": [1.0, 0.0, 0.0]}}
+    with pytest.raises(DataError, match="the valid and test part of dataset 'toy' is empty"):
+        run_models(["BPR"], "toy", overrides={**toy_settings, "eval_args": everything})
+
+
+def test_a_result_path_that_cannot_be_written_is_refused_first(toy_settings, workplace):
+    with pytest.raises(ConfigError, match="cannot be written"):
+        run_models(["BPR"], "toy", overrides=toy_settings, result_file=workplace)
+
+
+def test_the_best_epoch_is_the_last_of_the_best():
+    assert _best_epoch({0: 0.1, 1: 0.3, 2: 0.3, 3: 0.2}, bigger=True) == 2
+    assert _best_epoch({0: 0.1, 1: 0.3}, bigger=False) == 0
+    assert _best_epoch({}, bigger=True) is None
+
+
+def test_mmrec_folder_keeps_its_own_split(shared_data, workplace):
+    settings = {"data_path": str(shared_data), "cache_dir": str(workplace / "cache"), "show_progress": False}
+    (result,) = run_models(["Pop"], "tiktok", overrides=settings)
+    assert result.split == {"train": 59541, "valid": 3051, "test": 6130, "users": 9308, "items": 6710}
+    assert result.test["recall@20"] > 0.05
