@@ -1,0 +1,73 @@
+"""Sums over arcs by DGL's fused kernels: the kernels behind ``backend="dgl"``, without autograd.
+
+The same methods, with the same meaning, as :class:`recbole_sheaf.layers._torch_kernels.TorchKernels`. DGL is imported
+on use, so that the package works where DGL cannot be installed.
+"""
+
+import os
+from typing import Optional
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def why_dgl_cannot_serve(device: torch.device) -> Optional[str]:
+    """Say why DGL cannot hold a graph on the device; None if it can."""
+    os.environ.setdefault("DGLBACKEND", "pytorch")
+    try:
+        import dgl
+    except (ImportError, OSError) as error:  # OSError: a DGL built for another torch fails on its shared libraries
+        return f"DGL does not import here ({error})"
+    if device.type == "cpu":
+        return None
+    try:
+        dgl.graph(([0], [0])).to(device)
+    except (dgl.DGLError, AssertionError, RuntimeError):  # the latter two: a torch without the device
+        return f"this DGL {dgl.__version__} or torch was built without {device.type}"
+    return None
+
+
+class DGLKernels:
+    """Kernels on a DGL graph whose sparse formats are all created up front."""
+
+    def __init__(self, src: Int[Tensor, " arcs"], dst: Int[Tensor, " arcs"], num_nodes: int):
+        import dgl
+
+        self._ops = dgl.ops
+        self._graph = dgl.graph((src, dst), num_nodes=num_nodes)
+        self._graph.create_formats_()
+        self._reversed = dgl.reverse(self._graph)  # shares the formats
+
+    def copy_sum(self, x: Float[Tensor, "n f"], transposed: bool = False) -> Float[Tensor, "n f"]:
+        """``out[v] = sum over arcs u -> v of x[u]`` (copy_u, sum)."""
+        return self._ops.gspmm(self._toward(transposed), "copy_lhs", "sum", x, None)
+
+    def weighted_sum(
+        self, x: Float[Tensor, "n d c"], w: Float[Tensor, "arcs d"], transposed: bool = False
+    ) -> Float[Tensor, "n d c"]:
+        """``out[v] = sum over arcs u -> v of w[arc] * x[u]`` (u_mul_e, sum)."""
+        return self._ops.gspmm(self._toward(transposed), "mul", "sum", x, w.unsqueeze(-1))
+
+    def dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d"]:
+        """``x[src] . y[dst]`` over the channels (u_dot_v)."""
+        return self._ops.gsddmm(self._graph, "dot", x, y, "u", "v").squeeze(-1)
+
+    def sum_into(self, a: Float[Tensor, "arcs f"], at_src: bool = False) -> Float[Tensor, "n f"]:
+        """Sum the arcs' values into their destination, or their source (copy_e, sum)."""
+        return self._ops.gspmm(self._toward(at_src), "copy_rhs", "sum", None, a)
+
+    def add_ends(self, at_src: Float[Tensor, "n f"], at_dst: Float[Tensor, "n f"]) -> Float[Tensor, "arcs f"]:
+        """``at_src[src] + at_dst[dst]`` (u_add_v)."""
+        return self._ops.gsddmm(self._graph, "add", at_src, at_dst, "u", "v")
+
+    def mul_ends(self, at_src: Float[Tensor, "n f"], at_dst: Float[Tensor, "n f"]) -> Float[Tensor, "arcs f"]:
+        """``at_src[src] * at_dst[dst]`` (u_mul_v)."""
+        return self._ops.gsddmm(self._graph, "mul", at_src, at_dst, "u", "v")
+
+    def softmax(self, a: Float[Tensor, "arcs f"]) -> Float[Tensor, "arcs f"]:
+        """Softmax over the arcs that share a destination (edge_softmax)."""
+        return self._ops.edge_softmax(self._graph, a)
+
+    def _toward(self, transposed: bool):
+        return self._reversed if transposed else self._graph
