@@ -1,6 +1,6 @@
 """What discrete and continuous sheaf diffusion models share: encoder, decoder, learners and weights."""
 
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,10 @@ from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.layers.diffusion_settings import DiffusionSettings
 from recbole_sheaf.layers.sheaf_laplacian import SheafLaplacian
 from recbole_sheaf.layers.sheaf_learners import LocalConcatLearner, StalkSumLearner
+from recbole_sheaf.layers.sparse_features import SparseFeatures
 from recbole_sheaf.sheaf import UndirectedGraph, pair_arcs
+
+Features = Union[Float[Tensor, "..."], SparseFeatures]
 
 
 class SheafDiffusion(nn.Module):
@@ -32,8 +35,8 @@ class SheafDiffusion(nn.Module):
             self.lin12 = nn.Linear(width, width)
         self.lin2 = nn.Linear(width, settings.output_dim)
 
-    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "n output"]:
-        """Log-probabilities of the classes, from node features of shape (n, input_dim).
+    def forward(self, x: Features) -> Float[Tensor, "n output"]:
+        """Log-probabilities of the classes, from node features of shape (n, input_dim), dense or sparse.
 
         Raises:
             ShapeError: if x has another shape, or is not finite.
@@ -41,18 +44,24 @@ class SheafDiffusion(nn.Module):
         out = self.diffuse(self.encode(x))
         return F.log_softmax(self.lin2(out.view(self.laplacian.num_nodes, -1)), dim=1)
 
-    def encode(self, x: Float[Tensor, "..."]) -> Float[Tensor, "nD h"]:
+    def encode(self, x: Features) -> Float[Tensor, "nD h"]:
         """Features into stalks."""
         settings, n = self.settings, self.laplacian.num_nodes
-        if x.shape != (n, settings.input_dim):
+        if tuple(x.shape) != (n, settings.input_dim):
             raise ShapeError(f"x has shape {tuple(x.shape)}, expected ({n}, {settings.input_dim}): nodes by input_dim")
-        if not torch.isfinite(x.sum()):
-            raise ShapeError("x holds values that are not finite; mask missing features before training")
-        x = self.lin1(F.dropout(x, settings.input_dropout, self.training))
+        x = self.project(x)
         x = F.elu(x) if settings.use_activation else x
         x = F.dropout(x, settings.dropout, self.training)
         x = self.lin12(x) if settings.second_linear else x
         return x.view(n * settings.total_dim, settings.hidden_channels)
+
+    def project(self, x: Features) -> Float[Tensor, "n width"]:
+        """Input dropout and the first linear map."""
+        if isinstance(x, SparseFeatures):
+            return x.linear(self.lin1, self.settings.input_dropout, self.training)
+        if not torch.isfinite(x.sum()):
+            raise ShapeError("x holds values that are not finite; mask missing features before training")
+        return self.lin1(F.dropout(x, self.settings.input_dropout, self.training))
 
     def diffuse(self, x: Float[Tensor, "nD h"]) -> Float[Tensor, "nD h"]:
         """Diffusion of a signal along the sheaf."""

@@ -1,0 +1,41 @@
+"""``recbole-sheaf classify``: node classification with Neural Sheaf Diffusion on a dataset's given folds."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.config import read_yaml
+from recbole_sheaf.experiments.node_classification import classification_for, run_folds, summary
+from recbole_sheaf.experiments.node_classification_data import load_node_classification
+from recbole_sheaf.layers.diffusion_settings import LEARNT_MAPS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--dataset", required=True, help="name of an .npz file: texas, wisconsin, actor, chameleon")
+    parser.add_argument("--data_path", type=Path, default=Path("dataset"), help="folder that holds the file")
+    parser.add_argument("--restriction_map", choices=LEARNT_MAPS, help="instead of the dataset's own maps")
+    parser.add_argument("--settings_file", type=Path, help="YAML file of settings that replace the dataset's own")
+    parser.add_argument("--folds", type=int, help="only the first so many folds")
+    parser.add_argument("--seed", type=int, default=43, help="of parameters and dropout")
+    parser.add_argument("--result_file", type=Path, help="append one JSON row a fold; finished folds are not run again")
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Train all folds, print mean and standard deviation."""
+    parser = argparse.ArgumentParser(prog="recbole-sheaf classify", description=__doc__)
+    add_arguments(parser)
+    options = parser.parse_args(argv)
+    data = load_node_classification(options.dataset, options.data_path)
+    task = classification_for(options.dataset, data, options.seed, _overrides(options))
+    folds = range(len(data.train_masks) if options.folds is None else options.folds)
+    print(summary(task, run_folds(task, data, folds, options.result_file)))
+    return 0
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings from the file and the command line, the latter stronger."""
+    settings = read_yaml(options.settings_file) if options.settings_file else {}
+    return settings if options.restriction_map is None else {**settings, "restriction_map": options.restriction_map}
