@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.layers.continuous_diffusion import ContinuousSheafDiffusion
 from recbole_sheaf.layers.diffusion_settings import DiffusionSettings, settings_from_reference
+from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.sheaf_diffusion import (
     SheafDiffusion,
     identity_linear,
@@ -61,7 +62,7 @@ class NeuralSheafDiffusion(SheafDiffusion):
 
     def learn(self, layer: int, x: Float[Tensor, "nD h"]) -> tuple[Float[Tensor, " upper"], Float[Tensor, " diagonal"]]:
         """Values of this layer's Laplacian, learnt from the signal."""
-        x = x if layer == 0 else F.dropout(x, self.settings.dropout, self.training)
+        x = x if layer == 0 else dropout(x, self.settings.dropout, self.training)
         weight_learner = self.weight_learners[layer] if self.weight_learners else None
         return self.values(x, self.sheaf_learners[layer], weight_learner)
 
@@ -69,7 +70,7 @@ class NeuralSheafDiffusion(SheafDiffusion):
         self, layer: int, values: tuple[Tensor, Tensor], x: Float[Tensor, "nD h"]
     ) -> Float[Tensor, "nD h"]:
         """``sigma(Delta (I (x) W1) x W2)``."""
-        x = F.dropout(x, self.settings.dropout, self.training)
+        x = dropout(x, self.settings.dropout, self.training)
         left = self.lin_left_weights[layer] if self.settings.left_weights else None
         right = self.lin_right_weights[layer] if self.settings.right_weights else None
         x = self.laplacian.product(*values, mix(x, left, right))

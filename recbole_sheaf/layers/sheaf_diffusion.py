@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.layers.diffusion_settings import DiffusionSettings
+from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.sheaf_laplacian import SheafLaplacian
 from recbole_sheaf.layers.sheaf_learners import LocalConcatLearner, StalkSumLearner
 from recbole_sheaf.layers.sparse_features import SparseFeatures
@@ -51,7 +52,7 @@ class SheafDiffusion(nn.Module):
             raise ShapeError(f"x has shape {tuple(x.shape)}, expected ({n}, {settings.input_dim}): nodes by input_dim")
         x = self.project(x)
         x = F.elu(x) if settings.use_activation else x
-        x = F.dropout(x, settings.dropout, self.training)
+        x = dropout(x, settings.dropout, self.training)
         x = self.lin12(x) if settings.second_linear else x
         return x.view(n * settings.total_dim, settings.hidden_channels)
 
@@ -61,7 +62,7 @@ class SheafDiffusion(nn.Module):
             return x.linear(self.lin1, self.settings.input_dropout, self.training)
         if not torch.isfinite(x.sum()):
             raise ShapeError("x holds values that are not finite; mask missing features before training")
-        return self.lin1(F.dropout(x, self.settings.input_dropout, self.training))
+        return self.lin1(dropout(x, self.settings.input_dropout, self.training))
 
     def diffuse(self, x: Float[Tensor, "nD h"]) -> Float[Tensor, "nD h"]:
         """Diffusion of a signal along the sheaf."""

@@ -8,11 +8,11 @@ hundredths of the dense product. Rows of X and of its transpose are both laid ou
 from typing import Any, Optional
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.errors import ShapeError
+from recbole_sheaf.layers.dropout import dropout
 
 
 class SparseFeatures(nn.Module):
@@ -40,9 +40,9 @@ class SparseFeatures(nn.Module):
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor, persistent=False)
 
-    def linear(self, layer: nn.Linear, dropout: float = 0.0, training: bool = False) -> Float[Tensor, "n p"]:
+    def linear(self, layer: nn.Linear, dropout_rate: float = 0.0, training: bool = False) -> Float[Tensor, "n p"]:
         """``layer(dropout(X))``; the gradient reaches the layer's weight and bias. Time O(entries p)."""
-        value = F.dropout(self.value, dropout, training)
+        value = dropout(self.value, dropout_rate, training)
         out = _Product.apply(self, value, layer.weight.t())
         return out if layer.bias is None else out + layer.bias
 
@@ -50,7 +50,7 @@ class SparseFeatures(nn.Module):
         """X, or its transpose, in compressed rows, with the given values in the order of X's rows."""
         n, f = self.shape
         if transposed:
-            return _compressed(self.transposed_crow, self.transposed_col, value[self.by_column], (f, n))
+            return _compressed(self.transposed_crow, self.transposed_col, value.index_select(0, self.by_column), (f, n))
         return _compressed(self.crow, self.col, value, (n, f))
 
 

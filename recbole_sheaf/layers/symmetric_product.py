@@ -56,7 +56,7 @@ class SymmetricProduct(nn.Module):
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, layout: SymmetricProduct, upper: Tensor, diagonal: Tensor, x: Tensor) -> Tensor:
-        value = torch.cat([upper, diagonal])[layout.source]
+        value = torch.cat([upper, diagonal]).index_select(0, layout.source)
         ctx.layout = layout
         ctx.save_for_backward(value, x)
         return layout.matrix(value) @ x
@@ -68,7 +68,7 @@ class _Product(torch.autograd.Function):
         matrix, grad = layout.matrix(value), grad.contiguous()
         grad_upper = grad_diagonal = None
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            sampled = torch.sparse.sampled_addmm(matrix, grad, x.t(), beta=0).values()[layout.place]
+            sampled = torch.sparse.sampled_addmm(matrix, grad, x.t(), beta=0).values().index_select(0, layout.place)
             half = layout.num_upper
             grad_upper, grad_diagonal = sampled[:half] + sampled[half : 2 * half], sampled[2 * half :]
         return None, grad_upper, grad_diagonal, matrix @ grad if ctx.needs_input_grad[3] else None

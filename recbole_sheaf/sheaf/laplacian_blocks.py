@@ -74,10 +74,11 @@ def _scale_blocks(
     graph: UndirectedGraph, upper: Float[Tensor, "e ..."], degree: Float[Tensor, "n ..."], scale: Float[Tensor, "n ..."]
 ) -> tuple[Float[Tensor, "e ..."], Float[Tensor, "n ..."]]:
     """Multiply the blocks from both sides by a matrix, diagonal or scalar of each node."""
-    v, w = graph.arcs[:, graph.upper]
+    v, w = graph.ends(graph.row)
+    left, right = scale.index_select(0, v), scale.index_select(0, w)
     if scale.dim() == 3:
-        return scale[v] @ upper @ scale[w], scale @ degree @ scale
-    factor = (scale[v] * scale[w]).view(len(upper), *[1] * (upper.dim() - 2), -1)
+        return left @ upper @ right, scale @ degree @ scale
+    factor = (left * right).view(len(upper), *[1] * (upper.dim() - 2), -1)
     return upper * factor, degree * scale.square().view(len(degree), *[1] * (degree.dim() - 2), -1)
 
 
