@@ -1,0 +1,39 @@
+"""Sheaf diffusion as ``nn.Module``s on message passing; no datasets, no config objects.
+
+- :mod:`.message_passing`: a graph as arcs, and the sums over them, on DGL's kernels or on PyTorch's.
+- :mod:`.normalised_laplacians`: Delta x for every map family, without a matrix and without anything (arcs, d, c).
+- :mod:`.sheaf_conv`, :mod:`.map_learners`: diffusion steps on them, and maps learnt from node features.
+- :mod:`.neural_sheaf_diffusion`: the models of the paper, parameter for parameter.
+"""
+
+from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames, TrustFrames, mix_with_identity
+from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.layers.normalised_laplacians import (
+    DELTAS,
+    diagonal_delta,
+    factored_delta,
+    general_delta,
+    identity_delta,
+    node_factored_delta,
+    orthogonal_delta,
+    wide_delta,
+)
+from recbole_sheaf.layers.sheaf_conv import SheafConv, SheafDiffusionStep
+
+__all__ = [
+    "DELTAS",
+    "ArcGraph",
+    "ArcScales",
+    "HouseholderFrames",
+    "SheafConv",
+    "SheafDiffusionStep",
+    "TrustFrames",
+    "diagonal_delta",
+    "factored_delta",
+    "general_delta",
+    "identity_delta",
+    "mix_with_identity",
+    "node_factored_delta",
+    "orthogonal_delta",
+    "wide_delta",
+]

@@ -6,6 +6,7 @@ belongs to a node into the nodes, before and after.
 """
 
 import math
+from functools import cached_property
 from typing import Optional, Union
 
 import torch
@@ -16,16 +17,18 @@ from recbole_sheaf.errors import BackendError, ShapeError
 from recbole_sheaf.layers._arc_autograd import AddEnds, CopySum, MulEnds, SoftmaxArcs, SumArcs, WeightedSum
 from recbole_sheaf.layers._arc_checks import check_arcs, refuse_duplicates, reverse_arcs
 from recbole_sheaf.layers._dgl_kernels import DGLKernels, why_dgl_cannot_serve
+from recbole_sheaf.layers._edge_products import EdgePairs
 from recbole_sheaf.layers._torch_kernels import TorchKernels
 
-BACKENDS = ("auto", "dgl", "torch")
+KERNELS = {"dgl": DGLKernels, "torch": TorchKernels}
+BACKENDS = ("auto", *KERNELS)
 
 
 class ArcGraph:
     """A graph as arcs, checked and laid out once, so that no step sorts, checks or rebuilds.
 
-    Values on arcs keep the order of ``src`` and ``dst``; arcs sorted by destination (:meth:`from_edges`) save every
-    weighted sum a permutation. A graph never changes: copies share it.
+    Values on arcs keep the order of ``src`` and ``dst``; the order of :meth:`from_edges` saves sheaf products their
+    permutations. A graph never changes: copies share it.
 
     Args:
         src, dst: ends of each arc.
@@ -70,19 +73,36 @@ class ArcGraph:
         self.backend = _choose("message passing backend", backend, self.device)
         by_default = "torch" if self.device.type == "cpu" else self.backend
         self.weights = by_default if weights == "auto" else _choose("arc weight kernel", weights, self.device)
-        kinds = {"dgl": DGLKernels, "torch": TorchKernels}
-        built = {name: kinds[name](self.src, self.dst, num_nodes) for name in {self.backend, self.weights}}
-        self._kernels, self._weight_kernels = built[self.backend], built[self.weights]
 
     @classmethod
     def from_edges(
         cls, u: Int[Tensor, " e"], v: Int[Tensor, " e"], num_nodes: int, backend: str = "auto", **options
     ) -> "ArcGraph":
-        """Make both arcs of each undirected edge, sorted by destination, the cheapest order for arc weights."""
+        """Make both arcs of each undirected edge, arc i + e the reverse of arc i: the cheapest order for arc maps.
+
+        The first e arcs are u -> v sorted by destination; list the users as u and the items as v.
+        """
         check_arcs(u, v, num_nodes)
-        src, dst = torch.cat([u, v]), torch.cat([v, u])
-        order = torch.argsort(dst * num_nodes + src)
-        return cls(src[order], dst[order], num_nodes, backend, **options)
+        order = torch.argsort(v * num_nodes + u)
+        u, v = u[order], v[order]
+        return cls(torch.cat([u, v]), torch.cat([v, u]), num_nodes, backend, **options)
+
+    @cached_property
+    def kernels(self) -> Union[DGLKernels, TorchKernels]:
+        """Kernels of the backend on all arcs, laid out on first use."""
+        return KERNELS[self.backend](self.src, self.dst, self.num_nodes)
+
+    @cached_property
+    def weight_kernels(self) -> Union[DGLKernels, TorchKernels]:
+        """Kernels for arc weights on all arcs, laid out on first use."""
+        if self.weights == self.backend:
+            return self.kernels
+        return KERNELS[self.weights](self.src, self.dst, self.num_nodes)
+
+    @cached_property
+    def pairs(self) -> EdgePairs:
+        """The two arcs of each edge, with kernels for symmetric products, laid out on first use."""
+        return EdgePairs(self, KERNELS[self.weights])
 
     def to(self, device: Union[str, torch.device]) -> "ArcGraph":
         """Return this graph on a device, itself if it is there; ``auto`` chooses anew."""
@@ -105,7 +125,7 @@ class ArcGraph:
     def sum_neighbours(self, x: Float[Tensor, "n *c"]) -> Float[Tensor, "n *c"]:
         """Sum over in-arcs, ``out[v] = sum over u -> v of x[u]``; zero at nodes without any. Time O(arcs c)."""
         self._check(x, self.num_nodes, "x", "nodes")
-        flat = CopySum.apply(_rows(x), self._kernels, self.undirected)
+        flat = CopySum.apply(_rows(x), self.kernels, self.undirected)
         return flat.view(x.shape)
 
     def weighted_sum(self, x: Float[Tensor, "n d c"], w: Float[Tensor, "arcs d 1"]) -> Float[Tensor, "n d c"]:
@@ -120,29 +140,29 @@ class ArcGraph:
                 f"arc weights of shape {tuple(w.shape)} do not fit a signal of shape {tuple(x.shape)}; give (arcs, d, "
                 "1) and (n, d, c)"
             )
-        return WeightedSum.apply(x.contiguous(), w.squeeze(-1), self._weight_kernels)
+        return WeightedSum.apply(x.contiguous(), w.squeeze(-1), self.weight_kernels)
 
     def sum_arcs(self, a: Float[Tensor, "arcs *c"]) -> Float[Tensor, "n *c"]:
         """Sum of arc values at their destination; zero at nodes without in-arcs. Time O(arcs c)."""
         self._check(a, self.num_arcs, "a", "arcs")
-        return SumArcs.apply(_rows(a), self._kernels, self.dst).view(self.num_nodes, *a.shape[1:])
+        return SumArcs.apply(_rows(a), self.kernels, self.dst).view(self.num_nodes, *a.shape[1:])
 
     def add_ends(self, at_src: Float[Tensor, "n *c"], at_dst: Float[Tensor, "n *c"]) -> Float[Tensor, "arcs *c"]:
         """``at_src[src] + at_dst[dst]`` on each arc: what a linear map of both ends' features costs, node-wise."""
         self._check_ends(at_src, at_dst)
-        summed = AddEnds.apply(_rows(at_src), _rows(at_dst), self._kernels)
+        summed = AddEnds.apply(_rows(at_src), _rows(at_dst), self.kernels)
         return summed.view(self.num_arcs, *at_src.shape[1:])
 
     def mul_ends(self, at_src: Float[Tensor, "n *c"], at_dst: Float[Tensor, "n *c"]) -> Float[Tensor, "arcs *c"]:
         """``at_src[src] * at_dst[dst]`` on each arc."""
         self._check_ends(at_src, at_dst)
-        product = MulEnds.apply(_rows(at_src), _rows(at_dst), self._kernels, self.src, self.dst)
+        product = MulEnds.apply(_rows(at_src), _rows(at_dst), self.kernels, self.src, self.dst)
         return product.view(self.num_arcs, *at_src.shape[1:])
 
     def softmax_arcs(self, a: Float[Tensor, "arcs *c"]) -> Float[Tensor, "arcs *c"]:
         """Softmax over the arcs into each destination, for each trailing entry apart."""
         self._check(a, self.num_arcs, "a", "arcs")
-        return SoftmaxArcs.apply(_rows(a), self._kernels, self.dst).view(a.shape)
+        return SoftmaxArcs.apply(_rows(a), self.kernels, self.dst).view(a.shape)
 
     def _check(self, tensor: Tensor, rows: int, name: str, what: str) -> None:
         if tensor.ndim == 0 or len(tensor) != rows:

@@ -11,19 +11,9 @@ from hypothesis import strategies as st
 from recbole_sheaf.errors import BackendError, GraphError, ShapeError
 from recbole_sheaf.layers import _dgl_kernels
 from recbole_sheaf.layers.message_passing import ArcGraph
+from tests.layers.problems import KERNELS, random_arcs
 
-KERNELS = [("dgl", "auto"), ("dgl", "dgl"), ("torch", "auto")]
 every_kernel = pytest.mark.parametrize("backend, weights", KERNELS)
-
-
-def random_arcs(n, e, seed):
-    """Both directions of at most e random edges, shuffled; the last node stays isolated."""
-    generator = torch.Generator().manual_seed(seed)
-    ends = torch.randint(max(n - 1, 1), (2, e), generator=generator)
-    u, v = ends.min(0).values, ends.max(0).values
-    u, v = torch.unique(torch.stack([u, v])[:, u < v], dim=1)
-    order = torch.randperm(2 * len(u), generator=generator)
-    return torch.cat([u, v])[order], torch.cat([v, u])[order], generator
 
 
 def problem(n, e, d, c, seed, **options):
@@ -123,10 +113,12 @@ def test_reverse_names_the_other_direction():
     assert torch.equal(graph.in_degrees, torch.bincount(graph.dst, minlength=9))
 
 
-def test_from_edges_sorts_by_destination():
-    graph = ArcGraph.from_edges(torch.tensor([3, 0]), torch.tensor([1, 2]), 5)
-    assert graph.dst.tolist() == [0, 1, 2, 3]
-    assert graph.src.tolist() == [2, 3, 0, 1]
+def test_from_edges_pairs_arcs_and_sorts_the_first_by_destination():
+    graph = ArcGraph.from_edges(torch.tensor([0, 3, 1]), torch.tensor([2, 1, 0]), 5)
+    assert graph.dst.tolist() == [0, 1, 2, 1, 3, 0]
+    assert graph.src.tolist() == [1, 3, 0, 0, 1, 2]
+    assert graph.reverse.tolist() == [3, 4, 5, 0, 1, 2]
+    assert graph.pairs.sliced
 
 
 def test_trailing_shapes_are_kept():

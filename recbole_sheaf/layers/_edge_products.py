@@ -1,0 +1,126 @@
+"""Symmetric products over undirected edges, each edge's value used for both of its arcs.
+
+n nodes, e edges, a = 2e arcs, k stalk dimension, c channels. An edge's first arc goes u -> v, its second v -> u. A
+symmetric matrix is its own adjoint, so a gradient is the forward product again plus one dot product per edge and
+stalk coordinate. Nothing of shape (a, k, c) is made; what an edge's value is made of is recomputed, not kept.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from recbole_sheaf.sheaf.inverse_sqrt import scalar_inverse_sqrt
+
+
+class EdgePairs:
+    """Which two arcs make each edge, and the kernels on the first ones; slices if arc i and i + e are reverses."""
+
+    def __init__(self, graph, kernels):
+        e = graph.num_arcs // 2
+        places = torch.arange(graph.num_arcs, device=graph.device)
+        first = torch.nonzero(places < graph.reverse).flatten()
+        second = graph.reverse[first]
+        self.sliced = torch.equal(first, places[:e]) and torch.equal(second, places[e:])
+        self.first, self.second = (slice(0, e), slice(e, 2 * e)) if self.sliced else (first, second)
+        self.src, self.dst = graph.src[first], graph.dst[first]
+        self.kernels = kernels(self.src, self.dst, graph.num_nodes)
+
+    def ends(self, s: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor]":
+        """What the first arc (owned by v) and the second (owned by u) of each edge hold."""
+        return s[self.first], s[self.second]
+
+    def join(self, first: Float[Tensor, "e *k"], second: Float[Tensor, "e *k"]) -> Float[Tensor, "a *k"]:
+        """Invert :meth:`ends`."""
+        if self.sliced:
+            return torch.cat([first, second])
+        out = first.new_empty(2 * len(first), *first.shape[1:])
+        out[self.first], out[self.second] = first, second
+        return out
+
+    def product(self, p: Float[Tensor, "e k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
+        """``out[v] = sum over edges {u, v} of p[edge] * x[u]``."""
+        return self.kernels.weighted_sum(x, p).add_(self.kernels.weighted_sum(x, p, transposed=True))
+
+    def dots(self, x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "e k"]:
+        """``x_u . y_v + y_u . x_v`` over the channels: both arcs of an edge in one pass of twice the width."""
+        return self.kernels.dots(torch.cat([x, y], dim=2), torch.cat([y, x], dim=2))
+
+    def block_product(self, p: Float[Tensor, "e k k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
+        """``out[v] = sum over edges of P x[u]`` and ``out[u]`` of ``P^T x[v]``: k products, one per diagonal of P."""
+        out = torch.zeros_like(x)
+        for shift in range(x.shape[1]):
+            row, col = _wrapped_diagonal(x.shape[1], shift)
+            turned = x[:, col].contiguous()
+            out += self.kernels.weighted_sum(turned, p[:, row, col])
+            out += self.kernels.weighted_sum(turned, p[:, col, row], transposed=True)
+        return out
+
+    def block_dots(self, x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "e k k"]:
+        """``y_v x_u^T + x_v y_u^T`` for each edge, one wrapped diagonal at a time."""
+        k = x.shape[1]
+        out = x.new_empty(len(self.src), k, k)
+        at_src, at_dst = torch.cat([x, y], dim=2), torch.cat([y, x], dim=2)
+        for shift in range(k):
+            row, col = _wrapped_diagonal(k, shift)
+            out[:, row, col] = self.kernels.dots(at_src[:, col].contiguous(), at_dst)
+        return out
+
+
+class ScaledLaplacian(Function):
+    """``q y - r M r y``, ``M_vw = s_{v,e} s_{w,e}``, ``r_v = (sum_e s_{v,e}^2)^-1/2``, q = 1 where r > 0, else 0.
+
+    With z = r y and h = r g for the incoming gradient g: ``dy = q g - r M h``,
+    ``ds_{v,e} = -s_{w,e} (z_v . h_w + h_v . z_w) - s_{v,e} r_v^3 dr_v`` and ``dr_v = -(g_v . (M z)_v + y_v . (M h)_v)``. Keeps y, s, r and M z.
+    """
+
+    @staticmethod
+    def forward(ctx, y, s, graph):
+        first, second = graph.pairs.ends(s)
+        r = scalar_inverse_sqrt(graph.kernels.sum_into(s * s)).unsqueeze(-1)
+        received = graph.pairs.product(first * second, r * y)
+        ctx.graph = graph
+        ctx.save_for_backward(y, s, r, received)
+        return torch.addcmul(y * (r > 0), r, received, value=-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        y, s, r, received = ctx.saved_tensors
+        pairs = ctx.graph.pairs
+        first, second = pairs.ends(s)
+        h = r * grad
+        received_h = pairs.product(first * second, h)
+        grad_y = torch.addcmul(grad * (r > 0), r, received_h, value=-1)
+        if not ctx.needs_input_grad[1]:
+            return grad_y, None, None
+        norm = r.squeeze(-1) ** 3 * ((grad * received).sum(-1) + (y * received_h).sum(-1))
+        dots = pairs.dots(r * y, h)
+        grad_first = norm.index_select(0, pairs.dst).mul_(first).addcmul_(second, dots, value=-1)
+        grad_second = norm.index_select(0, pairs.src).mul_(second).addcmul_(first, dots, value=-1)
+        return grad_y, pairs.join(grad_first, grad_second), None
+
+
+class BlockProduct(Function):
+    """``out[v] = sum over edges {u, v} of P x[u]``, P^T back; adjoints: itself, and a sum of outer products."""
+
+    @staticmethod
+    def forward(ctx, x, p, pairs):
+        ctx.pairs = pairs
+        ctx.save_for_backward(x, p)
+        return pairs.block_product(p, x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, p = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_x = ctx.pairs.block_product(p, grad) if ctx.needs_input_grad[0] else None
+        grad_p = ctx.pairs.block_dots(x, grad) if ctx.needs_input_grad[1] else None
+        return grad_x, grad_p, None
+
+
+def _wrapped_diagonal(k: int, shift: int) -> "tuple[list[int], list[int]]":
+    """Rows and columns of the diagonal that starts at column ``shift`` and wraps around."""
+    return list(range(k)), [(i + shift) % k for i in range(k)]

@@ -1,0 +1,132 @@
+"""Restriction maps learnt from node features, each starting at the identity.
+
+n nodes, a arcs, d node stalk, k edge stalk, f features, M modalities. Arc scales are computed at the nodes and meet
+on the arcs, so no arc ever holds features; frames belong to nodes. Dropout here is the maps' own, apart from the
+signal's.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from recbole_sheaf.errors import ConfigError, ShapeError
+from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.sheaf.restriction_maps import orthonormal_columns, orthonormal_rows
+
+
+class ArcScales(nn.Module):
+    """Scales on arcs, ``s = 1 + beta tanh(P h_src + Q h_dst + b)``, owned by the destination; 1 at the start.
+
+    Args:
+        in_features: f.
+        stalk_dim: k, one scale for each edge-stalk coordinate.
+        beta: in (0, 1], how far a scale may leave 1; below 1 no scale can reach 0.
+        dropout: of the features.
+
+    Raises:
+        ConfigError: if beta is outside (0, 1].
+    """
+
+    def __init__(self, in_features: int, stalk_dim: int, beta: float = 1.0, dropout: float = 0.0):
+        super().__init__()
+        _check_beta(beta)
+        self.beta, self.dropout = beta, nn.Dropout(dropout)
+        self.ends = nn.Linear(in_features, 2 * stalk_dim)
+        nn.init.zeros_(self.ends.weight)
+        nn.init.zeros_(self.ends.bias)
+
+    def forward(self, graph: ArcGraph, h: Float[Tensor, "n f"]) -> Float[Tensor, "a k"]:
+        """Scales of all arcs. Time O(n f k + a k), memory O(a k)."""
+        at_src, at_dst = self.ends(self.dropout(h)).chunk(2, dim=1)
+        return 1 + self.beta * torch.tanh(graph.add_ends(at_src, at_dst))
+
+
+class HouseholderFrames(nn.Module):
+    """Orthonormal node frames, products of reflections whose axes are read off the features; identity at the start.
+
+    ``R_v = (I - 2 u_1 u_1^T) ... (I - 2 u_r u_r^T)``, cut to k rows, with u_i along ``w_i + W_i h_v``.
+    Reflections come in equal pairs at the start, which cancel.
+
+    Args:
+        in_features: f.
+        stalk_dim: d.
+        edge_stalk_dim: k <= d; None for d.
+        num_pairs: pairs of reflections; d // 2 pairs reach every rotation.
+        dropout: of the features.
+
+    Raises:
+        ShapeError: if k > d.
+    """
+
+    def __init__(self, in_features: int, stalk_dim: int, edge_stalk_dim=None, num_pairs: int = 1, dropout: float = 0.0):
+        super().__init__()
+        self.stalk_dim, self.num_rows = stalk_dim, stalk_dim if edge_stalk_dim is None else edge_stalk_dim
+        if self.num_rows > stalk_dim:
+            raise ShapeError(
+                f"{self.num_rows} orthonormal rows do not fit a stalk of dimension {stalk_dim}; use k <= d"
+            )
+        self.dropout = nn.Dropout(dropout)
+        self.axes = nn.Linear(in_features, 2 * num_pairs * stalk_dim)
+        nn.init.zeros_(self.axes.weight)
+        start = nn.functional.normalize(torch.randn(num_pairs, stalk_dim), dim=1)
+        with torch.no_grad():
+            self.axes.bias.copy_(start.repeat_interleave(2, dim=0).flatten())
+
+    def forward(self, h: Float[Tensor, "n f"]) -> Float[Tensor, "n k d"]:
+        """Frames of all nodes, ``R R^T = I`` to rounding. Time O(n (f d r + r d^2))."""
+        axes = self.axes(self.dropout(h)).view(len(h), -1, self.stalk_dim)
+        frame = torch.eye(self.stalk_dim, dtype=h.dtype, device=h.device)[: self.num_rows].expand(len(h), -1, -1)
+        for axis in nn.functional.normalize(axes, dim=2).unsqueeze(-1).unbind(1):
+            frame = frame - 2 * (frame @ axis) @ axis.mT
+        return frame
+
+
+class TrustFrames(nn.Module):
+    """Modality stalks into one common edge stalk, ``R_v = [a_{v,1} Q_1 ... a_{v,M} Q_M]`` with ``sum_m a_{v,m}^2 = 1``.
+
+    The trusts a are signed and read off the features; the rotations Q_m are common to all nodes. At the start every
+    Q_m is the identity and every trust of a present modality equal. A missing modality has trust 0 and the rest are
+    renormalised; a node that misses all has a zero frame and is not diffused.
+
+    Args:
+        in_features: f.
+        num_modalities: M; the node stalk is M k wide.
+        edge_stalk_dim: k.
+        dropout: of the features.
+    """
+
+    def __init__(self, in_features: int, num_modalities: int, edge_stalk_dim: int, dropout: float = 0.0):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.trust = nn.Linear(in_features, num_modalities)
+        nn.init.zeros_(self.trust.weight)
+        nn.init.ones_(self.trust.bias)
+        self.skew = nn.Parameter(torch.zeros(num_modalities, edge_stalk_dim, edge_stalk_dim))
+
+    def trusts(self, h: Float[Tensor, "n f"], present: Bool[Tensor, "n M"]) -> Float[Tensor, "n M"]:
+        """How much each node trusts each modality, a unit vector per node."""
+        return nn.functional.normalize(self.trust(self.dropout(h)) * present, dim=1)
+
+    def forward(self, h: Float[Tensor, "n f"], present: Bool[Tensor, "n M"]) -> Float[Tensor, "n k Mk"]:
+        """Frames of all nodes. Time O(n (f M + M k^2))."""
+        rotations = torch.matrix_exp(self.skew - self.skew.mT)
+        return torch.einsum("vm,mij->vimj", self.trusts(h, present), rotations).flatten(2)
+
+
+def mix_with_identity(frame: Float[Tensor, "n k d"], beta: float) -> Float[Tensor, "n k d"]:
+    """Frames nearest to ``(1 - beta) I + beta F``, again orthonormal: the identity at 0, the frames at 1.
+
+    Raises:
+        ConfigError: if beta is outside (0, 1].
+
+    Time O(n d^3).
+    """
+    _check_beta(beta)
+    k, d = frame.shape[1:]
+    mixture = torch.lerp(torch.eye(k, d, dtype=frame.dtype, device=frame.device).expand_as(frame), frame, beta)
+    return orthonormal_rows(mixture) if k < d else orthonormal_columns(mixture)
+
+
+def _check_beta(beta: float) -> None:
+    if not 0 < beta <= 1:
+        raise ConfigError(f"beta {beta} is outside (0, 1], the share of the learnt maps beside the identity")

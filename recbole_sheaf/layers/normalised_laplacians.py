@@ -1,0 +1,166 @@
+r"""Normalised sheaf Laplacians :math:`\Delta x = D^{-1/2} L D^{-1/2} x` by message passing, one function per family.
+
+n nodes, a = 2e arcs, d node stalk, k edge stalk, c channels; deg_v the number of edges at v. The map of an arc u -> v
+belongs to its destination v; its reverse holds the other end's (Bodnar et al. 2022, https://arxiv.org/abs/2202.04579).
+The slow definitions are in :mod:`recbole_sheaf.sheaf`, to which each function here is held. Delta x is zero at nodes
+without edges and, like there, in directions in which D_v is singular. Families whose maps belong to nodes move no arc
+value (``sum_neighbours`` alone); arc maps cost memory O(a k) or O(a d^2), never O(a d c).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recbole_sheaf.errors import ConfigError, GraphError, ShapeError
+from recbole_sheaf.layers._edge_products import BlockProduct, ScaledLaplacian
+from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt, scalar_inverse_sqrt
+
+
+def identity_delta(graph: ArcGraph, x: Float[Tensor, "n *dc"]) -> Float[Tensor, "n *dc"]:
+    r"""Graph Laplacian :math:`x - D^{-1/2} A D^{-1/2} x`; x minus it is LightGCN's propagation. Time O(a d c)."""
+    q, r = _degree_scales(graph, x)
+    return q * x - r * graph.sum_neighbours(r * x)
+
+
+def wide_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], frame: Float[Tensor, "n k d"]) -> Float[Tensor, "n d c"]:
+    """Node-wise frames with orthonormal columns, ``x_v - deg_v^-1/2 U_v^T sum_w deg_w^-1/2 U_w x_w``.
+
+    Also right for orthogonal frames, k = d. Time O(n k d c + a k c). Raises ShapeError if frame and x do not fit.
+    """
+    _check_frame(graph, x, frame)
+    q, r = _degree_scales(graph, x)
+    return q * x - r * (frame.mT @ graph.sum_neighbours(frame @ (r * x)))
+
+
+def node_factored_delta(
+    graph: ArcGraph,
+    x: Float[Tensor, "n d c"],
+    scale: Float[Tensor, "n k"],
+    frame: Float[Tensor, "n k d"],
+    normalisation: str = "block",
+) -> Float[Tensor, "n d c"]:
+    r"""Factored maps ``diag(s_v) R_v`` whose scales belong to the nodes: no arc value, one ``sum_neighbours``.
+
+    ``block`` divides by ``D_v = deg_v R_v^T diag(s_v^2) R_v``, in which all of s but its sign cancels. ``degree``
+    divides by deg_v and keeps it: ``R_v^T (s_v^2 y_v - s_v deg_v^-1/2 sum_w s_w deg_w^-1/2 y_w)``, with a spectrum
+    inside [0, 2] where abs(s) <= 1.
+
+    Raises:
+        ConfigError: on another normalisation.
+        ShapeError: if scale, frame and x do not fit.
+
+    Time O(n k d c + a k c).
+    """
+    if normalisation not in ("block", "degree"):
+        raise ConfigError(f"normalisation {normalisation!r} is unknown for node scales; choose block or degree")
+    _check_frame(graph, x, frame)
+    _check_shape("scale", scale, frame.shape[:2], "one scale per node and edge-stalk coordinate")
+    q, r = _degree_scales(graph, x)
+    s = (scale.sign() if normalisation == "block" else scale).unsqueeze(-1)
+    y = s * (frame @ x)
+    return frame.mT @ (s * (q * y - r * graph.sum_neighbours(r * y)))
+
+
+def diagonal_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor, "a d"]) -> Float[Tensor, "n d c"]:
+    """Diagonal arc maps, ``x_v - t_v^-1/2 sum_w a_{v,e} a_{w,e} t_w^-1/2 x_w`` with ``t_v = sum_e a_{v,e}^2``.
+
+    Time O(a d c); extra memory at most 3 floats for each arc and stalk coordinate. Raises ShapeError, or GraphError
+    on a directed graph.
+    """
+    _check_signal(graph, x)
+    _check_pairs(graph)
+    _check_shape("maps", maps, (graph.num_arcs, x.shape[1]), "one diagonal per arc")
+    return ScaledLaplacian.apply(x.contiguous(), maps.contiguous(), graph)
+
+
+def factored_delta(
+    graph: ArcGraph, x: Float[Tensor, "n d c"], scale: Float[Tensor, "a k"], frame: Float[Tensor, "n k d"]
+) -> Float[Tensor, "n d c"]:
+    """Factored maps ``diag(s_{v,e}) R_v`` with orthonormal rows: the diagonal family in each node's own frame.
+
+    ``R_v^T (y_v - t_v^-1/2 sum_w s_{v,e} s_{w,e} t_w^-1/2 y_w)`` with ``y_v = R_v x_v`` and ``t_v = sum_e s_{v,e}^2``.
+    Rows are not checked to be orthonormal. Costs and errors are :func:`diagonal_delta`'s.
+    """
+    _check_frame(graph, x, frame)
+    return frame.mT @ diagonal_delta(graph, frame @ x, scale)
+
+
+def orthogonal_delta(
+    graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor, "a d d"]
+) -> Float[Tensor, "n d c"]:
+    """Orthogonal arc maps, ``x_v - deg_v^-1/2 sum_w F_{v<e}^T F_{w<e} deg_w^-1/2 x_w``, with D_v the degree.
+
+    Time O(a d^2 c), memory O(a d^2). Raises ShapeError, or GraphError on a directed graph.
+    """
+    q, r = _degree_scales(graph, x)
+    return q * x - r * _transport(graph, r * x, maps)
+
+
+def general_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor, "a k d"]) -> Float[Tensor, "n d c"]:
+    """Any arc maps: ``D_v^-1/2 (D_v z_v - sum_w F_{v<e}^T F_{w<e} z_w)`` with ``z = D^-1/2 x``.
+
+    ``D_v^-1/2`` is taken on the range of D_v, so that rank-deficient maps give finite results and gradients.
+    Time O(a d^2 (c + k) + n d^3), memory O(a d (k + d)). Raises ShapeError, or GraphError on a directed graph.
+    """
+    _check_signal(graph, x)
+    _check_pairs(graph)
+    _check_maps(graph, x, maps)
+    degree = graph.sum_arcs(maps.mT @ maps)
+    root = matrix_inverse_sqrt(degree)
+    z = root @ x
+    return root @ (degree @ z - _transport(graph, z, maps))
+
+
+DELTAS = {
+    "identity": identity_delta,
+    "diagonal": diagonal_delta,
+    "orthogonal": orthogonal_delta,
+    "general": general_delta,
+    "factored": factored_delta,
+    "node_factored": node_factored_delta,
+    "wide": wide_delta,
+}
+
+
+def _transport(graph: ArcGraph, x: Tensor, maps: Tensor) -> Tensor:
+    """``sum over w of F_{v<e}^T F_{w<e} x_w``."""
+    _check_signal(graph, x)
+    _check_pairs(graph)
+    _check_maps(graph, x, maps)
+    of_v, of_u = graph.pairs.ends(maps)
+    return BlockProduct.apply(x.contiguous(), of_v.mT @ of_u, graph.pairs)
+
+
+def _degree_scales(graph: ArcGraph, x: Tensor) -> "tuple[Tensor, Tensor]":
+    """1 where a node has edges, else 0; and ``deg^-1/2``, else 0; both broadcast over x."""
+    degree = graph.in_degrees.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+    return (degree > 0).to(x.dtype), scalar_inverse_sqrt(degree)
+
+
+def _check_signal(graph: ArcGraph, x: Tensor) -> None:
+    if x.dim() != 3 or len(x) != graph.num_nodes:
+        raise ShapeError(f"x has shape {tuple(x.shape)}, expected (n, d, c) with n = {graph.num_nodes} nodes")
+
+
+def _check_frame(graph: ArcGraph, x: Tensor, frame: Tensor) -> None:
+    _check_signal(graph, x)
+    if frame.dim() != 3 or len(frame) != len(x) or frame.shape[2] != x.shape[1]:
+        raise ShapeError(f"frame has shape {tuple(frame.shape)}, expected (n, k, d) for x of shape {tuple(x.shape)}")
+
+
+def _check_maps(graph: ArcGraph, x: Tensor, maps: Tensor) -> None:
+    if maps.dim() != 3 or len(maps) != graph.num_arcs or maps.shape[2] != x.shape[1]:
+        raise ShapeError(
+            f"maps have shape {tuple(maps.shape)}, expected ({graph.num_arcs}, k, {x.shape[1]}): one matrix per arc"
+        )
+
+
+def _check_pairs(graph: ArcGraph) -> None:
+    if not graph.undirected:
+        raise GraphError("arc maps need both arcs of every edge, but the graph is directed; build it undirected")
+
+
+def _check_shape(name: str, tensor: Tensor, shape, meaning: str) -> None:
+    if tensor.shape != torch.Size(shape):
+        raise ShapeError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}: {meaning}")

@@ -1,0 +1,66 @@
+"""Random graphs with maps of every family, and the slow definition each fast operator is held to."""
+
+import torch
+
+from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.layers.normalised_laplacians import DELTAS
+from recbole_sheaf.sheaf import Sheaf, laplacian, normalise, orthogonal_maps, undirected_graph
+
+KERNELS = [("dgl", "auto"), ("dgl", "dgl"), ("torch", "auto")]
+FAMILIES = tuple(DELTAS)
+
+
+def random_arcs(n, e, seed):
+    """Both directions of at most e random edges, shuffled; the last node stays isolated. Also the generator."""
+    generator = torch.Generator().manual_seed(seed)
+    ends = torch.randint(max(n - 1, 1), (2, e), generator=generator)
+    u, v = ends.min(0).values, ends.max(0).values
+    u, v = torch.unique(torch.stack([u, v])[:, u < v], dim=1)
+    order = torch.randperm(2 * len(u), generator=generator)
+    return torch.cat([u, v])[order], torch.cat([v, u])[order], generator
+
+
+def random_maps(family, src, n, d, generator):
+    """Maps of a family in float64, in the form its operator takes."""
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def frames(k):
+        tall = torch.linalg.qr(draw(n, max(k, d), min(k, d)))[0]
+        return tall if k >= d else tall.mT.contiguous()
+
+    a, k = len(src), max(d - 1, 1)
+    return {
+        "identity": lambda: (),
+        "diagonal": lambda: (draw(a, d),),
+        "orthogonal": lambda: (orthogonal_maps(draw(a, d * (d + 1) // 2), d, "cayley"),),
+        "general": lambda: (draw(a, d, d),),
+        "factored": lambda: (draw(a, k), frames(k)),
+        "node_factored": lambda: (draw(n, k), frames(k)),
+        "wide": lambda: (frames(2 * d),),
+    }[family]()
+
+
+def problem(family, n, e, d, c, seed, **options):
+    """A graph, a signal and maps."""
+    src, dst, generator = random_arcs(n, e, seed)
+    x = torch.randn(n, d, c, generator=generator, dtype=torch.float64)
+    return ArcGraph(src, dst, n, **options), x, random_maps(family, src, n, d, generator)
+
+
+def arc_maps(family, graph, d, maps):
+    """The maps written out for every arc, diagonals or matrices."""
+    dst = graph.dst
+    return {
+        "identity": lambda: torch.ones(graph.num_arcs, d, dtype=torch.float64),
+        "factored": lambda: maps[0].unsqueeze(-1) * maps[-1][dst],
+        "node_factored": lambda: (maps[0].unsqueeze(-1) * maps[-1])[dst],
+        "wide": lambda: maps[0][dst],
+    }.get(family, lambda: maps[0])()
+
+
+def definition(family, graph, x, maps):
+    """Delta x from the coboundary of the normalised sheaf; in the pure code an arc's owner is its row."""
+    pure = undirected_graph(torch.stack([graph.dst, graph.src]), graph.num_nodes)
+    return laplacian(normalise(Sheaf(pure, arc_maps(family, graph, x.shape[1], maps))), x)
