@@ -4,11 +4,15 @@
 ``HyperTuning``, ...) know our models by name.
 """
 
+import warnings
+
 from recbole_sheaf.environment import check_environment
 
 check_environment()
 
-from recbole_sheaf import recbole_compat, registration  # noqa: E402  the environment is checked before RecBole loads
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # said by ray on every import
+    from recbole_sheaf import recbole_compat, registration
 
 recbole_compat.apply()
 registration.register()

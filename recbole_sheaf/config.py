@@ -7,9 +7,10 @@ refuses it with the nearest name. Settings of our models are frozen dataclasses 
 
 import difflib
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar
+from typing import Any, ClassVar, Dict, FrozenSet, List, Optional, Tuple, Type, TypeVar
 
 import recbole
 import yaml
@@ -29,7 +30,7 @@ RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
     "config_files contrast device double_tower dataset feature_num has_residual ip local_rank model nproc norm offset "
     "port sim tail_ratio token_num_threshold use_filter verbose world_size worker RATING_FIELD".split()
 )
-RESTRICTION_MAPS = ("identity", "diagonal", "factored")
+RESTRICTION_MAPS = ("identity", "diagonal", "factored", "wide")
 BACKENDS = ("auto", "dgl", "torch")
 
 
@@ -230,6 +231,7 @@ class MMSheafSettings(ModelSettings):
     use_id_stalk: bool = _setting(True)
     step_size: float = _setting(1.0, above=0, high=1)
     map_mix: float = _setting(0.5, low=0, high=1)
+    map_features: int = _setting(16, low=1)
     map_dropout: float = _setting(0.2, low=0, high=1)
     map_weight_decay: float = _setting(0.001, low=0)
     item_graph_neighbours: int = _setting(10, low=0)

@@ -26,7 +26,8 @@ BOUNDS = (
     Bound("scipy", ">=1.9,<1.13", "LightGCN and NGCF fail on dok_matrix._update"),
     Bound("pandas", ">=1.5,<3", "fillna(inplace=True) does nothing and missing values become -9223372036854775808"),
     Bound("ray", ">=2.6,<2.7", "tune.report takes other arguments"),
-    Bound("torch", ">=2.0", "sparse CSR kernels and safe checkpoint loading are absent"),
+    Bound("torch", ">=2.6", "checkpoints cannot be loaded safely"),
+    Bound("hyperopt", "<0.2.6", "RecBole's exhaustive search hands it a random state of another kind"),
     Bound("setuptools", "<82", "pkg_resources, which ray 2.6 imports, is gone"),
 )
 
@@ -42,7 +43,7 @@ def check_environment() -> None:
         raise EnvironmentMismatch(
             "recbole_sheaf cannot work correctly in this environment: "
             + "; ".join(problems)
-            + '. Install the tested set with: pip install -c constraints.txt recbole-sheaf (constraints.txt lies in the '
+            + ". Install the tested set with: pip install -c constraints.txt recbole-sheaf (constraints.txt lies in the "
             "project's repository)"
         )
 

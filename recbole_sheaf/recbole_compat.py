@@ -93,6 +93,7 @@ def _restore_config(self: Config, state: Dict[str, Any]) -> None:
     """Rebuild what ``_config_state`` left out."""
     self.__dict__.update(state)
     self.yaml_loader = self._build_yaml_loader()
+    self.compatibility_settings()  # names that metrics use and that only a new Config gives back to NumPy
     if "model_class" not in state:
         self.model_class = recbole_utils.get_model(self.model)
 

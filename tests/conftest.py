@@ -40,7 +40,7 @@ def toy(workplace):
     return workplace / "data"
 
 
-def write_toy(folder: Path, n_users: int = 30, n_items: int = 40, seed: int = 0) -> None:
+def write_toy(folder: Path, n_users: int = 30, n_items: int = 60, seed: int = 0) -> None:
     """Two tastes: even users like even items; both modalities know the taste."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)

@@ -12,9 +12,7 @@ def test_the_tested_set_passes():
 
 def test_a_wrong_release_is_named_with_the_reason_and_the_remedy(monkeypatch):
     installed = environment.metadata.version
-    monkeypatch.setattr(
-        environment.metadata, "version", lambda name: "3.0.1" if name == "pandas" else installed(name)
-    )
+    monkeypatch.setattr(environment.metadata, "version", lambda name: "3.0.1" if name == "pandas" else installed(name))
     with pytest.raises(EnvironmentMismatch) as error:
         environment.check_environment()
     assert "pandas 3.0.1 is installed, pandas>=1.5,<3 is needed (fillna(inplace=True) does nothing" in str(error.value)

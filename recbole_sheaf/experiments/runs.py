@@ -9,10 +9,11 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from recbole.config import Config
 from recbole.data import create_dataset
@@ -179,6 +180,7 @@ def load_split(config: Config) -> LoadedSplit:
 
 def run_model(config: Config, split: LoadedSplit) -> RunResult:
     """Train and test one model on a loaded split."""
+    _refuse_long_lists(config, split.dataset)
     _start_logger(config)
     init_seed(config["seed"], config["reproducibility"])
     train_data, valid_data, test_data = _loaders(config, split)
@@ -214,6 +216,16 @@ def run_model(config: Config, split: LoadedSplit) -> RunResult:
         config=plain_settings(config.final_config_dict),
         train_loss=[float(loss) for loss in trainer.train_loss_dict.values()],
     )
+
+
+def _refuse_long_lists(config: Config, dataset: Dataset) -> None:
+    """RecBole fails in the first evaluation where a list is longer than the catalogue."""
+    longest, items = max(config["topk"]), dataset.item_num - 1
+    if longest > items:
+        raise ConfigError(
+            f"topk is {longest}, but dataset '{config['dataset']}' has {items} items; "
+            f"set topk to at most {items}, for example --topk=[{min(10, items)}]"
+        )
 
 
 def _loaders(config: Config, split: LoadedSplit) -> Tuple[Any, Any, Any]:

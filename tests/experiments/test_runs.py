@@ -32,9 +32,9 @@ def test_the_result_file_holds_one_object_per_run(toy_settings, workplace):
     assert [row["model"] for row in rows] == ["Pop", "MMGCN"]
     row = rows[1]
     assert row["test"] == results[1].test and row["test"]["recall@20"] > 0
-    assert row["split"] == {"train": 300, "valid": 30, "test": 30, "users": 30, "items": 40}
+    assert row["split"] == {"train": 300, "valid": 30, "test": 30, "users": 30, "items": 60}
     assert row["config"]["learning_rate"] == 0.001 and row["config"]["model"] == "MMGCN"
-    assert row["modalities"] == {"image": 1.0, "text": pytest.approx(34 / 40)}
+    assert row["modalities"] == {"image": 1.0, "text": pytest.approx(54 / 60)}
     assert row["seconds_per_epoch"] > 0 and row["epochs"] == 2 and row["peak_memory_mib"] > 0
     assert row["parameters"] > 0 and row["versions"]["recbole"] == "1.2.1"
     assert row["message_passing"] in ("dgl", "torch") and rows[0]["message_passing"] is None
@@ -82,6 +82,7 @@ def test_files_win_over_the_protocol_and_overrides_over_files(toy_settings, work
         (["MMSheaf"], {"epochs": -3}, "epochs is -3"),
         (["MMSheaf"], {"embedding_size": 10}, "no multiple of stalk_dim"),
         (["BPR"], {"metrics": ["Recal"]}, "RecBole refuses the settings of BPR: There is no metric named 'Recal'"),
+        (["BPR"], {"topk": [10, 61]}, "topk is 61, but dataset 'toy' has 60 items"),
         (["MMGCN"], {"modalities": []}, "MMGCN needs at least one modality"),
     ],
 )

@@ -1,0 +1,63 @@
+"""The restriction maps of a recommender's sheaf, learnt from node content and starting at the identity."""
+
+from typing import Tuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames
+from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.sheaf.restriction_maps import orthonormal_columns
+
+
+class WideFrames(nn.Module):
+    r"""Node maps into an edge stalk wider than the node stalk, :math:`U_v = [I; \beta B(h_v)]` made orthonormal.
+
+    The transport :math:`(I + B_v^T B_v)^{-1/2} (I + B_v^T B_w) (I + B_w^T B_w)^{-1/2}` (beta left out) is the identity
+    at B = 0 and otherwise a contraction that depends on both ends, like attention through a kernel, at no cost on arcs.
+    """
+
+    def __init__(self, in_features: int, stalk_dim: int, extra_dim: int, beta: float, dropout: float) -> None:
+        super().__init__()
+        self.stalk_dim, self.beta, self.dropout = stalk_dim, beta, nn.Dropout(dropout)
+        self.block = nn.Linear(in_features, extra_dim * stalk_dim, bias=False)
+        nn.init.normal_(self.block.weight, std=0.1 / in_features**0.5)  # at exactly zero the gradient vanishes
+
+    def forward(self, h: Float[Tensor, "n p"]) -> Float[Tensor, "n k D"]:
+        """Frames with orthonormal columns, k = D + extra. Time O(n (p k D + D^3))."""
+        block = self.beta * self.block(self.dropout(h)).view(len(h), -1, self.stalk_dim)
+        top = torch.eye(self.stalk_dim, dtype=h.dtype, device=h.device).expand(len(h), -1, -1)
+        return orthonormal_columns(torch.cat([top, block], dim=1))
+
+
+class LearntMaps(nn.Module):
+    """What a :class:`~recbole_sheaf.layers.sheaf_conv.SheafConv` of the family takes after the signal.
+
+    Args:
+        family: ``identity``, ``diagonal`` (scales on the arcs), ``factored`` (scales on the arcs in each node's own
+            orthonormal frame) or ``wide`` (node frames only).
+        in_features: p, content coordinates of a node.
+        stalk_size: D, dimension of a node's stalk.
+        beta: how far the maps may leave the identity, in [0, 1].
+        dropout: on the content coordinates.
+    """
+
+    def __init__(self, family: str, in_features: int, stalk_size: int, beta: float, dropout: float) -> None:
+        super().__init__()
+        self.family = family if beta > 0 else "identity"
+        scaled, framed = self.family in ("diagonal", "factored"), self.family == "factored"
+        self.scales = ArcScales(in_features, stalk_size, beta, dropout) if scaled else None
+        self.frames = HouseholderFrames(in_features, stalk_size, dropout=dropout) if framed else None
+        self.wide = WideFrames(in_features, stalk_size, stalk_size, beta, dropout) if self.family == "wide" else None
+
+    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> Tuple[Tensor, ...]:
+        """Arc scales, then node frames, as the family has them."""
+        maps = [] if self.scales is None else [self.scales(graph, h)]
+        frames = [learner(h) for learner in (self.frames, self.wide) if learner is not None]
+        return (*maps, *frames)
+
+    def distance(self) -> Float[Tensor, ""]:
+        """Sum of the squared weights that carry the maps away from the identity."""
+        weights = [layer.weight for layer in self.modules() if isinstance(layer, nn.Linear)]
+        return sum((weight.square().sum() for weight in weights), torch.zeros(()))
