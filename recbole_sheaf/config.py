@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Dict, FrozenSet, List, Optional, Tuple, Type, TypeVar
+from typing import Any, ClassVar, Optional, TypeVar
 
 import recbole
 import yaml
@@ -64,7 +64,7 @@ def settings_loader() -> type:
 _EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
 
 
-def read_yaml(path: Path) -> Dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file of settings as a dict; ``1e-3`` is a number, tags that build objects are refused.
 
     Raises:
@@ -81,14 +81,14 @@ def read_yaml(path: Path) -> Dict[str, Any]:
     return settings or {}
 
 
-def default_files(model: str, dataset: str) -> List[Path]:
+def default_files(model: str, dataset: str) -> list[Path]:
     """Our YAML defaults for a model on a dataset that exist, weakest first: overall, model, dataset."""
     folder = properties_folder()
     names = (folder / "overall.yaml", folder / "model" / f"{model}.yaml", folder / "dataset" / f"{dataset}.yaml")
     return [path for path in names if path.is_file()]
 
 
-def known_keys(model: str, dataset: str) -> FrozenSet[str]:
+def known_keys(model: str, dataset: str) -> frozenset[str]:
     """Every key that means something to a model on a dataset."""
     listed = general_arguments + training_arguments + evaluation_arguments + dataset_arguments
     recbole_files = [
@@ -124,7 +124,7 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> str:
 
 
 # (lowest, highest, whether the lowest itself is allowed) of RecBole's own numeric keys.
-RECBOLE_RANGES: Mapping[str, Tuple[float, float, bool]] = {
+RECBOLE_RANGES: Mapping[str, tuple[float, float, bool]] = {
     "epochs": (0, float("inf"), True),
     "train_batch_size": (0, float("inf"), False),
     "eval_batch_size": (0, float("inf"), False),
@@ -163,7 +163,7 @@ def _setting(
     low: Optional[float] = None,
     high: Optional[float] = None,
     above: Optional[float] = None,
-    choices: Tuple[str, ...] = (),
+    choices: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field with its allowed values: ``low <= x <= high``, ``x > above``, or one of ``choices``."""
     return field(default=default, metadata={"low": low, "high": high, "above": above, "choices": choices})
@@ -178,7 +178,7 @@ class ModelSettings:
             _check_field(spec, getattr(self, spec.name))
 
     @classmethod
-    def from_recbole(cls: Type[Settings], config: Any) -> Settings:
+    def from_recbole(cls: type[Settings], config: Any) -> Settings:
         """Take our keys from a RecBole ``Config``.
 
         Raises:
@@ -262,7 +262,7 @@ class MMGCNSettings(ModelSettings):
     message_passing: str = _setting("auto", choices=BACKENDS)
 
 
-MODEL_SETTINGS: Mapping[str, Type[ModelSettings]] = {
+MODEL_SETTINGS: Mapping[str, type[ModelSettings]] = {
     settings.model: settings for settings in (MMSheafSettings, MMGCNSettings)
 }
 

@@ -43,7 +43,7 @@ def check_environment() -> None:
         raise EnvironmentMismatch(
             "recbole_sheaf cannot work correctly in this environment: "
             + "; ".join(problems)
-            + ". Install the tested set with: pip install -c constraints.txt recbole-sheaf (constraints.txt lies in the "
+            + ". Install the tested set with: pip install -c constraints.txt recbole-sheaf (constraints.txt is in the "
             "project's repository)"
         )
 

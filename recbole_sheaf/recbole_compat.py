@@ -9,9 +9,10 @@ import copy
 import functools
 import importlib
 import os
+import sys
 import urllib.error
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 import numpy as np
 import scipy.sparse
@@ -37,6 +38,7 @@ def apply() -> None:
     _applied = True
     Config._build_yaml_loader = lambda self: settings_loader()
     Config._convert_config_dict = _literal_settings
+    Config._load_cmd_line = _own_command_line(Config._load_cmd_line)
     Config.__getstate__ = _config_state
     Config.__setstate__ = _restore_config
     Config._init_device = _device_without_cuda(Config._init_device)
@@ -47,7 +49,7 @@ def apply() -> None:
     torch.serialization.add_safe_globals(_checkpoint_types())
 
 
-def _literal_settings(self: Config, config_dict: Dict[str, Any]) -> Dict[str, Any]:
+def _literal_settings(self: Config, config_dict: dict[str, Any]) -> dict[str, Any]:
     """Turn text settings into Python literals without running them.
 
     RecBole calls ``eval`` on each value from the command line and from dictionaries; ``--x=exit()`` ends the process.
@@ -68,7 +70,17 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _config_state(self: Config) -> Dict[str, Any]:
+def _own_command_line(load_cmd_line: Callable[[Config], dict]) -> Callable[[Config], dict]:
+    """Take no settings from the command line of a Ray worker: its options are Ray's, and RecBole would read them."""
+
+    @functools.wraps(load_cmd_line)
+    def _load_cmd_line(self: Config) -> dict:
+        return {} if Path(sys.argv[0]).name == "default_worker.py" else load_cmd_line(self)
+
+    return _load_cmd_line
+
+
+def _config_state(self: Config) -> dict[str, Any]:
     """What a pickled ``Config`` holds: plain values, so that checkpoints load without running code.
 
     From release 2.6 ``torch.load`` refuses RecBole's checkpoints, because they pickle the whole Config with its YAML
@@ -89,7 +101,7 @@ def _is_registered(name: str, model_class: type) -> bool:
         return False
 
 
-def _restore_config(self: Config, state: Dict[str, Any]) -> None:
+def _restore_config(self: Config, state: dict[str, Any]) -> None:
     """Rebuild what ``_config_state`` left out."""
     self.__dict__.update(state)
     self.yaml_loader = self._build_yaml_loader()

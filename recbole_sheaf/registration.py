@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ def register() -> None:
         module.objective_function = objective_function
 
 
-def recbole_model_names() -> List[str]:
+def recbole_model_names() -> list[str]:
     """Names of RecBole's models and ours, in alphabetical order."""
     theirs = [path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml")]
     return sorted({*theirs, "Random", *MODELS}, key=str.lower)
@@ -70,10 +70,10 @@ def run_recboles(rank: int, *args: Any) -> None:
 
 
 def objective_function(
-    config_dict: Optional[Dict[str, Any]] = None,
-    config_file_list: Optional[List[str]] = None,
+    config_dict: Optional[dict[str, Any]] = None,
+    config_file_list: Optional[list[str]] = None,
     saved: bool = True,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """RecBole's objective of a search; found under our name, so a Ray worker registers our models first."""
     return _recbole_objective_function(config_dict, config_file_list, saved)
 
@@ -157,7 +157,7 @@ def _with_folder_recognised(set_default_parameters: Callable) -> Callable:
     return _set_default_parameters
 
 
-def _mmrec_settings(folder: Path, name: str, cache: Path) -> Dict[str, Any]:
+def _mmrec_settings(folder: Path, name: str, cache: Path) -> dict[str, Any]:
     converted = convert_mmrec_folder(folder, name, cache)
     return {
         "data_path": str(converted.path),

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from typing import List, Optional
+from typing import Optional
 
 COMMANDS = {
     "run": "train and evaluate one model, or several side by side",
@@ -13,7 +13,7 @@ COMMANDS = {
 USAGE = "usage: recbole-sheaf COMMAND [options]\n\ncommands:\n{}\n\n'recbole-sheaf COMMAND --help' explains a command."
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: Optional[list[str]] = None) -> int:
     """Run a subcommand; gives the exit code, 2 for input that was refused."""
     arguments = sys.argv[1:] if argv is None else argv
     usage = USAGE.format("\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items()))

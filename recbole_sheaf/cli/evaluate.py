@@ -3,14 +3,14 @@
 import argparse
 import json
 from pathlib import Path
-from typing import List, Optional
+from typing import Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.experiments.runs import evaluate_checkpoint
 
 
 @one_sentence
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: Optional[list[str]] = None) -> int:
     """Load, evaluate, print JSON."""
     options = argparse.ArgumentParser(prog="recbole-sheaf evaluate", description="Metrics of a saved checkpoint.")
     options.add_argument("checkpoint", type=Path, help="a .pth file that a run wrote into checkpoint_dir (saved/)")

@@ -1,12 +1,12 @@
 """``recbole-sheaf models``: the names that ``--model`` takes."""
 
 import argparse
-from typing import List, Optional
+from typing import Optional
 
 from recbole_sheaf.registration import MODELS, recbole_model_names
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: Optional[list[str]] = None) -> int:
     """Print our models, then RecBole's."""
     argparse.ArgumentParser(prog="recbole-sheaf models", description="List the models.").parse_args(argv)
     print("recbole_sheaf: " + ", ".join(MODELS))

@@ -2,18 +2,18 @@
 
 import functools
 import sys
-from typing import Callable, List, Optional
+from typing import Callable, Optional
 
 from recbole_sheaf.errors import SheafError
 
-Command = Callable[[Optional[List[str]]], int]
+Command = Callable[[Optional[list[str]]], int]
 
 
 def one_sentence(command: Command) -> Command:
     """Turn a ``SheafError`` into one line on the standard error and exit code 2."""
 
     @functools.wraps(command)
-    def main(argv: Optional[List[str]] = None) -> int:
+    def main(argv: Optional[list[str]] = None) -> int:
         try:
             return command(argv)
         except SheafError as error:

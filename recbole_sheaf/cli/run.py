@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 import yaml
 
@@ -51,13 +51,13 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def read_settings(arguments: Sequence[str]) -> Dict[str, Any]:
+def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
     """``--key=value`` arguments as a dict, values read as YAML.
 
     Raises:
         ConfigError: if an argument has another form, or a key comes twice with two values.
     """
-    settings: Dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for argument in arguments:
         key, equals, text = argument[2:].partition("=")
         if not argument.startswith("--") or not equals or not key:
@@ -79,7 +79,7 @@ def _value(text: str) -> Any:
 
 
 @one_sentence
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: Optional[list[str]] = None) -> int:
     """Train, evaluate, print; gives the exit code."""
     options, others = parser().parse_known_args(argv)
     if options.model and options.models:

@@ -1,7 +1,8 @@
 """Side-by-side tables of finished runs; reads rows that runs wrote, never a model."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([_line(row) for row in rows])
 
 
-def _line(row: Mapping[str, Any]) -> Dict[str, Any]:
+def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     chosen_by = row["config"]["valid_metric"]
     line = {"model": row["model"], "seed": row["seed"]}
     line[f"valid {chosen_by}"] = _score(row["valid"], chosen_by)
@@ -41,7 +42,7 @@ def to_markdown(table: pd.DataFrame) -> str:
     return table.to_markdown(index=False, floatfmt=".4g")
 
 
-def write_table(table: pd.DataFrame, path: Path) -> List[Path]:
+def write_table(table: pd.DataFrame, path: Path) -> list[Path]:
     """Write ``<path>.csv`` and ``<path>.md``; gives the paths written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stem = path.with_suffix("") if path.suffix in (".csv", ".md") else path

@@ -7,7 +7,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Optional, Type
+from typing import Any, Callable, Optional
 
 import torch
 
@@ -33,7 +33,7 @@ class PeakMemory:
         return self
 
     def __exit__(
-        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         if self.device.type == "cuda":
             self.mib = torch.cuda.max_memory_allocated(self.device) / 2**20
@@ -61,7 +61,7 @@ class EpochClock:
 
     def __init__(self, train_epoch: Callable[..., Any]) -> None:
         self.train_epoch = train_epoch
-        self.seconds: List[float] = []
+        self.seconds: list[float] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
@@ -80,7 +80,7 @@ def trainable_parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Releases of Python and of the packages that a number depends on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:

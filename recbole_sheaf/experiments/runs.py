@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Optional
 
 from recbole.config import Config
 from recbole.data import create_dataset
@@ -44,21 +44,21 @@ class RunResult:
     dataset: str
     seed: int
     split_seed: Optional[int]
-    split: Dict[str, Any]
+    split: dict[str, Any]
     best_epoch: Optional[int]
     epochs: int
-    valid: Dict[str, float]
-    test: Dict[str, float]
+    valid: dict[str, float]
+    test: dict[str, float]
     seconds_per_epoch: float
     peak_memory_mib: float
     parameters: int
     device: str
     message_passing: Optional[str]
-    modalities: Dict[str, float]
+    modalities: dict[str, float]
     checkpoint: str
-    config: Dict[str, Any]
-    train_loss: List[float] = field(default_factory=list)
-    versions: Dict[str, str] = field(default_factory=versions)
+    config: dict[str, Any]
+    train_loss: list[float] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=versions)
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -73,7 +73,7 @@ class LoadedSplit:
     parts: Sequence[Dataset]
 
     @property
-    def sizes(self) -> Dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Interactions in each part."""
         return {name: len(part) for name, part in zip(SPLIT_NAMES, self.parts)}
 
@@ -84,7 +84,7 @@ def run_models(
     config_files: Sequence[str] = (),
     overrides: Optional[Mapping[str, Any]] = None,
     result_file: Optional[Path] = None,
-) -> List[RunResult]:
+) -> list[RunResult]:
     """Train each model, select its epoch on validation, read its test score once.
 
     Args:
@@ -100,7 +100,7 @@ def run_models(
     configs = resolve_configs(models, dataset, config_files, overrides or {})
     refuse_unwritable(result_file)
     split: Optional[LoadedSplit] = None
-    results: List[RunResult] = []
+    results: list[RunResult] = []
     for config in configs:
         if split is None or not _same_data(split.dataset.config, config):
             split = load_split(config)
@@ -113,7 +113,7 @@ def run_models(
 
 def resolve_configs(
     models: Sequence[str], dataset: str, config_files: Sequence[str], overrides: Mapping[str, Any]
-) -> List[Config]:
+) -> list[Config]:
     """A checked ``Config`` per model, the evaluation protocol beneath the user's own settings."""
     for model in models:
         check_model_name(model)
@@ -121,7 +121,7 @@ def resolve_configs(
     if repeated:
         raise ConfigError(f"{', '.join(repeated)} is named more than once; name each model once")
     known = {model: known_keys(model, dataset) for model in models}
-    given: Dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for path in config_files:
         given.update(read_yaml(Path(path)))
     given.update(overrides)
@@ -135,7 +135,7 @@ def resolve_configs(
     return configs
 
 
-def _config(model: str, dataset: str, settings: Dict[str, Any]) -> Config:
+def _config(model: str, dataset: str, settings: dict[str, Any]) -> Config:
     """RecBole's ``Config``, its own refusals turned into ours."""
     try:
         with _argv_cleared():
@@ -190,7 +190,7 @@ def run_model(config: Config, split: LoadedSplit) -> RunResult:
         trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
         trainer.saved_model_file = _checkpoint_path(config)
         clock = trainer._train_epoch = EpochClock(trainer._train_epoch)
-        curve: Dict[int, float] = {}
+        curve: dict[int, float] = {}
         _, valid = trainer.fit(
             train_data, valid_data, show_progress=config["show_progress"], callback_fn=curve.__setitem__
         )
@@ -228,7 +228,7 @@ def _refuse_long_lists(config: Config, dataset: Dataset) -> None:
         )
 
 
-def _loaders(config: Config, split: LoadedSplit) -> Tuple[Any, Any, Any]:
+def _loaders(config: Config, split: LoadedSplit) -> tuple[Any, Any, Any]:
     """RecBole's loaders for one model; samplers and batches start from ``seed``."""
     samplers = create_samplers(config, split.dataset, split.parts)
     return tuple(
@@ -298,7 +298,7 @@ def _write_line(path: Path, line: str, first: bool) -> None:
         file.write(line + "\n")
 
 
-def evaluate_checkpoint(path: Path) -> Dict[str, Any]:
+def evaluate_checkpoint(path: Path) -> dict[str, Any]:
     """Load a checkpoint, rebuild its split and model, and give its validation and test metrics.
 
     Raises:

@@ -1,7 +1,5 @@
 """The restriction maps of a recommender's sheaf, learnt from node content and starting at the identity."""
 
-from typing import Tuple
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -51,7 +49,7 @@ class LearntMaps(nn.Module):
         self.frames = HouseholderFrames(in_features, stalk_size, dropout=dropout) if framed else None
         self.wide = WideFrames(in_features, stalk_size, stalk_size, beta, dropout) if self.family == "wide" else None
 
-    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> Tuple[Tensor, ...]:
+    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> tuple[Tensor, ...]:
         """Arc scales, then node frames, as the family has them."""
         maps = [] if self.scales is None else [self.scales(graph, h)]
         frames = [learner(h) for learner in (self.frames, self.wide) if learner is not None]

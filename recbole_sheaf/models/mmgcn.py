@@ -1,6 +1,6 @@
 """MMGCN: a graph convolution network per modality (Wei et al., ACM MM 2019, https://doi.org/10.1145/3343031.3351034)."""
 
-from typing import Any, List, Tuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -82,9 +82,9 @@ class MMGCN(MultimodalRecommender):
             for features in self.modalities.values()
         )
 
-    def forward(self) -> Tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+    def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Mean over modalities, equation 6 of the paper."""
-        outputs: List[Tensor] = [network(self.graph, self.identity) for network in self.networks]
+        outputs: list[Tensor] = [network(self.graph, self.identity) for network in self.networks]
         x = torch.stack(outputs).mean(dim=0)
         return x[: self.n_users], x[self.n_users :]
 

@@ -2,12 +2,12 @@
 
 A node's stalk is a direct sum, F(v) = R^d (identity) + R^d (modality 1) + ... + R^d (modality M), carried by c channels.
 All of them restrict into one edge stalk, where the modalities meet, by maps learnt from content and kept near the
-identity; with identity maps the model is a multimodal LightGCN. Diffusion is that of Neural Sheaf Diffusion (Bodnar et
-al. 2022, https://arxiv.org/abs/2202.04579) without its weights and nonlinearity, as LightGCN is a GCN without them.
+identity; with identity maps the model is a multimodal LightGCN. Diffusion is that of Neural Sheaf Diffusion (Bodnar
+et al. 2022, https://arxiv.org/abs/2202.04579) without its weights and nonlinearity, as LightGCN is a GCN without them.
 """
 
 from collections.abc import Mapping
-from typing import Any, List, Tuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -41,7 +41,7 @@ class StalkEmbeddings(nn.Module):
         self.identity = _xavier(n_users + n_items, size) if settings.use_id_stalk else None
         self.preference = _xavier(n_users, size * len(modalities)) if modalities else None
         self.project = nn.ParameterList(_xavier(features.dim, size) for features in modalities.values())
-        self.names: List[str] = ["id"] * settings.use_id_stalk + list(modalities)
+        self.names: list[str] = ["id"] * settings.use_id_stalk + list(modalities)
         for m, features in enumerate(modalities.values()):
             self.register_buffer(f"content{m}", normalize(features.matrix), persistent=False)
 
@@ -106,11 +106,11 @@ class MMSheaf(MultimodalRecommender):
             config["device"],
         )
 
-    def forward(self) -> Tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+    def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Mean over the diffusion steps, plus each item's neighbours in content."""
         return self._diffuse(self.stalks())
 
-    def _diffuse(self, x: Float[Tensor, "n D c"]) -> Tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+    def _diffuse(self, x: Float[Tensor, "n D c"]) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         maps = self.maps(self.graph, self.content)
         signals = [x]
         for step in self.steps:

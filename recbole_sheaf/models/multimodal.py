@@ -4,7 +4,7 @@ n_users and n_items count RecBole's padding at 0. Nodes are users first, then it
 """
 
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Optional
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +31,7 @@ class MultimodalRecommender(GeneralRecommender):
         super().__init__(config, dataset)
         self.modalities = read_modalities(config, dataset)
         self.graph = interaction_graph(config, dataset, self.n_users, self.n_items)
-        self._ranked: Optional[Tuple[Tensor, Tensor]] = None
+        self._ranked: Optional[tuple[Tensor, Tensor]] = None
 
     @property
     def message_passing(self) -> str:
@@ -39,11 +39,11 @@ class MultimodalRecommender(GeneralRecommender):
         return self.graph.backend
 
     @property
-    def modality_coverage(self) -> Dict[str, float]:
+    def modality_coverage(self) -> dict[str, float]:
         """Share of items that have a row, per modality."""
         return {name: features.present[1:].float().mean().item() for name, features in self.modalities.items()}
 
-    def forward(self) -> Tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+    def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Embeddings of all users and of all items; their inner product ranks."""
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class MultimodalRecommender(GeneralRecommender):
         self._ranked = None
         return super().load_state_dict(*args, **kwargs)
 
-    def ranked_embeddings(self) -> Tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Embeddings for ranking, computed once until the model trains or loads again."""
         if self.training:
             return self.forward()
@@ -75,17 +75,17 @@ class MultimodalRecommender(GeneralRecommender):
         users, items = self.ranked_embeddings()
         return (users[interaction[self.USER_ID]] @ items.T).flatten()
 
-    def triples(self, interaction: Any) -> Tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]]:
+    def triples(self, interaction: Any) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]]:
         """Users, items they chose and sampled items of a batch."""
         return interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]
 
 
 def bpr_loss(chosen: Float[Tensor, " b"], sampled: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-    r"""Bayesian personalised ranking, :math:`-\ln \sigma(s_{ui} - s_{uj})`, mean over the batch (Rendle et al. 2009)."""
+    r"""Bayesian personalised ranking, :math:`-\ln \sigma(s_{ui} - s_{uj})`, the batch's mean (Rendle et al. 2009)."""
     return -nn.functional.logsigmoid(chosen - sampled).mean()
 
 
-def read_modalities(config: Any, dataset: Any) -> Dict[str, ModalityFeatures]:
+def read_modalities(config: Any, dataset: Any) -> dict[str, ModalityFeatures]:
     """The modalities that the settings name, rows in RecBole's item order, joined by token."""
     features_path = config["features_path"]
     return load_modalities(
