@@ -87,8 +87,8 @@ def from_manifest(
     Args:
         entry: ``kind`` (one of ``diag``, ``bundle``, ``general``, alone or within a longer name) and ``args``, the
             reference's arguments, ``graph_size`` among them.
-        parameters: arrays by the names of the reference's ``state_dict``. Names under ``odefunc`` or ``odeblock`` make
-            the model a continuous one.
+        parameters: arrays by the names of the reference's ``state_dict``. One ``sheaf_learner`` for all times, or names
+            under ``odefunc`` or ``odeblock``, make the model a continuous one.
         edge_index: (2, a), both directions of every edge, in any order.
 
     Returns:
@@ -100,7 +100,7 @@ def from_manifest(
         ConfigError: if the kind or an option is unknown.
         GraphError: if the arcs are no undirected graph on ``graph_size`` nodes.
     """
-    continuous = any("odefunc" in name for name in parameters)
+    continuous = any("odefunc" in name or name.startswith("sheaf_learner.") for name in parameters)
     model_class = ContinuousSheafDiffusion if continuous else NeuralSheafDiffusion
     graph = undirected_graph(edge_index, entry["args"]["graph_size"])
     model = model_class(graph, settings_from_reference(entry["kind"], entry["args"]))

@@ -15,6 +15,7 @@ from recbole_sheaf.sheaf import (
     laplacian,
     normalise,
     orthonormal_columns,
+    pair_arcs,
     stalk_degree,
     undirected_graph,
 )
@@ -168,6 +169,16 @@ def test_gradients(family, normalisation):
 def test_normalise_leaves_sheaf_alone_when_asked():
     sheaf, _ = random_problem("general", n=4, num_edges=4, d=2, seed=0)
     assert normalise(sheaf, "none") is sheaf
+
+
+def test_pair_arcs_makes_ends_slices():
+    sheaf, _ = random_problem("diagonal", n=7, num_edges=9, d=2, seed=1)
+    graph = sheaf.graph
+    paired = pair_arcs(graph)
+    assert paired.paired and not graph.paired
+    assert torch.equal(paired.arcs[:, :9], graph.arcs[:, graph.upper])
+    for ours, theirs in zip(paired.ends(paired.row), graph.ends(graph.row)):
+        assert torch.equal(ours, theirs)
 
 
 def test_undirected_graph_pairs_arcs():
