@@ -49,6 +49,20 @@ class DGLKernels:
         """``out[v] = sum over arcs u -> v of w[arc] * x[u]`` (u_mul_e, sum)."""
         return self._ops.gspmm(self._toward(transposed), "mul", "sum", x, w.unsqueeze(-1))
 
+    def block_sum(
+        self, x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"], transposed: bool = False
+    ) -> Float[Tensor, "n d c"]:
+        """``out[v] = sum over arcs u -> v of B[arc] x[u]``, or ``B[arc]^T x[v]`` into u: d fused weighted sums.
+
+        Each takes one diagonal of the blocks, wrapped around, so that an arc holds d weights at a time.
+        """
+        blocks = blocks.mT if transposed else blocks
+        row, out = list(range(x.shape[1])), torch.zeros_like(x)
+        for shift in row:
+            col = row[shift:] + row[:shift]
+            out += self.weighted_sum(x[:, col].contiguous(), blocks[:, row, col], transposed)
+        return out
+
     def dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d"]:
         """``x[src] . y[dst]`` over the channels (u_dot_v)."""
         return self._ops.gsddmm(self._graph, "dot", x, y, "u", "v").squeeze(-1)

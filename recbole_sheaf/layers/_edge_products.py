@@ -23,13 +23,15 @@ class EdgePairs:
         first = torch.nonzero(places < graph.reverse).flatten()
         second = graph.reverse[first]
         self.sliced = torch.equal(first, places[:e]) and torch.equal(second, places[e:])
-        self.first, self.second = (slice(0, e), slice(e, 2 * e)) if self.sliced else (first, second)
+        self.first, self.second = (None, None) if self.sliced else (first, second)
         self.src, self.dst = graph.src[first], graph.dst[first]
         self.kernels = kernels(self.src, self.dst, graph.num_nodes)
 
     def ends(self, s: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor]":
         """What the first arc (owned by v) and the second (owned by u) of each edge hold."""
-        return s[self.first], s[self.second]
+        if self.sliced:
+            return s.unflatten(0, (2, len(self.src))).unbind(0)
+        return s.index_select(0, self.first), s.index_select(0, self.second)
 
     def join(self, first: Float[Tensor, "e *k"], second: Float[Tensor, "e *k"]) -> Float[Tensor, "a *k"]:
         """Invert :meth:`ends`."""
@@ -48,22 +50,16 @@ class EdgePairs:
         return self.kernels.dots(torch.cat([x, y], dim=2), torch.cat([y, x], dim=2))
 
     def block_product(self, p: Float[Tensor, "e k k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
-        """``out[v] = sum over edges of P x[u]`` and ``out[u]`` of ``P^T x[v]``: k products, one per diagonal of P."""
-        out = torch.zeros_like(x)
-        for shift in range(x.shape[1]):
-            row, col = _wrapped_diagonal(x.shape[1], shift)
-            turned = x[:, col].contiguous()
-            out += self.kernels.weighted_sum(turned, p[:, row, col])
-            out += self.kernels.weighted_sum(turned, p[:, col, row], transposed=True)
-        return out
+        """``out[v] = sum over edges of P x[u]`` and ``out[u]`` of ``P^T x[v]``."""
+        return self.kernels.block_sum(x, p).add_(self.kernels.block_sum(x, p, transposed=True))
 
     def block_dots(self, x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "e k k"]:
         """``y_v x_u^T + x_v y_u^T`` for each edge, one wrapped diagonal at a time."""
-        k = x.shape[1]
-        out = x.new_empty(len(self.src), k, k)
         at_src, at_dst = torch.cat([x, y], dim=2), torch.cat([y, x], dim=2)
-        for shift in range(k):
-            row, col = _wrapped_diagonal(k, shift)
+        row = list(range(x.shape[1]))
+        out = x.new_empty(len(self.src), len(row), len(row))
+        for shift in row:
+            col = row[shift:] + row[:shift]
             out[:, row, col] = self.kernels.dots(at_src[:, col].contiguous(), at_dst)
         return out
 
@@ -72,7 +68,8 @@ class ScaledLaplacian(Function):
     """``q y - r M r y``, ``M_vw = s_{v,e} s_{w,e}``, ``r_v = (sum_e s_{v,e}^2)^-1/2``, q = 1 where r > 0, else 0.
 
     With z = r y and h = r g for the incoming gradient g: ``dy = q g - r M h``,
-    ``ds_{v,e} = -s_{w,e} (z_v . h_w + h_v . z_w) - s_{v,e} r_v^3 dr_v`` and ``dr_v = -(g_v . (M z)_v + y_v . (M h)_v)``. Keeps y, s, r and M z.
+    ``ds_{v,e} = -s_{w,e} (z_v . h_w + h_v . z_w) - s_{v,e} r_v^3 dr_v`` and
+    ``dr_v = -(g_v . (M z)_v + y_v . (M h)_v)``. Keeps y, s, r and M z.
     """
 
     @staticmethod
@@ -102,25 +99,46 @@ class ScaledLaplacian(Function):
         return grad_y, pairs.join(grad_first, grad_second), None
 
 
-class BlockProduct(Function):
-    """``out[v] = sum over edges {u, v} of P x[u]``, P^T back; adjoints: itself, and a sum of outer products."""
+class TransportSum(Function):
+    """``out[v] = sum over edges {v, w} of P x[w]`` with the transports ``P = F_{v<e}^T F_{w<e}``, and P^T back.
+
+    With g the incoming gradient: ``dx`` is the same sum of g, ``dP = g_v x_w^T + x_v g_w^T``,
+    ``dF_{v<e} = F_{w<e} dP^T`` and ``dF_{w<e} = F_{v<e} dP``. Keeps x, the maps and one transport per edge.
+    """
 
     @staticmethod
-    def forward(ctx, x, p, pairs):
+    def forward(ctx, x, maps, pairs):
+        of_v, of_w = pairs.ends(maps)
+        p = of_v.mT @ of_w
         ctx.pairs = pairs
-        ctx.save_for_backward(x, p)
+        ctx.save_for_backward(x, maps, p)
         return pairs.block_product(p, x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, p = ctx.saved_tensors
-        grad = grad.contiguous()
-        grad_x = ctx.pairs.block_product(p, grad) if ctx.needs_input_grad[0] else None
-        grad_p = ctx.pairs.block_dots(x, grad) if ctx.needs_input_grad[1] else None
-        return grad_x, grad_p, None
+        x, maps, p = ctx.saved_tensors
+        pairs, grad = ctx.pairs, grad.contiguous()
+        grad_x = pairs.block_product(p, grad) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return grad_x, None, None
+        of_v, of_w = pairs.ends(maps)
+        grad_p = pairs.block_dots(x, grad)
+        return grad_x, pairs.join(of_w @ grad_p.mT, of_v @ grad_p), None
 
 
-def _wrapped_diagonal(k: int, shift: int) -> "tuple[list[int], list[int]]":
-    """Rows and columns of the diagonal that starts at column ``shift`` and wraps around."""
-    return list(range(k)), [(i + shift) % k for i in range(k)]
+class StalkDegree(Function):
+    """``D_v = sum_e F_{v<e}^T F_{v<e}``; adjoint ``dF_{v<e} = F_{v<e} (dD_v + dD_v^T)``. Keeps the maps alone."""
+
+    @staticmethod
+    def forward(ctx, maps, graph):
+        ctx.graph = graph
+        ctx.save_for_backward(maps)
+        d = maps.shape[2]
+        return graph.kernels.sum_into((maps.mT @ maps).flatten(1)).view(-1, d, d)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        (maps,) = ctx.saved_tensors
+        return maps @ (grad + grad.mT).index_select(0, ctx.graph.dst), None

@@ -28,6 +28,16 @@ class Compressed:
         """Sparse matrix of the arcs with one value per place."""
         return torch.sparse_csr_tensor(self.crow, self.col, values, self.shape, check_invariants=False)
 
+    def block_adjacency(self, blocks: Float[Tensor, "arcs d d"]) -> Tensor:
+        """Sparse (n d, n d) matrix of the arcs with one block per place; plain compressed rows where d = 1."""
+        d = blocks.shape[1]
+        if d == 1 or len(blocks) == 0:
+            return (
+                self.adjacency(blocks.flatten()) if d == 1 else blocks.new_zeros(d * self.shape[0], d * self.shape[1])
+            )
+        shape = (d * self.shape[0], d * self.shape[1])
+        return torch.sparse_bsr_tensor(self.crow, self.col, blocks, shape, check_invariants=False)
+
     def incidence(self, values: Float[Tensor, " arcs"]) -> Tensor:
         """Sparse (n, arcs) matrix that sums arcs into the node they are grouped at."""
         shape = (self.shape[0], len(values))
@@ -64,7 +74,17 @@ class TorchKernels:
     ) -> Float[Tensor, "n d c"]:
         """``out[v] = sum over arcs u -> v of w[arc] * x[u]``: one sparse product per stalk coordinate."""
         rows = self._rows(transposed)
-        return torch.stack([rows.adjacency(v) @ x[:, j] for j, v in enumerate(rows.lay_out(w))], dim=1)
+        columns = x.transpose(0, 1).contiguous()  # compact operands stay in the cache while rows are gathered
+        return torch.stack([rows.adjacency(v) @ column for v, column in zip(rows.lay_out(w), columns)], dim=1)
+
+    def block_sum(
+        self, x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"], transposed: bool = False
+    ) -> Float[Tensor, "n d c"]:
+        """``out[v] = sum over arcs u -> v of B[arc] x[u]``, or ``B[arc]^T x[v]`` into u: one block-sparse product."""
+        rows = self._rows(transposed)
+        blocks = blocks if rows.order is None else blocks.index_select(0, rows.order)
+        matrix = rows.block_adjacency(blocks.mT.contiguous() if transposed else blocks)
+        return (matrix @ x.reshape(-1, x.shape[2])).view_as(x)
 
     def dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d"]:
         """``x[src] . y[dst]`` over the channels: one sampled product per stalk coordinate."""

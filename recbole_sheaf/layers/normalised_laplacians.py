@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError, GraphError, ShapeError
-from recbole_sheaf.layers._edge_products import BlockProduct, ScaledLaplacian
+from recbole_sheaf.layers._edge_products import ScaledLaplacian, StalkDegree, TransportSum
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt, scalar_inverse_sqrt
 
@@ -106,7 +106,7 @@ def general_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor
     _check_signal(graph, x)
     _check_pairs(graph)
     _check_maps(graph, x, maps)
-    degree = graph.sum_arcs(maps.mT @ maps)
+    degree = StalkDegree.apply(maps, graph)
     root = matrix_inverse_sqrt(degree)
     z = root @ x
     return root @ (degree @ z - _transport(graph, z, maps))
@@ -128,8 +128,7 @@ def _transport(graph: ArcGraph, x: Tensor, maps: Tensor) -> Tensor:
     _check_signal(graph, x)
     _check_pairs(graph)
     _check_maps(graph, x, maps)
-    of_v, of_u = graph.pairs.ends(maps)
-    return BlockProduct.apply(x.contiguous(), of_v.mT @ of_u, graph.pairs)
+    return TransportSum.apply(x.contiguous(), maps.contiguous(), graph.pairs)
 
 
 def _degree_scales(graph: ArcGraph, x: Tensor) -> "tuple[Tensor, Tensor]":
