@@ -174,8 +174,20 @@ def _check_family_shape(restriction_map: str, maps: Float[Tensor, "..."]) -> Non
     if maps.dim() != expected:
         form = "(arcs, d) diagonals" if expected == 2 else "(arcs, k, d) matrices"
         raise ShapeError(f"{restriction_map} maps have shape {tuple(maps.shape)}, expected {form}")
-    if restriction_map == "orthogonal" and maps.shape[-1] != maps.shape[-2]:
+    if restriction_map == "orthogonal":
+        _check_orthogonal(maps)
+
+
+def _check_orthogonal(maps: Float[Tensor, "a k d"], tolerance: float = 1e-3) -> None:
+    """Refuse what would make ``D_v`` no multiple of the identity."""
+    if maps.shape[-1] != maps.shape[-2]:
         raise ShapeError(f"orthogonal maps are square, got shape {tuple(maps.shape)}; use restriction_map general")
+    error = (maps.mT @ maps - torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)).abs()
+    if error.numel() and error.max() > tolerance:
+        raise ShapeError(
+            f"maps are off orthogonality by {float(error.max()):.1e}; use restriction_map general, or give parameters "
+            "with an orthogonal_map"
+        )
 
 
 def _checked_weight(graph: UndirectedGraph, edge_weight: Float[Tensor, "..."]) -> Float[Tensor, "a 1"]:

@@ -10,17 +10,14 @@ import torch
 from recbole_sheaf.config import properties_folder, read_yaml
 from recbole_sheaf.errors import ConfigError, DataError, GraphError
 from recbole_sheaf.experiments import node_classification
-from recbole_sheaf.experiments.node_classification import (
+from recbole_sheaf.experiments.node_classification import accuracy, make_optimizer, run_folds, train_fold
+from recbole_sheaf.experiments.node_classification_data import load_node_classification, normalise_rows
+from recbole_sheaf.experiments.node_classification_results import summary
+from recbole_sheaf.experiments.node_classification_settings import (
     Classification,
     TrainingSettings,
-    accuracy,
     classification_for,
-    make_optimizer,
-    run_folds,
-    summary,
-    train_fold,
 )
-from recbole_sheaf.experiments.node_classification_data import load_node_classification, normalise_rows
 from recbole_sheaf.layers.diffusion_settings import LEARNT_MAPS, DiffusionSettings
 from recbole_sheaf.layers.neural_sheaf_diffusion import NeuralSheafDiffusion
 from recbole_sheaf.layers.sparse_features import SparseFeatures

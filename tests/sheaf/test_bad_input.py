@@ -65,6 +65,7 @@ def test_signal_that_does_not_fit():
     [
         ("diagonal", torch.ones(4, 2, 2), r"diagonal maps have shape \(4, 2, 2\), expected \(arcs, d\) diagonals"),
         ("general", torch.ones(4, 2), r"general maps have shape \(4, 2\), expected \(arcs, k, d\) matrices"),
+        ("orthogonal", 2 * torch.eye(2).expand(4, 2, 2), r"maps are off orthogonality by 3.0e\+00; use"),
         ("orthogonal", torch.ones(4, 3, 2), r"orthogonal maps are square, got shape \(4, 3, 2\)"),
     ],
 )
