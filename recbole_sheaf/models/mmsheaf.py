@@ -1,7 +1,7 @@
 """MMSheaf: multimodal sheaf diffusion on the user-item graph.
 
-A node's stalk is a direct sum, F(v) = R^d (identity) + R^d (modality 1) + ... + R^d (modality M), carried by c channels.
-All of them restrict into one edge stalk, where the modalities meet, by maps learnt from content and kept near the
+A node's stalk is a direct sum, F(v) = R^d (identity) + R^d (modality 1) + ... + R^d (modality M), of c channels. All
+of them restrict into one edge stalk, where the modalities meet, by maps learnt from content and kept near the
 identity; with identity maps the model is a multimodal LightGCN. Diffusion is that of Neural Sheaf Diffusion (Bodnar
 et al. 2022, https://arxiv.org/abs/2202.04579) without its weights and nonlinearity, as LightGCN is a GCN without them.
 """
