@@ -12,6 +12,7 @@ not augmented, left and right weights may be off for every family, and repeated 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Union
 
 import numpy as np
@@ -103,7 +104,10 @@ def from_manifest(
     continuous = any("odefunc" in name or name.startswith("sheaf_learner.") for name in parameters)
     model_class = ContinuousSheafDiffusion if continuous else NeuralSheafDiffusion
     graph = undirected_graph(edge_index, entry["args"]["graph_size"])
-    model = model_class(graph, settings_from_reference(entry["kind"], entry["args"]))
+    settings = settings_from_reference(entry["kind"], entry["args"])
+    if continuous:
+        settings = replace(settings, sparse_learner=False)  # the reference's continuous models never use it
+    model = model_class(graph, settings)
     tensors = {_own_name(name): torch.as_tensor(value) for name, value in parameters.items()}
     _check_parameters(model, tensors)
     model = model.to(next(iter(tensors.values())).dtype)

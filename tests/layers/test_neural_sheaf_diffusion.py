@@ -179,6 +179,7 @@ def test_continuous_parameters_from_reference_names(graph):
     settings = settings_for("orthogonal", solver="rk4", step_size=0.25)
     model = ContinuousSheafDiffusion(graph, settings).double().eval()
     args = {"input_dim": 5, "output_dim": 3, "d": 2, "hidden_channels": 4, "graph_size": 8, "int_method": "rk4"}
+    args["sparse_learner"] = True  # the reference's continuous models do not read it
     inner = ("lin_left", "lin_right", "sheaf_learner", "weight_learner")
     parameters = {
         ("odefunc." if name.startswith(inner) else "") + name: value for name, value in model.state_dict().items()
