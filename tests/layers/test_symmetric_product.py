@@ -41,6 +41,20 @@ def test_equals_dense(pattern):
     torch.testing.assert_close(out, dense(pattern, upper, diagonal) @ x)
 
 
+def test_equals_message_passing(pattern):
+    """The same product as one ``u_mul_e, sum`` over the entries as arcs, with its gradients."""
+    dgl = pytest.importorskip("dgl")
+    upper, diagonal, x = random_values(pattern)
+    fixed = symmetric_diagonal(pattern, diagonal).detach()
+    entries = dgl.graph((pattern.index[1], pattern.index[0]), num_nodes=pattern.size)
+    passed = dgl.ops.u_mul_e_sum(entries, x, torch.cat([upper, upper, fixed]).unsqueeze(1))
+    product = SymmetricProduct(pattern)(upper, fixed, x)
+    torch.testing.assert_close(product, passed)
+    weight = torch.randn_like(x)
+    for ours, theirs in zip(*(torch.autograd.grad((out * weight).sum(), [upper, x]) for out in (product, passed))):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_gradients(pattern):
     product = SymmetricProduct(pattern)
     upper, diagonal, x = random_values(pattern)
