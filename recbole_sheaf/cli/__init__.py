@@ -7,6 +7,7 @@ from typing import Optional
 COMMANDS = {
     "run": "train and evaluate one model, or several side by side",
     "evaluate": "load a checkpoint and give its validation and test metrics",
+    "classify": "node classification with the models of Neural Sheaf Diffusion",
     "models": "list the models that --model takes",
 }
 

@@ -34,6 +34,7 @@ from recbole_sheaf.experiments.measure import EpochClock, PeakMemory, trainable_
 from recbole_sheaf.registration import check_model_name
 
 SPLIT_NAMES = ("train", "valid", "test")
+PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}
 
 
 @dataclass(frozen=True)
@@ -121,18 +122,35 @@ def resolve_configs(
     if repeated:
         raise ConfigError(f"{', '.join(repeated)} is named more than once; name each model once")
     known = {model: known_keys(model, dataset) for model in models}
-    given: dict[str, Any] = {}
-    for path in config_files:
-        given.update(read_yaml(Path(path)))
-    given.update(overrides)
-    refuse_unknown_keys(given, frozenset().union(*known.values()), ", ".join(models))
-    check_ranges(given)
+    everyones, each = _read_files(config_files, known)
+    refuse_unknown_keys({**everyones, **overrides}, frozenset().union(*known.values()), ", ".join(models))
+    check_ranges({**everyones, **overrides})
     protocol = read_yaml(properties_folder() / "protocol.yaml")
     configs = []
     for model in models:
-        mine = {key: value for key, value in {**protocol, **given}.items() if key in known[model]}
-        configs.append(_config(model, dataset, mine))
+        given = {**protocol, **everyones, **each.get(model, {}), **overrides}
+        configs.append(_config(model, dataset, {key: given[key] for key in given if key in known[model]}))
     return configs
+
+
+def _read_files(
+    paths: Sequence[str], known: Mapping[str, frozenset[str]]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Settings of the files for every model, and those under ``model_settings`` for each model by name."""
+    everyones: dict[str, Any] = {}
+    each: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        settings = read_yaml(Path(path))
+        by_model = settings.pop(PER_MODEL, None) or {}
+        if not isinstance(by_model, dict) or not all(isinstance(value, dict) for value in by_model.values()):
+            raise ConfigError(f"{PER_MODEL} in {path} is {by_model!r}, expected 'model: {{key: value}}' lines")
+        for model, own in by_model.items():
+            check_model_name(model)
+            refuse_unknown_keys(own, known.get(model, own), f"{model} (in {path})")
+            check_ranges(own)
+            each.setdefault(model, {}).update(own)
+        everyones.update(settings)
+    return everyones, each
 
 
 def _config(model: str, dataset: str, settings: dict[str, Any]) -> Config:

@@ -71,6 +71,32 @@ def test_files_win_over_the_protocol_and_overrides_over_files(toy_settings, work
     assert config["topk"] == [3] and config["stopping_step"] == 5
 
 
+def test_a_file_can_set_keys_of_one_model(toy_settings, workplace):
+    (workplace / "mine.yaml").write_text(
+        "learning_rate: 0.01\nmodel_settings:\n  BPR: {learning_rate: 0.02}\n  LightGCN: {n_layers: 4}\n"
+    )
+    configs = resolve_configs(["BPR", "LightGCN"], "toy", ["mine.yaml"], toy_settings)
+    assert [config["learning_rate"] for config in configs] == [0.02, 0.01]
+    assert configs[1]["n_layers"] == 4 and configs[0]["n_layers"] is None
+    configs = resolve_configs(["BPR"], "toy", ["mine.yaml"], {**toy_settings, "learning_rate": 0.03})
+    assert configs[0]["learning_rate"] == 0.03
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("model_settings: {BPR: {n_layer: 4}}", "no setting of BPR \\(in mine.yaml\\) has the name 'n_layer'"),
+        ("model_settings: {BPRR: {epochs: 4}}", "there is no model 'BPRR'"),
+        ("model_settings: [BPR]", "model_settings in mine.yaml is"),
+        ("model_settings: {BPR: {epochs: -4}}", "epochs is -4"),
+    ],
+)
+def test_settings_of_one_model_are_checked(toy_settings, workplace, text, message):
+    (workplace / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        resolve_configs(["BPR"], "toy", ["mine.yaml"], toy_settings)
+
+
 @pytest.mark.parametrize(
     "models, settings, message",
     [
