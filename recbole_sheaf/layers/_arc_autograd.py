@@ -72,6 +72,27 @@ class AddEnds(Function):
         return tuple(ctx.kernels.sum_into(grad, at_src=end) if need else None for end, need in wanted) + (None,)
 
 
+class ScaleEnds(Function):
+    """``s = 1 + beta tanh(at_src[src] + at_dst[dst])``, made in place: of all arc values only s is kept.
+
+    Adjoint of the sum: ``g (beta - (s - 1)^2 / beta)``, since ``tanh' = 1 - tanh^2``.
+    """
+
+    @staticmethod
+    def forward(ctx, at_src, at_dst, beta, kernels):
+        ctx.kernels, ctx.beta = kernels, beta
+        s = kernels.add_ends(at_src, at_dst).tanh_().mul_(beta).add_(1)
+        ctx.save_for_backward(s)
+        return s
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        (s,) = ctx.saved_tensors
+        slope = (s - 1).square_().div_(-ctx.beta).add_(ctx.beta).mul_(grad)
+        return ctx.kernels.sum_into(slope, at_src=True), ctx.kernels.sum_into(slope), None, None
+
+
 class MulEnds(Function):
     """``at_src[src] * at_dst[dst]``; each end's adjoint is the sum of gradient times the other end."""
 

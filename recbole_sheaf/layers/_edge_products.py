@@ -33,13 +33,16 @@ class EdgePairs:
             return s.unflatten(0, (2, len(self.src))).unbind(0)
         return s.index_select(0, self.first), s.index_select(0, self.second)
 
-    def join(self, first: Float[Tensor, "e *k"], second: Float[Tensor, "e *k"]) -> Float[Tensor, "a *k"]:
-        """Invert :meth:`ends`."""
+    def blank(self, like: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor, Tensor]":
+        """A tensor for all arcs and where to write its :meth:`ends`: into it if they are slices, else beside it."""
+        out = torch.empty_like(like)
         if self.sliced:
-            return torch.cat([first, second])
-        out = first.new_empty(2 * len(first), *first.shape[1:])
-        out[self.first], out[self.second] = first, second
-        return out
+            return out, *self.ends(out)
+        return out, out.new_empty(len(self.src), *out.shape[1:]), out.new_empty(len(self.src), *out.shape[1:])
+
+    def join(self, out: Float[Tensor, "a *k"], first: Float[Tensor, "e *k"], second: Float[Tensor, "e *k"]) -> Tensor:
+        """Finish what :meth:`blank` began."""
+        return out if self.sliced else out.index_copy_(0, self.first, first).index_copy_(0, self.second, second)
 
     def product(self, p: Float[Tensor, "e k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
         """``out[v] = sum over edges {u, v} of p[edge] * x[u]``."""
@@ -94,9 +97,10 @@ class ScaledLaplacian(Function):
             return grad_y, None, None
         norm = r.squeeze(-1) ** 3 * ((grad * received).sum(-1) + (y * received_h).sum(-1))
         dots = pairs.dots(r * y, h)
-        grad_first = norm.index_select(0, pairs.dst).mul_(first).addcmul_(second, dots, value=-1)
-        grad_second = norm.index_select(0, pairs.src).mul_(second).addcmul_(first, dots, value=-1)
-        return grad_y, pairs.join(grad_first, grad_second), None
+        out, grad_first, grad_second = pairs.blank(s)
+        torch.index_select(norm, 0, pairs.dst, out=grad_first).mul_(first).addcmul_(second, dots, value=-1)
+        torch.index_select(norm, 0, pairs.src, out=grad_second).mul_(second).addcmul_(first, dots, value=-1)
+        return grad_y, pairs.join(out, grad_first, grad_second), None
 
 
 class TransportSum(Function):
@@ -124,7 +128,10 @@ class TransportSum(Function):
             return grad_x, None, None
         of_v, of_w = pairs.ends(maps)
         grad_p = pairs.block_dots(x, grad)
-        return grad_x, pairs.join(of_w @ grad_p.mT, of_v @ grad_p), None
+        out, grad_v, grad_w = pairs.blank(maps)
+        torch.matmul(of_w, grad_p.mT, out=grad_v)
+        torch.matmul(of_v, grad_p, out=grad_w)
+        return grad_x, pairs.join(out, grad_v, grad_w), None
 
 
 class StalkDegree(Function):

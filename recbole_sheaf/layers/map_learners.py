@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from recbole_sheaf.errors import ConfigError, ShapeError
+from recbole_sheaf.layers._arc_autograd import ScaleEnds
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.sheaf.restriction_maps import orthonormal_columns, orthonormal_rows
 
@@ -36,9 +37,14 @@ class ArcScales(nn.Module):
         nn.init.zeros_(self.ends.bias)
 
     def forward(self, graph: ArcGraph, h: Float[Tensor, "n f"]) -> Float[Tensor, "a k"]:
-        """Scales of all arcs. Time O(n f k + a k), memory O(a k)."""
+        """Scales of all arcs. Time O(n f k + a k), memory O(a k). Raises ShapeError unless h has a row per node."""
+        if h.dim() != 2 or h.shape != (graph.num_nodes, self.ends.in_features):
+            raise ShapeError(
+                f"features have shape {tuple(h.shape)}, expected ({graph.num_nodes}, {self.ends.in_features}): one row "
+                "per node"
+            )
         at_src, at_dst = self.ends(self.dropout(h)).chunk(2, dim=1)
-        return 1 + self.beta * torch.tanh(graph.add_ends(at_src, at_dst))
+        return ScaleEnds.apply(at_src.contiguous(), at_dst.contiguous(), self.beta, graph.kernels)
 
 
 class HouseholderFrames(nn.Module):

@@ -65,6 +65,10 @@ def test_arc_scales_start_at_one_and_depend_on_both_ends(backend, weights):
     weight = torch.cat([learner.ends.weight[:3], learner.ends.weight[3:]], dim=1)
     torch.testing.assert_close(s, 1 + 0.5 * torch.tanh(both @ weight.T))
     assert (s - s[graph.reverse]).abs().max() > 1e-3
+    learner, h = learner.double(), h.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda h: learner(graph, h), h)
+    with pytest.raises(ShapeError, match=r"features have shape \(5, 5\), expected \(6, 5\): one row per node"):
+        learner(graph, h[1:])
 
 
 def test_householder_frames_start_at_identity_and_stay_orthonormal():
