@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recbole_sheaf.errors import BackendError, GraphError, ShapeError
 from recbole_sheaf.layers import _dgl_kernels
 from recbole_sheaf.layers.message_passing import ArcGraph
-from tests.layers.problems import KERNELS, random_arcs
+from tests.layers.problems import KERNELS, our_refusals, random_arcs  # noqa: F401
 
 every_kernel = pytest.mark.parametrize("backend, weights", KERNELS)
 
@@ -175,11 +175,13 @@ def test_a_cpu_build_of_dgl_cannot_serve_a_gpu():
         ([], [], 0, "a graph of 0 nodes has nothing to diffuse"),
     ],
 )
+@pytest.mark.usefixtures("our_refusals")
 def test_bad_arcs_are_refused(src, dst, n, message):
     with pytest.raises(GraphError, match=message):
         ArcGraph(torch.tensor(src, dtype=torch.int64), torch.tensor(dst, dtype=torch.int64), n)
 
 
+@pytest.mark.usefixtures("our_refusals")
 def test_bad_shapes_and_backends_are_refused():
     graph, x, w = problem(n=5, e=8, d=2, c=2, seed=0)
     with pytest.raises(ShapeError, match="x has shape .*, the graph has 5 nodes"):

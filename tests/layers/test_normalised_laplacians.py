@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recbole_sheaf.errors import ConfigError, GraphError, ShapeError
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.normalised_laplacians import DELTAS, node_factored_delta
-from tests.layers.problems import FAMILIES, KERNELS, definition, problem, random_arcs, random_maps
+from tests.layers.problems import FAMILIES, KERNELS, definition, our_refusals, problem, random_arcs, random_maps  # noqa: F401
 
 every_kernel = pytest.mark.parametrize("backend, weights", KERNELS)
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -147,6 +147,7 @@ def test_degree_normalised_node_scales():
     torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.usefixtures("our_refusals")
 def test_bad_input_is_refused():
     graph, x, (scale, frame) = problem("factored", n=5, e=8, d=2, c=2, seed=0)
     refusals = [

@@ -8,7 +8,7 @@ from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames, Trus
 from recbole_sheaf.layers.normalised_laplacians import DELTAS
 from recbole_sheaf.layers.sheaf_conv import SheafConv, SheafDiffusionStep
 from recbole_sheaf.sheaf import orthonormal_rows
-from tests.layers.problems import FAMILIES, KERNELS, definition, problem
+from tests.layers.problems import FAMILIES, KERNELS, definition, our_refusals, problem  # noqa: F401
 
 every_kernel = pytest.mark.parametrize("backend, weights", KERNELS)
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -54,6 +54,7 @@ def test_neural_step_without_weights_is_a_linear_step():
 
 
 @every_kernel
+@pytest.mark.usefixtures("our_refusals")
 def test_arc_scales_start_at_one_and_depend_on_both_ends(backend, weights):
     graph, _, _ = problem("identity", n=6, e=9, d=1, c=1, seed=3, backend=backend, weights=weights)
     h = torch.randn(6, 5)
