@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Optional, TypeVar
+from typing import Any, ClassVar, Optional, TypeVar, Union
 
 import recbole
 import yaml
@@ -30,7 +30,7 @@ RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
     "config_files contrast device double_tower dataset feature_num has_residual ip local_rank model nproc norm offset "
     "port sim tail_ratio token_num_threshold use_filter verbose world_size worker RATING_FIELD".split()
 )
-RESTRICTION_MAPS = ("identity", "diagonal", "factored", "wide")
+RESTRICTION_MAPS = ("identity", "diagonal", "orthogonal", "general", "factored", "wide")
 BACKENDS = ("auto", "dgl", "torch")
 
 
@@ -160,9 +160,9 @@ Settings = TypeVar("Settings", bound="ModelSettings")
 
 def _setting(
     default: Any,
-    low: Optional[float] = None,
-    high: Optional[float] = None,
-    above: Optional[float] = None,
+    low: Union[int, float, None] = None,
+    high: Union[int, float, None] = None,
+    above: Union[int, float, None] = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field with its allowed values: ``low <= x <= high``, ``x > above``, or one of ``choices``."""
@@ -231,6 +231,7 @@ class MMSheafSettings(ModelSettings):
     use_id_stalk: bool = _setting(True)
     step_size: float = _setting(1.0, above=0, high=1)
     map_mix: float = _setting(0.5, low=0, high=1)
+    map_source: str = _setting("content", choices=("content", "signal"))
     map_features: int = _setting(16, low=1)
     map_dropout: float = _setting(0.2, low=0, high=1)
     map_weight_decay: float = _setting(0.001, low=0)
@@ -250,6 +251,16 @@ class MMSheafSettings(ModelSettings):
 
 
 @dataclass(frozen=True)
+class SheafRecSettings(MMSheafSettings):
+    """Settings of SheafRec, MMSheaf with one modality; every field is a key of ``properties/model/SheafRec.yaml``."""
+
+    model: ClassVar[str] = "SheafRec"
+
+    use_id_stalk: bool = _setting(False)
+    item_graph_neighbours: int = _setting(0, low=0)
+
+
+@dataclass(frozen=True)
 class MMGCNSettings(ModelSettings):
     """Settings of MMGCN; every field is a key of ``properties/model/MMGCN.yaml``."""
 
@@ -263,7 +274,7 @@ class MMGCNSettings(ModelSettings):
 
 
 MODEL_SETTINGS: Mapping[str, type[ModelSettings]] = {
-    settings.model: settings for settings in (MMSheafSettings, MMGCNSettings)
+    settings.model: settings for settings in (MMSheafSettings, SheafRecSettings, MMGCNSettings)
 }
 
 

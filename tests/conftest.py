@@ -67,6 +67,11 @@ TOY = {
 }
 
 
+def content_of(name):
+    """Settings that give a model as much content as it takes: SheafRec takes one modality."""
+    return {"modalities": ["image"]} if name == "SheafRec" else {}
+
+
 @pytest.fixture
 def toy_settings(toy):
     """Settings of a run on the toy dataset that takes a second."""

@@ -20,6 +20,7 @@ from recbole.utils.case_study import full_sort_topk
 from recbole_sheaf import registration
 from recbole_sheaf.config import default_files, read_yaml
 from recbole_sheaf.errors import ConfigError, DataError
+from tests.conftest import content_of
 
 OURS = sorted(registration.MODELS)
 
@@ -71,7 +72,7 @@ def test_our_keys_reach_recboles_models_too(toy_settings):
 
 @pytest.mark.parametrize("name", OURS)
 def test_run_recbole_and_load_data_and_model(toy_settings, workplace, name):
-    result = run_recbole(model=name, dataset="toy", config_dict=toy_settings)
+    result = run_recbole(model=name, dataset="toy", config_dict={**toy_settings, **content_of(name)})
     assert result["best_valid_score"] > 0
     (checkpoint,) = (workplace / "saved").glob(f"{name}-*.pth")
     config, model, dataset, _, _, test_data = load_data_and_model(str(checkpoint))

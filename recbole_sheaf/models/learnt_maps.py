@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames
 from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.sheaf.orthogonal import orthogonal_maps
 from recbole_sheaf.sheaf.restriction_maps import orthonormal_columns
 
 
@@ -29,13 +30,38 @@ class WideFrames(nn.Module):
         return orthonormal_columns(torch.cat([top, block], dim=1))
 
 
+class ArcMatrices(nn.Module):
+    r"""A d x d map on every arc from both of its ends, the identity at the start.
+
+    General maps are :math:`I + \beta \tanh(P h_{src} + Q h_{dst})`; orthogonal ones are the Cayley transform of such
+    numbers, ``O(d)`` maps at a cost of O(d^3) on every arc. The map belongs to the arc's destination.
+    """
+
+    def __init__(self, in_features: int, stalk_dim: int, orthogonal: bool, beta: float, dropout: float) -> None:
+        super().__init__()
+        self.stalk_dim, self.orthogonal, self.beta = stalk_dim, orthogonal, beta
+        self.dropout = nn.Dropout(dropout)
+        self.num_parameters = stalk_dim * (stalk_dim + 1) // 2 if orthogonal else stalk_dim**2
+        self.ends = nn.Linear(in_features, 2 * self.num_parameters, bias=False)
+        nn.init.zeros_(self.ends.weight)
+
+    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> Float[Tensor, "a D D"]:
+        """Maps of all arcs. Time O(n p D^2 + a D^2), times D if orthogonal; memory O(a D^2)."""
+        at_src, at_dst = self.ends(self.dropout(h)).chunk(2, dim=1)
+        numbers = self.beta * torch.tanh(graph.add_ends(at_src, at_dst))
+        if self.orthogonal:
+            return orthogonal_maps(numbers, self.stalk_dim, "cayley")
+        eye = torch.eye(self.stalk_dim, dtype=h.dtype, device=h.device)
+        return eye + numbers.view(-1, self.stalk_dim, self.stalk_dim)
+
+
 class LearntMaps(nn.Module):
     """What a :class:`~recbole_sheaf.layers.sheaf_conv.SheafConv` of the family takes after the signal.
 
     Args:
-        family: ``identity``, ``diagonal`` (scales on the arcs), ``factored`` (scales on the arcs in each node's own
-            orthonormal frame) or ``wide`` (node frames only).
-        in_features: p, content coordinates of a node.
+        family: ``identity``, ``diagonal`` (scales on the arcs), ``orthogonal`` or ``general`` (matrices on the arcs),
+            ``factored`` (scales on the arcs in each node's own orthonormal frame) or ``wide`` (node frames only).
+        in_features: p, numbers from which a node's maps are learnt.
         stalk_size: D, dimension of a node's stalk.
         beta: how far the maps may leave the identity, in [0, 1].
         dropout: on the content coordinates.
@@ -44,14 +70,17 @@ class LearntMaps(nn.Module):
     def __init__(self, family: str, in_features: int, stalk_size: int, beta: float, dropout: float) -> None:
         super().__init__()
         self.family = family if beta > 0 else "identity"
+        matrices = self.family in ("orthogonal", "general")
         scaled, framed = self.family in ("diagonal", "factored"), self.family == "factored"
+        orthogonal = self.family == "orthogonal"
+        self.matrices = ArcMatrices(in_features, stalk_size, orthogonal, beta, dropout) if matrices else None
         self.scales = ArcScales(in_features, stalk_size, beta, dropout) if scaled else None
         self.frames = HouseholderFrames(in_features, stalk_size, dropout=dropout) if framed else None
         self.wide = WideFrames(in_features, stalk_size, stalk_size, beta, dropout) if self.family == "wide" else None
 
     def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> tuple[Tensor, ...]:
-        """Arc scales, then node frames, as the family has them."""
-        maps = [] if self.scales is None else [self.scales(graph, h)]
+        """Arc matrices or scales, then node frames, as the family has them."""
+        maps = [learner(graph, h) for learner in (self.matrices, self.scales) if learner is not None]
         frames = [learner(h) for learner in (self.frames, self.wide) if learner is not None]
         return (*maps, *frames)
 

@@ -71,26 +71,31 @@ class MMSheaf(MultimodalRecommender):
     the maps' distance from the identity.
     """
 
+    settings_class = MMSheafSettings
+
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        settings = MMSheafSettings.from_recbole(config)
+        settings = self.settings_class.from_recbole(config)
         if not self.modalities and not settings.use_id_stalk:
             raise ConfigError("MMSheaf has neither a modality nor the identity stalk; set modalities or use_id_stalk")
         self.reg_weight, self.map_weight_decay = settings.reg_weight, settings.map_weight_decay
         self.stalks = StalkEmbeddings(self.modalities, self.n_users, self.n_items, settings)
         self.item_graph = self._build_item_graph(config, settings)
-        family, content = settings.restriction_map, self._content(settings)
-        self.register_buffer("content", content, persistent=False)
-        self.maps = LearntMaps(family, content.shape[1], self.stalks.stalk_size, settings.map_mix, settings.map_dropout)
+        self.learn_from_signal = settings.map_source == "signal"
+        self.register_buffer("content", self._content(settings), persistent=False)
+        sources = settings.embedding_size * len(self.stalks.names) if self.learn_from_signal else self.content.shape[1]
+        self.maps = LearntMaps(
+            settings.restriction_map, sources, self.stalks.stalk_size, settings.map_mix, settings.map_dropout
+        )
         self.steps = nn.ModuleList(SheafConv(self.maps.family, settings.step_size) for _ in range(settings.n_layers))
 
     def _content(self, settings: MMSheafSettings) -> Float[Tensor, "n p"]:
-        if settings.restriction_map == "identity":
+        if settings.restriction_map == "identity" or self.learn_from_signal:
             return torch.zeros(self.graph.num_nodes, 0)
         if not self.modalities:
             raise ConfigError(
                 f"restriction_map '{settings.restriction_map}' is learnt from content, but modalities is empty; "
-                "name modalities or set restriction_map: identity"
+                "name modalities, or set map_source: signal or restriction_map: identity"
             )
         return node_content(self.graph, self.modalities.values(), self.n_users, settings.map_features)
 
@@ -111,7 +116,7 @@ class MMSheaf(MultimodalRecommender):
         return self._diffuse(self.stalks())
 
     def _diffuse(self, x: Float[Tensor, "n D c"]) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        maps = self.maps(self.graph, self.content)
+        maps = self.maps(self.graph, x.flatten(1) if self.learn_from_signal else self.content)
         signals = [x]
         for step in self.steps:
             signals.append(step(self.graph, signals[-1], *maps))

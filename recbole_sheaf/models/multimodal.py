@@ -106,9 +106,10 @@ def interaction_graph(config: Any, dataset: Any, n_users: int, n_items: int) -> 
     users = dataset.inter_feat[dataset.uid_field].numpy()
     items = dataset.inter_feat[dataset.iid_field].numpy()
     src, dst = bipartite_arcs(users, items, n_users, n_items)
-    return ArcGraph(
-        torch.from_numpy(src),
-        torch.from_numpy(dst),
+    half = len(src) // 2  # the second half are the reverses
+    return ArcGraph.from_edges(
+        torch.from_numpy(src[:half]),
+        torch.from_numpy(dst[:half]),
         n_users + n_items,
         backend=config["message_passing"],
         device=config["device"],

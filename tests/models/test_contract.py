@@ -10,16 +10,20 @@ from recbole.data import create_dataset, data_preparation
 from recbole.data.interaction import Interaction
 from recbole.utils import get_model, init_seed
 
+from recbole_sheaf.config import RESTRICTION_MAPS
+from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
-from tests.conftest import write_toy
+from tests.conftest import content_of, write_toy
 
-CASES = [(name, modalities) for name in sorted(MODELS) for modalities in ("auto", ["image"], ["text", "image"])]
+SEVERAL = [name for name in sorted(MODELS) if not content_of(name)]
+CASES = [(name, ["image"]) for name in sorted(MODELS)]
+CASES += [(name, modalities) for name in SEVERAL for modalities in ("auto", ["text", "image"])]
 
 
 def build(name, settings):
     """A model of the toy dataset and a batch of its training interactions."""
-    config = Config(model=name, dataset="toy", config_dict=settings)
+    config = Config(model=name, dataset="toy", config_dict={**content_of(name), **settings})
     init_seed(0, True)
     train_data, _, test_data = data_preparation(config, create_dataset(config))
     init_seed(0, True)
@@ -35,6 +39,75 @@ def test_every_parameter_gets_a_gradient(toy_settings, name, modalities):
     without = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()]
     assert not without
     assert all(torch.isfinite(value.grad).all() for value in model.parameters())
+
+
+@pytest.mark.parametrize("source", ["content", "signal"])
+@pytest.mark.parametrize("family", RESTRICTION_MAPS)
+@pytest.mark.parametrize("name", ["MMSheaf", "SheafRec"])
+def test_every_map_family_learns(toy_settings, name, family, source):
+    settings = {**toy_settings, "restriction_map": family, "map_source": source, "stalk_dim": 2}
+    model, batch, _ = build(name, settings)
+    losses = []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(8):
+        optimizer.zero_grad()
+        losses.append(model.calculate_loss(batch))
+        losses[-1].backward()
+        without = [key for key, value in model.maps.named_parameters() if value.grad is None]
+        assert not without
+        optimizer.step()
+    assert losses[-1] < losses[0]
+    moved = [key for key, value in model.maps.named_parameters() if value.grad.any()]
+    assert moved or family == "identity"
+
+
+@pytest.mark.parametrize("family", RESTRICTION_MAPS)
+def test_maps_that_may_not_leave_the_identity_are_the_control(toy_settings, family):
+    """With map_mix 0, and for the families that start at the identity also untrained, the model is the control."""
+    scores = []
+    for settings in ({"restriction_map": "identity"}, {"restriction_map": family, "map_mix": 0.0}):
+        model, _, _ = build("MMSheaf", {**toy_settings, **settings})
+        model.eval()
+        scores.append(model.full_sort_predict(Interaction({"user_id": torch.arange(model.n_users)})))
+    torch.testing.assert_close(*scores)
+
+
+@pytest.mark.parametrize("family", [name for name in RESTRICTION_MAPS if name != "wide"])
+def test_learnt_maps_start_at_the_identity(toy_settings, family):
+    model, _, _ = build("MMSheaf", {**toy_settings, "restriction_map": family})
+    control, _, _ = build("MMSheaf", {**toy_settings, "restriction_map": "identity"})
+    control.load_state_dict({key: value for key, value in model.state_dict().items() if "maps." not in key})
+    model.eval(), control.eval()
+    everyone = Interaction({"user_id": torch.arange(model.n_users)})
+    torch.testing.assert_close(model.full_sort_predict(everyone), control.full_sort_predict(everyone))
+
+
+def test_identity_maps_without_content_are_lightgcn(toy_settings):
+    settings = {**toy_settings, "modalities": [], "restriction_map": "identity", "n_layers": 3}
+    model, _, _ = build("MMSheaf", settings)
+    lightgcn, _, _ = build("LightGCN", settings)
+    with torch.no_grad():
+        lightgcn.user_embedding.weight.copy_(model.stalks.identity[: model.n_users])
+        lightgcn.item_embedding.weight.copy_(model.stalks.identity[model.n_users :])
+    everyone = Interaction({"user_id": torch.arange(1, model.n_users)})
+    model.eval(), lightgcn.eval()
+    ours, theirs = (m.full_sort_predict(everyone).view(model.n_users - 1, -1)[:, 1:] for m in (model, lightgcn))
+    linked = model.graph.in_degrees[model.n_users + 1 :] > 0  # a node without arcs keeps its value with us
+    torch.testing.assert_close(ours[:, linked], theirs[:, linked])
+
+
+@pytest.mark.parametrize(
+    "name, settings, message",
+    [
+        ("SheafRec", {"modalities": "auto"}, "SheafRec takes one modality, but modalities gives image, text"),
+        ("SheafRec", {"modalities": []}, "neither a modality nor the identity stalk"),
+        ("MMSheaf", {"modalities": [], "restriction_map": "wide"}, "is learnt from content, but modalities is empty"),
+        ("MMGCN", {"modalities": []}, "MMGCN needs at least one modality"),
+    ],
+)
+def test_content_that_does_not_fit_is_refused(toy_settings, name, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        build(name, {**toy_settings, **settings})
 
 
 @pytest.mark.parametrize("name, modalities", CASES)
@@ -92,7 +165,7 @@ def test_a_planted_taste_is_found(toy_settings, name):
     """Even users like even items: among unseen items the right half must come first."""
     settings = {**toy_settings, "epochs": 30, "learning_rate": 0.01, "topk": [20], "valid_metric": "Recall@20"}
     settings["eval_args"] = {"split": {"RS": [0.5, 0.2, 0.3]}}
-    (result,) = run_models([name], "toy", overrides=settings)
+    (result,) = run_models([name], "toy", overrides={**settings, **content_of(name)})
     # at test 9 of 30 liked items are masked: a list of 20 holds 20 of the 21 others if the taste is known, and 20 of
     # the 51 unmasked items, that is 0.39 of the answers, if it is not
     assert result.test["recall@20"] > 0.75
@@ -102,9 +175,9 @@ def test_a_planted_taste_is_found(toy_settings, name):
 def test_content_decides_where_a_model_claims_to_use_it(toy_settings, name):
     """Shuffling the rows of the feature files across items changes what the model says."""
     folder = toy_settings["data_path"]
-    before = run_models([name], "toy", overrides=toy_settings)[0].train_loss
+    before = run_models([name], "toy", overrides={**toy_settings, **content_of(name)})[0].train_loss
     _shuffle_rows(folder)
-    assert run_models([name], "toy", overrides=toy_settings)[0].train_loss != before
+    assert run_models([name], "toy", overrides={**toy_settings, **content_of(name)})[0].train_loss != before
 
 
 def _shuffle_rows(data_path):
@@ -117,13 +190,13 @@ def _shuffle_rows(data_path):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_rows_are_joined_by_token_and_not_by_place(toy_settings, name, tmp_path):
     """The same rows in another order in the file are the same features."""
-    before = run_models([name], "toy", overrides=toy_settings)[0].train_loss
+    before = run_models([name], "toy", overrides={**toy_settings, **content_of(name)})[0].train_loss
     for path in (tmp_path / "data" / "toy" / "features").glob("*.npz"):
         with np.load(path) as arrays:
             order = np.random.default_rng(1).permutation(len(arrays["item_id"]))
             tokens, matrix = arrays["item_id"][order], arrays["feature"][order]
         np.savez(path, item_id=tokens, feature=matrix)
-    assert run_models([name], "toy", overrides=toy_settings)[0].train_loss == before
+    assert run_models([name], "toy", overrides={**toy_settings, **content_of(name)})[0].train_loss == before
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -131,7 +204,7 @@ def test_half_of_the_rows_missing_trains(toy_settings, name, tmp_path):
     for path in (tmp_path / "data" / "toy" / "features").glob("*.npz"):
         with np.load(path) as arrays:
             np.savez(path, item_id=arrays["item_id"][::2], feature=arrays["feature"][::2])
-    (result,) = run_models([name], "toy", overrides=toy_settings)
+    (result,) = run_models([name], "toy", overrides={**toy_settings, **content_of(name)})
     assert result.modalities["image"] == 0.5
     assert all(np.isfinite(result.train_loss))
 
