@@ -8,6 +8,7 @@ COMMANDS = {
     "run": "train and evaluate one model, or several side by side",
     "evaluate": "load a checkpoint and give its validation and test metrics",
     "classify": "node classification with the models of Neural Sheaf Diffusion",
+    "table": "one table from the result files of several runs",
     "models": "list the models that --model takes",
 }
 

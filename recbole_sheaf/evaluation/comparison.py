@@ -1,10 +1,13 @@
 """Side-by-side tables of finished runs; reads rows that runs wrote, never a model."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from recbole_sheaf.errors import DataError
 
 COLUMNS = ("Recall@10", "NDCG@10", "Recall@20", "NDCG@20", "Precision@20", "MRR@20", "ItemCoverage@20", "GiniIndex@20")
 
@@ -16,6 +19,23 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         rows: what ``--result_file`` holds, a mapping per run.
     """
     return pd.DataFrame([_line(row) for row in rows])
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The runs that ``--result_file`` wrote, one JSON object a line.
+
+    Raises:
+        DataError: if the file is absent or a line is not such an object.
+    """
+    try:
+        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    except FileNotFoundError as error:
+        raise DataError(f"there is no result file {path}; runs write theirs with --result_file") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not a result file ({error}); expected one JSON object a line") from error
+    if not all(isinstance(row, dict) and {"model", "test", "config"} <= set(row) for row in rows):
+        raise DataError(f"{path} holds a line without model, test and config; expected what --result_file writes")
+    return rows
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:

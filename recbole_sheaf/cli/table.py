@@ -1,0 +1,22 @@
+"""``recbole-sheaf table``: one table from the result files of several runs."""
+
+import argparse
+from pathlib import Path
+from typing import Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.evaluation import comparison_table, read_rows, to_markdown, write_table
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Read, print, write."""
+    options = argparse.ArgumentParser(prog="recbole-sheaf table", description="One table from several result files.")
+    options.add_argument("files", nargs="+", type=Path, help="what --result_file wrote, one JSON object a line")
+    options.add_argument("--table_file", type=Path, help="stem of the .csv and .md to write")
+    given = options.parse_args(argv)
+    table = comparison_table([row for path in given.files for row in read_rows(path)])
+    print(to_markdown(table))
+    if given.table_file:
+        print("\nwritten: " + ", ".join(str(path) for path in write_table(table, given.table_file)))
+    return 0
