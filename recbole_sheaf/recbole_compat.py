@@ -49,6 +49,16 @@ def apply() -> None:
     torch.serialization.add_safe_globals(_checkpoint_types())
 
 
+def keep_reproducible(config: Config) -> None:
+    """Hold RecBole's ``reproducibility`` on the CPU too: gradients of indexed rows are summed in a fixed order.
+
+    RecBole fixes seeds and cuDNN only; with two threads PyTorch adds those gradients in whatever order threads arrive,
+    and two runs of one seed part ways in the last digits.
+    """
+    torch.use_deterministic_algorithms(bool(config["reproducibility"]), warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+
 def _literal_settings(self: Config, config_dict: dict[str, Any]) -> dict[str, Any]:
     """Turn text settings into Python literals without running them.
 

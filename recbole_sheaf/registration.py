@@ -35,6 +35,7 @@ from recbole_sheaf.config import (
 from recbole_sheaf.data.folders import check_dataset_folder
 from recbole_sheaf.data.mmrec import convert_mmrec_folder, is_mmrec_folder
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.recbole_compat import keep_reproducible
 
 _PREFIX = "recbole.model.general_recommender."
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_SETTINGS}
@@ -179,6 +180,7 @@ def _settings_checked(init: Callable) -> Callable:
     @functools.wraps(init)
     def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
+        keep_reproducible(self)
         if self.model in MODELS:
             check_settings(self)
 

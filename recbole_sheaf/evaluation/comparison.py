@@ -40,7 +40,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     chosen_by = row["config"]["valid_metric"]
-    line = {"model": row["model"], "seed": row["seed"]}
+    maps = row["config"].get("restriction_map")
+    line = {"model": f"{row['model']} ({maps})" if maps else row["model"], "seed": row["seed"]}
     line[f"valid {chosen_by}"] = _score(row["valid"], chosen_by)
     test = row["test"]
     shown = [name for name in COLUMNS if name.lower() in test] or list(test)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, normalize
+from torch.nn.functional import embedding, leaky_relu, normalize
 
 from recbole_sheaf.config import MMGCNSettings
 from recbole_sheaf.errors import ConfigError
@@ -92,10 +92,9 @@ class MMGCN(MultimodalRecommender):
         """BPR and an L2 penalty on identities and preferences."""
         users, chosen, sampled = self.triples(interaction)
         user_all, item_all = self.forward()
-        loss = bpr_loss(
-            (user_all[users] * item_all[chosen]).sum(dim=1), (user_all[users] * item_all[sampled]).sum(dim=1)
-        )
+        u = embedding(users, user_all)
+        loss = bpr_loss((u * embedding(chosen, item_all)).sum(dim=1), (u * embedding(sampled, item_all)).sum(dim=1))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.identity[nodes].square().mean()
-        penalty = penalty + sum(network.preference[users].square().mean() for network in self.networks)
+        penalty = embedding(nodes, self.identity).square().mean()
+        penalty = penalty + sum(embedding(users, network.preference).square().mean() for network in self.networks)
         return loss + self.reg_weight * penalty

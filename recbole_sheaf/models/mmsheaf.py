@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import dropout, normalize
+from torch.nn.functional import dropout, embedding, normalize
 
 from recbole_sheaf.config import MMSheafSettings
 from recbole_sheaf.errors import ConfigError
@@ -131,9 +131,9 @@ class MMSheaf(MultimodalRecommender):
         users, chosen, sampled = self.triples(interaction)
         x = self.stalks()
         user_all, item_all = self._diffuse(x)
-        u = user_all[users]
-        loss = bpr_loss((u * item_all[chosen]).sum(dim=1), (u * item_all[sampled]).sum(dim=1))
-        batch = x[torch.cat([users, self.n_users + chosen, self.n_users + sampled])]
+        u = embedding(users, user_all)
+        loss = bpr_loss((u * embedding(chosen, item_all)).sum(dim=1), (u * embedding(sampled, item_all)).sum(dim=1))
+        batch = embedding(torch.cat([users, self.n_users + chosen, self.n_users + sampled]), x.flatten(1))
         penalty = self.reg_weight * batch.square().sum() / (2 * len(users))
         return loss + penalty + self.map_weight_decay * self.maps.distance()
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError
 from recbole_sheaf.experiments.runs import _best_epoch, evaluate_checkpoint, resolve_configs, run_models
@@ -17,6 +18,21 @@ def test_a_model_gives_the_same_numbers_alone_in_company_and_twice(toy_settings)
     assert again.train_loss == alone.train_loss
     assert (again.valid, again.test) == (alone.valid, alone.test)
     assert again.split == alone.split
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["MMSheaf", "MMGCN", "LightGCN"])
+def test_two_threads_give_the_same_bits_twice(workplace, model):
+    """On a dataset large enough that PyTorch and DGL do share the work among threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        settings = {"epochs": 2, "show_progress": False, "state": "warning", "cache_dir": str(workplace / "cache")}
+        one, two = (run_models([model], "ml-100k", overrides=settings)[0] for _ in range(2))
+    finally:
+        torch.set_num_threads(threads)
+    assert one.train_loss == two.train_loss
+    assert (one.valid, one.test) == (two.valid, two.test)
 
 
 def test_another_seed_gives_other_numbers_on_the_same_split(toy_settings):
