@@ -7,15 +7,12 @@ they stay bounded (Defferrard et al. 2016, https://arxiv.org/abs/1606.09375). On
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.diffusion_settings import DiffusionSettings
-from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.neural_sheaf_diffusion import NeuralSheafDiffusion
-from recbole_sheaf.layers.sheaf_diffusion import mix
 from recbole_sheaf.sheaf import UndirectedGraph
 
 
@@ -42,15 +39,9 @@ class PolynomialSheafDiffusion(NeuralSheafDiffusion):
         start[:2] = 1  # Delta = T_0 + T_1(Delta - I)
         self.coefficients = nn.ParameterList(nn.Parameter(start.clone()) for _ in range(settings.num_layers))
 
-    def diffusion_term(
-        self, layer: int, values: tuple[Tensor, Tensor], x: Float[Tensor, "nD h"]
-    ) -> Float[Tensor, "nD h"]:
-        """``sigma(p(Delta) (I (x) W1) x W2)``. Time: ``degree`` products with Delta."""
-        x = dropout(x, self.settings.dropout, self.training)
-        left = self.lin_left_weights[layer] if self.settings.left_weights else None
-        right = self.lin_right_weights[layer] if self.settings.right_weights else None
-        x = self.filter(self.coefficients[layer], values, mix(x, left, right))
-        return F.elu(x) if self.settings.use_activation else x
+    def operator(self, layer: int, values: tuple[Tensor, Tensor], x: Float[Tensor, "nD h"]) -> Float[Tensor, "nD h"]:
+        """``p(Delta) x`` in place of ``Delta x``. Time: ``degree`` products with Delta."""
+        return self.filter(self.coefficients[layer], values, x)
 
     def filter(
         self, theta: Float[Tensor, " k"], values: tuple[Tensor, Tensor], x: Float[Tensor, "nD h"]

@@ -11,7 +11,7 @@ from recbole_sheaf.config import MMGCNSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.message_passing import ArcGraph
-from recbole_sheaf.models.multimodal import MultimodalRecommender, bpr_loss
+from recbole_sheaf.models.multimodal import MultimodalRecommender
 
 
 class ModalityConv(nn.Module):
@@ -92,8 +92,7 @@ class MMGCN(MultimodalRecommender):
         """BPR and an L2 penalty on identities and preferences."""
         users, chosen, sampled = self.triples(interaction)
         user_all, item_all = self.forward()
-        u = embedding(users, user_all)
-        loss = bpr_loss((u * embedding(chosen, item_all)).sum(dim=1), (u * embedding(sampled, item_all)).sum(dim=1))
+        loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
         penalty = embedding(nodes, self.identity).square().mean()
         penalty = penalty + sum(embedding(users, network.preference).square().mean() for network in self.networks)

@@ -20,7 +20,7 @@ from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.sheaf_conv import SheafConv
 from recbole_sheaf.models.item_graph import ItemGraph
 from recbole_sheaf.models.learnt_maps import LearntMaps
-from recbole_sheaf.models.multimodal import MultimodalRecommender, bpr_loss
+from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.registration import cache_folder
 
@@ -131,8 +131,7 @@ class MMSheaf(MultimodalRecommender):
         users, chosen, sampled = self.triples(interaction)
         x = self.stalks()
         user_all, item_all = self._diffuse(x)
-        u = embedding(users, user_all)
-        loss = bpr_loss((u * embedding(chosen, item_all)).sum(dim=1), (u * embedding(sampled, item_all)).sum(dim=1))
+        loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
         batch = embedding(torch.cat([users, self.n_users + chosen, self.n_users + sampled]), x.flatten(1))
         penalty = self.reg_weight * batch.square().sum() / (2 * len(users))
         return loss + penalty + self.map_weight_decay * self.maps.distance()

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from recbole_sheaf.data import bipartite_arcs
 from recbole_sheaf.features import ModalityFeatures, load_modalities
@@ -78,6 +79,17 @@ class MultimodalRecommender(GeneralRecommender):
     def triples(self, interaction: Any) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]]:
         """Users, items they chose and sampled items of a batch."""
         return interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]
+
+    def ranking_loss(
+        self,
+        user_all: Float[Tensor, "n_users f"],
+        item_all: Float[Tensor, "n_items f"],
+        triples: tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]],
+    ) -> Float[Tensor, ""]:
+        """BPR of a batch; rows are gathered by ``embedding``, whose gradient is summed in a fixed order."""
+        users, chosen, sampled = triples
+        u = embedding(users, user_all)
+        return bpr_loss((u * embedding(chosen, item_all)).sum(dim=1), (u * embedding(sampled, item_all)).sum(dim=1))
 
 
 def bpr_loss(chosen: Float[Tensor, " b"], sampled: Float[Tensor, " b"]) -> Float[Tensor, ""]:
