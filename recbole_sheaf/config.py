@@ -1,8 +1,8 @@
 """The one door to RecBole's ``Config``: where our defaults lie, which keys exist, which values they may take.
 
 RecBole reads a key it has never seen as None, so a misspelt key trains the wrong model in silence. ``check_settings``
-refuses it with the nearest name. Settings of our models are frozen dataclasses whose fields are the keys of
-``properties/model/<name>.yaml``.
+refuses it with the nearest name. Settings of our models are frozen dataclasses beside the models, their
+``settings_class``, whose fields are the keys of ``properties/model/<name>.yaml``.
 """
 
 import difflib
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Optional, TypeVar, Union
+from typing import Any, Optional, TypeVar, Union
 
 import recbole
 import yaml
@@ -158,7 +158,7 @@ def check_ranges(settings: Mapping[str, Any]) -> None:
 Settings = TypeVar("Settings", bound="ModelSettings")
 
 
-def _setting(
+def setting(
     default: Any,
     low: Union[int, float, None] = None,
     high: Union[int, float, None] = None,
@@ -218,66 +218,6 @@ def _interval(low: Optional[float], high: Optional[float]) -> str:
     return f"[{'-inf' if low is None else low}, {'inf)' if high is None else f'{high}]'}"
 
 
-@dataclass(frozen=True)
-class MMSheafSettings(ModelSettings):
-    """Settings of MMSheaf; every field is a key of ``properties/model/MMSheaf.yaml``."""
-
-    model: ClassVar[str] = "MMSheaf"
-
-    embedding_size: int = _setting(64, low=1)
-    stalk_dim: int = _setting(4, low=1, high=64)
-    n_layers: int = _setting(2, low=0)
-    restriction_map: str = _setting("factored", choices=RESTRICTION_MAPS)
-    use_id_stalk: bool = _setting(True)
-    step_size: float = _setting(1.0, above=0, high=1)
-    map_mix: float = _setting(0.5, low=0, high=1)
-    map_source: str = _setting("content", choices=("content", "signal"))
-    map_features: int = _setting(16, low=1)
-    map_dropout: float = _setting(0.2, low=0, high=1)
-    map_weight_decay: float = _setting(0.001, low=0)
-    item_graph_neighbours: int = _setting(10, low=0)
-    item_graph_layers: int = _setting(1, low=0)
-    feature_dropout: float = _setting(0.1, low=0, high=1)
-    reg_weight: float = _setting(0.001, low=0)
-    message_passing: str = _setting("auto", choices=BACKENDS)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.embedding_size % self.stalk_dim:
-            raise ConfigError(
-                f"embedding_size {self.embedding_size} is no multiple of stalk_dim {self.stalk_dim}; "
-                f"choose stalk_dim among the divisors of embedding_size"
-            )
-
-
-@dataclass(frozen=True)
-class SheafRecSettings(MMSheafSettings):
-    """Settings of SheafRec, MMSheaf with one modality; every field is a key of ``properties/model/SheafRec.yaml``."""
-
-    model: ClassVar[str] = "SheafRec"
-
-    use_id_stalk: bool = _setting(False)
-    item_graph_neighbours: int = _setting(0, low=0)
-
-
-@dataclass(frozen=True)
-class MMGCNSettings(ModelSettings):
-    """Settings of MMGCN; every field is a key of ``properties/model/MMGCN.yaml``."""
-
-    model: ClassVar[str] = "MMGCN"
-
-    embedding_size: int = _setting(64, low=1)
-    n_layers: int = _setting(2, low=1)
-    aggregate_concat: bool = _setting(False)
-    reg_weight: float = _setting(0.001, low=0)
-    message_passing: str = _setting("auto", choices=BACKENDS)
-
-
-MODEL_SETTINGS: Mapping[str, type[ModelSettings]] = {
-    settings.model: settings for settings in (MMSheafSettings, SheafRecSettings, MMGCNSettings)
-}
-
-
 def check_settings(config: Any) -> None:
     """Refuse what a RecBole ``Config`` of one of our models holds and nothing reads, or that is out of range.
 
@@ -286,4 +226,4 @@ def check_settings(config: Any) -> None:
     """
     refuse_unknown_keys(config.external_config_dict, known_keys(config["model"], config["dataset"]), config["model"])
     check_ranges(config.final_config_dict)
-    MODEL_SETTINGS[config["model"]].from_recbole(config)
+    config.model_class.settings_class.from_recbole(config)

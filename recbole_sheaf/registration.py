@@ -25,7 +25,6 @@ from recbole.data.dataset import Dataset
 from recbole.quick_start import quick_start as quick_start_module
 
 from recbole_sheaf.config import (
-    MODEL_SETTINGS,
     RECBOLE_PROPERTIES,
     check_settings,
     default_files,
@@ -38,7 +37,12 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.recbole_compat import keep_reproducible
 
 _PREFIX = "recbole.model.general_recommender."
-MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_SETTINGS}
+MODEL_NAMES = (
+    "MMSheaf",
+    "SheafRec",
+    "MMGCN",
+)
+MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
 
 _recbole_run_recboles = quick_start_module.run_recboles
 _recbole_objective_function = quick_start_module.objective_function

@@ -1,5 +1,6 @@
 """MMGCN: a graph convolution network per modality (Wei et al., ACM MM 2019, https://doi.org/10.1145/3343031.3351034)."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -7,11 +8,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding, leaky_relu, normalize
 
-from recbole_sheaf.config import MMGCNSettings
+from recbole_sheaf.config import BACKENDS, ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.models.multimodal import MultimodalRecommender
+
+
+@dataclass(frozen=True)
+class MMGCNSettings(ModelSettings):
+    """Settings of MMGCN; every field is a key of ``properties/model/MMGCN.yaml``."""
+
+    embedding_size: int = setting(64, low=1)
+    n_layers: int = setting(2, low=1)
+    aggregate_concat: bool = setting(False)
+    reg_weight: float = setting(0.001, low=0)
+    message_passing: str = setting("auto", choices=BACKENDS)
 
 
 class ModalityConv(nn.Module):
@@ -68,6 +80,8 @@ class MMGCN(MultimodalRecommender):
     settings, identities and preferences are trained, every modality is projected to the same width, and scores come
     from a full forward pass and not from the last batch's. An item without a row in a modality starts as zeros there.
     """
+
+    settings_class = MMGCNSettings
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

@@ -7,6 +7,7 @@ et al. 2022, https://arxiv.org/abs/2202.04579) without its weights and nonlinear
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import dropout, embedding, normalize
 
-from recbole_sheaf.config import MMSheafSettings
+from recbole_sheaf.config import BACKENDS, RESTRICTION_MAPS, ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.sheaf_conv import SheafConv
@@ -23,6 +24,36 @@ from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.registration import cache_folder
+
+
+@dataclass(frozen=True)
+class MMSheafSettings(ModelSettings):
+    """Settings of MMSheaf; every field is a key of ``properties/model/MMSheaf.yaml``."""
+
+    embedding_size: int = setting(64, low=1)
+    stalk_dim: int = setting(4, low=1, high=64)
+    n_layers: int = setting(2, low=0)
+    restriction_map: str = setting("factored", choices=RESTRICTION_MAPS)
+    use_id_stalk: bool = setting(True)
+    step_size: float = setting(1.0, above=0, high=1)
+    map_mix: float = setting(0.5, low=0, high=1)
+    map_source: str = setting("content", choices=("content", "signal"))
+    map_features: int = setting(16, low=1)
+    map_dropout: float = setting(0.2, low=0, high=1)
+    map_weight_decay: float = setting(0.001, low=0)
+    item_graph_neighbours: int = setting(10, low=0)
+    item_graph_layers: int = setting(1, low=0)
+    feature_dropout: float = setting(0.1, low=0, high=1)
+    reg_weight: float = setting(0.001, low=0)
+    message_passing: str = setting("auto", choices=BACKENDS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_size % self.stalk_dim:
+            raise ConfigError(
+                f"embedding_size {self.embedding_size} is no multiple of stalk_dim {self.stalk_dim}; "
+                f"choose stalk_dim among the divisors of embedding_size"
+            )
 
 
 class StalkEmbeddings(nn.Module):

@@ -1,10 +1,19 @@
 """SheafRec: a sheaf learnt for one modality, or for identities alone, with any family of restriction maps."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from recbole_sheaf.config import SheafRecSettings
+from recbole_sheaf.config import setting
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.models.mmsheaf import MMSheaf
+from recbole_sheaf.models.mmsheaf import MMSheaf, MMSheafSettings
+
+
+@dataclass(frozen=True)
+class SheafRecSettings(MMSheafSettings):
+    """Settings of SheafRec, MMSheaf with one modality; every field is a key of ``properties/model/SheafRec.yaml``."""
+
+    use_id_stalk: bool = setting(False)
+    item_graph_neighbours: int = setting(0, low=0)
 
 
 class SheafRec(MMSheaf):
