@@ -1,6 +1,16 @@
-"""Reads saved results: tables of runs side by side, and of node classification beside the paper."""
+"""Reads saved results: each user's metrics, tables of runs side by side, and node classification beside the paper."""
 
 from recbole_sheaf.evaluation.classification import classification_table
 from recbole_sheaf.evaluation.comparison import comparison_table, read_rows, to_markdown, write_table
+from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
 
-__all__ = ["classification_table", "comparison_table", "read_rows", "to_markdown", "write_table"]
+__all__ = [
+    "METRICS",
+    "Rankings",
+    "classification_table",
+    "comparison_table",
+    "per_user_metrics",
+    "read_rows",
+    "to_markdown",
+    "write_table",
+]
