@@ -6,6 +6,7 @@ vectors, and for a user the mean over the items chosen in training.
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.decomposition import PCA
@@ -38,10 +39,17 @@ def node_content(
 
 
 def principal_coordinates(features: ModalityFeatures, size: int) -> Float[Tensor, "n_items p"]:
-    """Principal components of the normalised vectors of present items, scaled to unit variance; zeros elsewhere."""
+    """Principal components of the normalised vectors of present items, scaled to unit variance; zeros elsewhere.
+
+    A direction in which the rows differ by float32 rounding only is zeros too: scaled up, it would tell equal items apart.
+    """
     rows = normalize(features.matrix[features.present]).double().numpy()
     components = min(size, *rows.shape)
-    coordinates = torch.from_numpy(PCA(components, whiten=True, random_state=0).fit_transform(rows)).float()
+    pca = PCA(components, whiten=True, random_state=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # rows that are all equal have no variance to share out
+        coordinates = torch.from_numpy(pca.fit_transform(rows)).float()
+    rounding = np.finfo(np.float32).eps * np.sqrt(len(rows))  # length of the error in so many rows of length 1
+    coordinates[:, torch.from_numpy(pca.singular_values_ <= rounding)] = 0.0
     out = torch.zeros(len(features.matrix), components)
     out[features.present] = torch.nan_to_num(coordinates)
     return out
