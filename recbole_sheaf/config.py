@@ -32,6 +32,7 @@ RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
 )
 RESTRICTION_MAPS = ("identity", "diagonal", "orthogonal", "general", "factored", "wide")
 BACKENDS = ("auto", "dgl", "torch")
+FEATURE_KINDS = ("real", "shuffled", "noise", "constant")
 
 
 def properties_folder() -> Path:
@@ -139,7 +140,7 @@ RECBOLE_RANGES: Mapping[str, tuple[float, float, bool]] = {
 
 
 def check_ranges(settings: Mapping[str, Any]) -> None:
-    """Refuse a value of RecBole's own that is no number or lies outside its range.
+    """Refuse a value that every model has and that lies outside its range: RecBole's numbers, ablations of content.
 
     Raises:
         ConfigError: naming the key, the value that arrived and the values allowed.
@@ -153,6 +154,24 @@ def check_ranges(settings: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key} is {value!r}, expected a number {allowed}")
         if not (low <= value if closed else low < value) or not value <= high:
             raise ConfigError(f"{key} is {value}, expected a number {allowed}")
+    check_ablation(settings)
+
+
+def check_ablation(settings: Mapping[str, Any]) -> None:
+    """Refuse a value of the keys that ablate content, ``features``, ``missing_share`` and ``ablation_seed``.
+
+    Raises:
+        ConfigError: naming the key, the value that arrived and the values allowed; a key that is not there is fine.
+    """
+    kind, share = settings.get("features", "real"), settings.get("missing_share", 0.0)
+    seed = settings.get("ablation_seed", 0)
+    if kind not in FEATURE_KINDS:
+        near = nearest(kind, FEATURE_KINDS, count=1) if isinstance(kind, str) else ""
+        raise ConfigError(f"features is {kind!r}, expected one of {', '.join(FEATURE_KINDS)}{near}")
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
+        raise ConfigError(f"missing_share is {share!r}, expected a number >= 0 and < 1, the share of rows to remove")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ConfigError(f"ablation_seed is {seed!r}, expected a whole number >= 0 and <= {2**32 - 1}")
 
 
 Settings = TypeVar("Settings", bound="ModelSettings")

@@ -71,6 +71,9 @@ def test_a_value_out_of_range_is_refused(settings, message):
         ({"train_batch_size": 0}, "train_batch_size is 0, expected a number > 0"),
         ({"learning_rate": "fast"}, "learning_rate is 'fast', expected a number > 0"),
         ({"seed": 2**40}, "seed is 1099511627776, expected a number >= 0 and <= 4294967295"),
+        ({"features": "nosie"}, "features is 'nosie', expected one of real, shuffled, noise, constant (did you mean"),
+        ({"missing_share": 1}, "missing_share is 1, expected a number >= 0 and < 1"),
+        ({"ablation_seed": "x"}, "ablation_seed is 'x', expected a whole number >= 0 and <= 4294967295"),
     ],
 )
 def test_a_value_of_recbole_out_of_range_is_refused(settings, message):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from recbole_sheaf.errors import FeatureError
+from recbole_sheaf.features.ablation import REAL, FeatureAblation, ablate
 from recbole_sheaf.features.atomic import raw_item_tokens
 from recbole_sheaf.features.files import read_features
 from recbole_sheaf.features.modality import ModalityFeatures, join_by_token
@@ -30,6 +31,7 @@ def load_modalities(
     cache_dir: Path,
     features_path: Optional[Path] = None,
     item_field: str = "item_id",
+    ablation: FeatureAblation = REAL,
 ) -> dict[str, ModalityFeatures]:
     """Load every modality that was asked for, in order.
 
@@ -45,6 +47,7 @@ def load_modalities(
         cache_dir: where text vectors are kept.
         features_path: folder of ``<modality>.npz``; by default ``folder/features``.
         item_field: name of the column with item tokens.
+        ablation: what is done to each modality once it is joined; a modality is ablated alone as in company.
 
     Returns:
         Modalities by name, in the order asked for; empty where ``modalities`` is an empty list.
@@ -75,7 +78,7 @@ def load_modalities(
         tokens, rows = text_features(item_file, name, text_modalities[name], feature_dim_text, cache_dir, item_field)
         return join_by_token(name, tokens, rows, token2id, n_items)
 
-    return {name: load(name) for name in wanted}
+    return {name: ablate(load(name), ablation, token2id) for name in wanted}
 
 
 def _feature_files(folder: Path, features_path: Optional[Path]) -> dict[str, Path]:

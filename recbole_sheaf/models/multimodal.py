@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from recbole_sheaf.data import bipartite_arcs
-from recbole_sheaf.features import ModalityFeatures, load_modalities
+from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.registration import cache_folder
 
@@ -41,7 +41,7 @@ class MultimodalRecommender(GeneralRecommender):
 
     @property
     def modality_coverage(self) -> dict[str, float]:
-        """Share of items that have a row, per modality."""
+        """Share of items that have a row, per modality; rows that ``missing_share`` removed do not count."""
         return {name: features.present[1:].float().mean().item() for name, features in self.modalities.items()}
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
@@ -98,7 +98,7 @@ def bpr_loss(chosen: Float[Tensor, " b"], sampled: Float[Tensor, " b"]) -> Float
 
 
 def read_modalities(config: Any, dataset: Any) -> dict[str, ModalityFeatures]:
-    """The modalities that the settings name, rows in RecBole's item order, joined by token."""
+    """The modalities that the settings name, rows in RecBole's item order, joined by token, ablated as they ask."""
     features_path = config["features_path"]
     return load_modalities(
         folder=Path(config["data_path"]),
@@ -110,7 +110,14 @@ def read_modalities(config: Any, dataset: Any) -> dict[str, ModalityFeatures]:
         feature_dim_text=config["text_dim"],
         cache_dir=cache_folder(config),
         features_path=Path(features_path) if features_path else None,
+        ablation=read_ablation(config),
     )
+
+
+def read_ablation(config: Any) -> FeatureAblation:
+    """What the settings do to content; a checkpoint from before these keys has none of them and keeps its content."""
+    keys = {"kind": "features", "missing_share": "missing_share", "seed": "ablation_seed"}
+    return FeatureAblation(**{name: config[key] for name, key in keys.items() if key in config})
 
 
 def interaction_graph(config: Any, dataset: Any, n_users: int, n_items: int) -> ArcGraph:
