@@ -3,14 +3,17 @@
 from recbole_sheaf.evaluation.classification import classification_table
 from recbole_sheaf.evaluation.comparison import comparison_table, read_rows, to_markdown, write_table
 from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
+from recbole_sheaf.evaluation.strata import item_strata, user_strata
 
 __all__ = [
     "METRICS",
     "Rankings",
     "classification_table",
     "comparison_table",
+    "item_strata",
     "per_user_metrics",
     "read_rows",
     "to_markdown",
+    "user_strata",
     "write_table",
 ]

@@ -16,6 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.evaluation._checks import check_topk, check_whole
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Rankings:
 
     def __post_init__(self):
         for name, dimensions in (("users", 1), ("top", 2), ("relevant_offsets", 1), ("relevant_items", 1)):
-            _check_ids(name, getattr(self, name), dimensions)
+            check_whole(name, getattr(self, name), dimensions)
         u = len(self.users)
         if not u or not self.top.shape[1]:
             raise DataError(f"{u} users with lists of {self.top.shape[1]} places; rankings need one of each at least")
@@ -143,26 +144,13 @@ def per_user_metrics(rankings: Rankings, metrics: Sequence[str], topk: Sequence[
 
     Time and memory O(u k) for each metric.
     """
-    check_topk(rankings, topk)
+    check_topk(rankings.top.shape[1], topk)
     hits = rankings.hits.astype(np.float64)
     columns = {}
     for name in metrics:
         values = _METRICS[_known(name)](hits, rankings.n_relevant[:, None])
         columns.update({f"{name.lower()}@{k}": values[:, k - 1] for k in topk})
     return pd.DataFrame(columns, index=pd.Index(rankings.users, name="user"))
-
-
-def check_topk(rankings: Rankings, topk: Sequence[int]) -> None:
-    """Refuse cut-offs that the lists cannot answer.
-
-    Raises:
-        ConfigError: if there is none, or one is below 1 or beyond the lists.
-    """
-    places = rankings.top.shape[1]
-    if not len(topk) or min(topk) < 1 or max(topk) > places:
-        raise ConfigError(
-            f"topk {list(topk)} does not fit lists of {places} places; choose cut-offs from 1 to {places}"
-        )
 
 
 def _known(name: str) -> str:
@@ -217,12 +205,3 @@ METRICS = ("Recall", "NDCG", "Precision", "MRR", "Hit", "MAP")
 _METRICS: dict[str, Callable[[_Hits, _Counts], _Hits]] = dict(
     zip((name.lower() for name in METRICS), (_recall, _ndcg, _precision, _mrr, _hit, _map))
 )
-
-
-def _check_ids(name: str, ids: np.ndarray, dimensions: int) -> None:
-    if ids.ndim != dimensions or not np.issubdtype(ids.dtype, np.integer):
-        raise DataError(
-            f"{name} has {ids.ndim} dimensions and dtype {ids.dtype}; expected {dimensions} and whole numbers"
-        )
-    if ids.size and ids.min() < 0:
-        raise DataError(f"{name} holds {ids.min()}; ids and offsets start at 0")
