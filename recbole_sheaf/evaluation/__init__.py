@@ -1,5 +1,6 @@
 """Reads saved results: each user's metrics, tables of runs side by side, and node classification beside the paper."""
 
+from recbole_sheaf.evaluation.beyond_accuracy import beyond_accuracy, long_tail
 from recbole_sheaf.evaluation.classification import classification_table
 from recbole_sheaf.evaluation.comparison import comparison_table, read_rows, to_markdown, write_table
 from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
@@ -8,9 +9,11 @@ from recbole_sheaf.evaluation.strata import item_strata, user_strata
 __all__ = [
     "METRICS",
     "Rankings",
+    "beyond_accuracy",
     "classification_table",
     "comparison_table",
     "item_strata",
+    "long_tail",
     "per_user_metrics",
     "read_rows",
     "to_markdown",
