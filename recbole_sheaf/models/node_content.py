@@ -41,7 +41,7 @@ def node_content(
 def principal_coordinates(features: ModalityFeatures, size: int) -> Float[Tensor, "n_items p"]:
     """Principal components of the normalised vectors of present items, scaled to unit variance; zeros elsewhere.
 
-    A direction in which the rows differ by float32 rounding only is zeros too: scaled up, it would tell equal items apart.
+    A direction in which rows differ by float32 rounding only is zeros too: scaled up, it would tell equal items apart.
     """
     rows = normalize(features.matrix[features.present]).double().numpy()
     components = min(size, *rows.shape)
