@@ -1,0 +1,55 @@
+"""Which edges of a graph stay when some are dropped, at random alike or the rarer the busier their ends are.
+
+Edge k joins nodes u[k] and v[k] of degrees d. A sample is drawn without replacement and listed in the edges' order.
+"""
+
+from typing import Optional
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from recbole_sheaf.errors import ConfigError, ShapeError
+
+
+def keep_edges_by_degree(
+    u: Int[Tensor, " e"],
+    v: Int[Tensor, " e"],
+    degrees: Int[Tensor, " n"],
+    keep: float,
+    generator: Optional[torch.Generator] = None,
+) -> Int[Tensor, " kept"]:
+    r"""Draw edges one after the other, each with probability :math:`\propto 1 / \sqrt{d_u d_v}` among those left.
+
+    Popular items and busy users lose more of their edges (FREEDOM, Zhou & Shen 2023, https://arxiv.org/abs/2211.06924).
+
+    Args:
+        u, v: ends of each edge.
+        degrees: of every node; at least 1 at the ends of edges.
+        keep: share of the edges that stay, in (0, 1], rounded down to a whole number of edges.
+        generator: source of the draws; None takes torch's global one.
+
+    Raises:
+        ConfigError: if keep is outside (0, 1].
+        ShapeError: if there are not as many u as v.
+
+    Time O(e log e). Drawn by the largest of :math:`\ln w_k + g_k` with Gumbel noise g, which is that law.
+    """
+    if u.shape != v.shape:
+        raise ShapeError(f"{len(u)} first ends came with {len(v)} second ends; give one of each per edge")
+    log_weights = -0.5 * (degrees[u].double().log() + degrees[v].double().log())
+    return _keep(log_weights, keep, generator)
+
+
+def keep_edges_uniformly(
+    e: int, keep: float, generator: Optional[torch.Generator] = None, device: Optional[torch.device] = None
+) -> Int[Tensor, " kept"]:
+    """As :func:`keep_edges_by_degree`, every one of e edges with the same probability."""
+    return _keep(torch.zeros(e, dtype=torch.float64, device=device), keep, generator)
+
+
+def _keep(log_weights: Float[Tensor, " e"], keep: float, generator: Optional[torch.Generator]) -> Int[Tensor, " kept"]:
+    if not 0 < keep <= 1:
+        raise ConfigError(f"the share of edges to keep is {keep}, expected a number above 0 and at most 1")
+    waiting = torch.empty_like(log_weights).exponential_(generator=generator)
+    return (log_weights - waiting.log()).topk(int(keep * len(log_weights))).indices.sort().values

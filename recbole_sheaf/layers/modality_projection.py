@@ -1,0 +1,64 @@
+"""One modality's rows mapped to the width of a model's embeddings."""
+
+from typing import Callable, Optional
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from recbole_sheaf.errors import ShapeError
+
+
+class ModalityProjection(nn.Module):
+    r"""Rows c_i of one modality as :math:`W c_i + b`, or :math:`W_2 \rho(W_1 c_i + b_1) + b_2` with a hidden layer.
+
+    A missing item, one that is not present, comes out as zeros, not as the bias. The rows are a buffer that no
+    checkpoint keeps: they are the dataset's, and are never trained.
+
+    Args:
+        rows: one per item, zeros where an item is missing.
+        present: which items have a row.
+        size: width of what comes out.
+        hidden: width of one hidden layer; 0 for none.
+        activation: :math:`\rho`; ignored without a hidden layer.
+        unit_rows: scale each row to length 1 first, so that modalities of any scale start alike.
+
+    Raises:
+        ShapeError: if rows and mask differ in number.
+
+    Time O(n_items dim size).
+    """
+
+    def __init__(
+        self,
+        rows: Float[Tensor, "n_items dim"],
+        present: Bool[Tensor, " n_items"],
+        size: int,
+        hidden: int = 0,
+        activation: Optional[Callable[[Tensor], Tensor]] = None,
+        unit_rows: bool = True,
+    ) -> None:
+        super().__init__()
+        if rows.ndim != 2 or present.shape != rows.shape[:1]:
+            raise ShapeError(
+                f"rows of shape {tuple(rows.shape)} came with a mask of shape {tuple(present.shape)}; "
+                "give (n_items, dim) and (n_items,)"
+            )
+        self.register_buffer("rows", normalize(rows) if unit_rows else rows, persistent=False)
+        self.register_buffer("present", present.unsqueeze(1), persistent=False)
+        self.activation = activation or torch.relu
+        self.hidden = _linear(rows.shape[1], hidden) if hidden else None
+        self.linear = _linear(hidden or rows.shape[1], size)
+
+    def forward(self) -> Float[Tensor, "n_items size"]:
+        """All items' rows mapped; zeros where an item is missing."""
+        x = self.rows if self.hidden is None else self.activation(self.hidden(self.rows))
+        return self.linear(x) * self.present
+
+
+def _linear(in_size: int, out_size: int) -> nn.Linear:
+    linear = nn.Linear(in_size, out_size)
+    nn.init.xavier_normal_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
