@@ -2,7 +2,14 @@
 
 from recbole_sheaf.evaluation.beyond_accuracy import beyond_accuracy, long_tail
 from recbole_sheaf.evaluation.classification import classification_table
-from recbole_sheaf.evaluation.comparison import comparison_table, read_rows, to_markdown, write_table
+from recbole_sheaf.evaluation.comparison import (
+    comparison_table,
+    read_rows,
+    significance_marks,
+    to_latex,
+    to_markdown,
+    write_table,
+)
 from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
 from recbole_sheaf.evaluation.significance import PairedComparison, compare_models, compare_paired, mean_over_seeds
 from recbole_sheaf.evaluation.strata import item_strata, user_strata
@@ -21,6 +28,8 @@ __all__ = [
     "mean_over_seeds",
     "per_user_metrics",
     "read_rows",
+    "significance_marks",
+    "to_latex",
     "to_markdown",
     "user_strata",
     "write_table",

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.errors import ConfigError, DataError
 
+BETTER, WORSE = "▲", "▼"
+TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
 COLUMNS = ("Recall@10", "NDCG@10", "Recall@20", "NDCG@20", "Precision@20", "MRR@20", "ItemCoverage@20", "GiniIndex@20")
 
 
@@ -56,6 +58,66 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _score(metrics: Mapping[str, float], name: str) -> float:
     return round(metrics.get(name.lower(), metrics.get(name, float("nan"))), 4)
+
+
+def significance_marks(
+    table: pd.DataFrame, comparisons: Mapping[str, pd.DataFrame], *, alpha: float = 0.05, test: str = "permutation"
+) -> tuple[pd.DataFrame, str]:
+    """Mark where a model is significantly better or worse than the reference, in a column beside each metric.
+
+    The numbers stay numbers: the marks have a column of their own, named ``<metric> mark``, with ``▲`` for a mean
+    above the reference's and ``▼`` below it where Holm's adjusted p is under ``alpha``, and nothing elsewhere. Higher
+    is taken to be better.
+
+    Args:
+        table: a row per model, named in column ``model``, with a column of means for every metric.
+        comparisons: what :func:`compare_models` said of each metric, by the metric's column in ``table``.
+        alpha: level of significance, the chance of even one false mark in a column.
+        test: ``permutation``, which tests the means that the table shows, or ``wilcoxon``.
+
+    Returns:
+        The table with the marks, and a legend for the line below it.
+
+    Raises:
+        ConfigError: if ``test`` is neither of the two, or ``alpha`` outside (0, 1).
+        DataError: if a metric has no column, the comparisons have several references, or a model was not compared.
+    """
+    if test not in TESTS or not 0 < alpha < 1:
+        raise ConfigError(f"test {test!r} at level {alpha}; choose one of {', '.join(TESTS)} and a level in (0, 1)")
+    references = {name for frame in comparisons.values() for name in frame["against"]}
+    if len(references) != 1:
+        raise DataError(f"the comparisons are with {sorted(references)}; marks need one reference for the whole table")
+    (reference,) = references
+    marked = table.copy()
+    for metric, frame in comparisons.items():
+        if metric not in table:
+            raise DataError(f"the table has no column {metric!r} to mark; its columns are {list(table.columns)}")
+        marks = _marks(frame, f"{test}_p_holm", alpha) | {reference: ""}
+        if missing := [model for model in table["model"] if model not in marks]:
+            raise DataError(f"{missing} are in the table but were not compared with {reference} on {metric}")
+        marked.insert(marked.columns.get_loc(metric) + 1, f"{metric} mark", table["model"].map(marks))
+    most = max(len(frame) for frame in comparisons.values())
+    legend = (
+        f"{BETTER} better, {WORSE} worse than {reference}: p < {alpha:g}, two-sided {TESTS[test]} over users, "
+        f"adjusted by Holm's method for {most} comparison{'s' if most > 1 else ''} in each metric."
+    )
+    return marked, legend
+
+
+def _marks(frame: pd.DataFrame, p: str, alpha: float) -> dict[str, str]:
+    signs = frame["difference"].map(lambda difference: BETTER if difference > 0 else WORSE)
+    return dict(zip(frame["model"], signs.where(frame[p] < alpha, "")))
+
+
+def to_latex(table: pd.DataFrame) -> str:
+    """A LaTeX ``tabular``, numbers with four digits; wants the packages ``booktabs`` and ``amssymb``.
+
+    Whatever LaTeX would take for a command is escaped in cells and headings; significance marks become triangles.
+    """
+    numbers = {column: "{:.4g}".format for column in table.select_dtypes("float")}
+    style = table.style.hide(axis="index").format(numbers, escape="latex", na_rep="")
+    text = style.format_index(axis="columns", escape="latex").to_latex(hrules=True)
+    return text.replace(BETTER, r"$\blacktriangle$").replace(WORSE, r"$\blacktriangledown$")
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -3,10 +3,21 @@
 import csv
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from recbole_sheaf.errors import DataError
-from recbole_sheaf.evaluation import classification_table, comparison_table, read_rows, to_markdown, write_table
+from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.evaluation import (
+    classification_table,
+    compare_models,
+    comparison_table,
+    read_rows,
+    significance_marks,
+    to_latex,
+    to_markdown,
+    write_table,
+)
 
 
 def _row(model, recall, seed=1):
@@ -62,3 +73,71 @@ def test_classification_gives_the_papers_deviation():
     assert list(table["test accuracy"]) == ["85.00 ± 5.00"] * 2  # divided by the number of folds, not by one less
     assert list(table["paper"]) == ["85.95 ± 5.51", ""]
     assert list(table["folds"]) == [2, 2]
+
+
+@pytest.fixture
+def compared():
+    """Means of four models and their comparison with LightGCN: one better, one worse, one much the same."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 5, 200) / 5
+    shift = {"LightGCN": 0.0, "SheafRec": 0.1, "Pop": -0.1, "BPR": 0.0}
+    per_user = {model: pd.Series(base + by + rng.normal(0, 0.1, 200)) for model, by in shift.items()}
+    table = pd.DataFrame({"model": list(shift), "Recall@20": [each.mean() for each in per_user.values()], "seeds": 5})
+    return table, compare_models(per_user, "LightGCN", random_state=0, n_resamples=499)
+
+
+@pytest.mark.parametrize("test", ["permutation", "wilcoxon"])
+def test_significant_differences_are_marked_beside_their_metric(compared, test):
+    table, comparison = compared
+    marked, legend = significance_marks(table, {"Recall@20": comparison}, test=test)
+    assert list(marked.columns) == ["model", "Recall@20", "Recall@20 mark", "seeds"]
+    assert list(marked["Recall@20 mark"]) == ["", "▲", "▼", ""]
+    assert legend.startswith("▲ better, ▼ worse than LightGCN: p < 0.05, two-sided") and "3 comparisons" in legend
+    pd.testing.assert_frame_equal(marked[table.columns], table)
+
+
+def test_marks_follow_the_adjusted_p(compared):
+    table, comparison = compared
+    comparison["permutation_p"], comparison["permutation_p_holm"] = 0.02, 0.06
+    marked, _ = significance_marks(table, {"Recall@20": comparison})
+    assert list(marked["Recall@20 mark"]) == [""] * 4
+
+
+def test_marks_that_do_not_fit_the_table_are_refused(compared):
+    table, comparison = compared
+    with pytest.raises(DataError, match="no column 'NDCG@20'"):
+        significance_marks(table, {"NDCG@20": comparison})
+    with pytest.raises(DataError, match=r"\['BPR'\] are in the table but were not compared with LightGCN"):
+        significance_marks(table, {"Recall@20": comparison[comparison.model != "BPR"]})
+    with pytest.raises(DataError, match="marks need one reference"):
+        significance_marks(table, {"Recall@20": comparison, "seeds": comparison.assign(against="Pop")})
+    with pytest.raises(DataError, match="marks need one reference"):
+        significance_marks(table, {})
+    with pytest.raises(ConfigError, match="test 'ttest' at level 0.05; choose one of permutation, wilcoxon"):
+        significance_marks(table, {"Recall@20": comparison}, test="ttest")
+
+
+def test_latex_escapes_what_it_would_read_as_commands():
+    table = pd.DataFrame(
+        {"model_name": ["A & B_1", "50 %", "$x^2$"], "Recall@20": [0.123456, 0.2, float("nan")], "mark": ["▲", "▼", ""]}
+    )
+    assert to_latex(table).splitlines() == [
+        r"\begin{tabular}{lrl}",
+        r"\toprule",
+        r"model\_name & Recall@20 & mark \\",
+        r"\midrule",
+        r"A \& B\_1 & 0.1235 & $\blacktriangle$ \\",
+        r"50 \% & 0.2 & $\blacktriangledown$ \\",
+        r"\$x\textasciicircum 2\$ &  &  \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_marks_survive_markdown_and_csv(compared, tmp_path):
+    table, comparison = compared
+    marked, _ = significance_marks(table, {"Recall@20": comparison})
+    csv_file, markdown_file = write_table(marked, tmp_path / "table")
+    assert "▲" in markdown_file.read_text(encoding="utf-8")
+    read = pd.read_csv(csv_file, keep_default_na=False)
+    pd.testing.assert_frame_equal(read, marked)
