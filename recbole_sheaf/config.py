@@ -14,6 +14,7 @@ from typing import Any, Optional, TypeVar, Union
 
 import recbole
 import yaml
+from recbole.evaluator.register import metrics_dict
 from recbole.utils.argument_list import (
     dataset_arguments,
     evaluation_arguments,
@@ -172,6 +173,34 @@ def check_ablation(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"missing_share is {share!r}, expected a number >= 0 and < 1, the share of rows to remove")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ConfigError(f"ablation_seed is {seed!r}, expected a whole number >= 0 and <= {2**32 - 1}")
+
+
+def check_evaluation(settings: Mapping[str, Any]) -> None:
+    """Refuse a metric that RecBole does not have, and a ``valid_metric`` that no evaluation computes.
+
+    Raises:
+        ConfigError: naming the metric, the nearest ones and those there are.
+    """
+    metrics, topk = settings.get("metrics"), settings.get("topk")
+    metrics = [metrics] if isinstance(metrics, str) else list(metrics or [])
+    topk = [topk] if isinstance(topk, int) else list(topk or [])
+    names = {metric.__name__.lower(): metric.__name__ for metric in metrics_dict.values()}
+    for metric in metrics:
+        if str(metric).lower() not in names:
+            raise ConfigError(f"metrics has no '{metric}'{nearest(str(metric), names.values())}; {_listed(names)}")
+    chosen = settings.get("valid_metric")
+    if not isinstance(chosen, str) or not metrics:
+        return
+    name, _, k = chosen.lower().partition("@")
+    if name not in [str(metric).lower() for metric in metrics] or (k and topk and int(k) not in topk):
+        raise ConfigError(
+            f"valid_metric is '{chosen}', but metrics are {', '.join(map(str, metrics))} at {topk}; "
+            "name one of these, for example " + f"{metrics[0]}@{topk[0] if topk else 10}"
+        )
+
+
+def _listed(names: Mapping[str, str]) -> str:
+    return f"RecBole has {', '.join(sorted(names.values(), key=str.lower))}"
 
 
 Settings = TypeVar("Settings", bound="ModelSettings")

@@ -35,3 +35,7 @@ class BackendError(SheafError):
 
 class EnvironmentMismatch(SheafError, ImportError):
     """An installed package is missing or of a version under which RecBole gives wrong results."""
+
+
+class StoreError(SheafError):
+    """A store of results is absent, was written by another version, is no store, or cannot be written."""

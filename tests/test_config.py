@@ -82,6 +82,21 @@ def test_a_value_of_recbole_out_of_range_is_refused(settings, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"metrics": ["Recal"]}, "metrics has no 'Recal' (did you mean 'Recall'"),
+        ({"metrics": ["Recall"], "topk": [10], "valid_metric": "Recall@20"}, "valid_metric is 'Recall@20', but"),
+        ({"metrics": ["Recall"], "topk": [10], "valid_metric": "NDCG@10"}, "for example Recall@10"),
+    ],
+)
+def test_a_metric_that_is_not_there_is_refused(settings, message):
+    with pytest.raises(ConfigError) as error:
+        config.check_evaluation(settings)
+    assert message in str(error.value)
+    config.check_evaluation({"metrics": ["recall", "NDCG"], "topk": [10, 20], "valid_metric": "NDCG@20"})
+
+
 def test_whole_numbers_serve_as_numbers():
     assert MMSheafSettings(step_size=1, reg_weight=0).step_size == 1
 

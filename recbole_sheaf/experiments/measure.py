@@ -1,13 +1,12 @@
-"""What a run costs: seconds per epoch, peak memory, parameters, and the versions it ran with."""
+"""What a run costs: peak memory and parameters, and the versions it ran with."""
 
 import platform
 import resource
 import sys
-import time
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Optional
+from typing import Optional
 
 import torch
 
@@ -54,25 +53,6 @@ def _high_water_mark() -> float:
         return int(line.split()[1]) / 2**10
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-class EpochClock:
-    """Wraps a trainer's training epoch and keeps the seconds that each took, validation not counted."""
-
-    def __init__(self, train_epoch: Callable[..., Any]) -> None:
-        self.train_epoch = train_epoch
-        self.seconds: list[float] = []
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
-        losses = self.train_epoch(*args, **kwargs)
-        self.seconds.append(time.perf_counter() - started)
-        return losses
-
-    def mean(self) -> float:
-        """Seconds per epoch, the first left out where there are more, since it warms caches up."""
-        counted = self.seconds[1:] or self.seconds
-        return sum(counted) / len(counted) if counted else 0.0
 
 
 def trainable_parameters(model: torch.nn.Module) -> int:

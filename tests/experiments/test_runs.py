@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError
-from recbole_sheaf.experiments.runs import _best_epoch, evaluate_checkpoint, resolve_configs, run_models
+from recbole_sheaf.experiments.runs import evaluate_checkpoint, resolve_configs, run_models
 
 
 def test_a_model_gives_the_same_numbers_alone_in_company_and_twice(toy_settings):
@@ -82,9 +82,9 @@ def test_a_key_reaches_the_models_that_know_it(toy_settings):
 
 
 def test_files_win_over_the_protocol_and_overrides_over_files(toy_settings, workplace):
-    (workplace / "mine.yaml").write_text("topk: [3]\nstopping_step: 2\n")
+    (workplace / "mine.yaml").write_text("topk: [3, 10]\nstopping_step: 2\n")
     (config,) = resolve_configs(["BPR"], "toy", ["mine.yaml"], {**toy_settings, "stopping_step": 5})
-    assert config["topk"] == [3] and config["stopping_step"] == 5
+    assert config["topk"] == [3, 10] and config["stopping_step"] == 5
 
 
 def test_a_file_can_set_keys_of_one_model(toy_settings, workplace):
@@ -123,7 +123,7 @@ def test_settings_of_one_model_are_checked(toy_settings, workplace, text, messag
         (["BPR"], {"learning_rat": 2}, "'learning_rat' \\(did you mean 'learning_rate'"),
         (["MMSheaf"], {"epochs": -3}, "epochs is -3"),
         (["MMSheaf"], {"embedding_size": 10}, "no multiple of stalk_dim"),
-        (["BPR"], {"metrics": ["Recal"]}, "RecBole refuses the settings of BPR: There is no metric named 'Recal'"),
+        (["BPR"], {"metrics": ["Recal"]}, "metrics has no 'Recal' (did you mean 'Recall'?)"),
         (["BPR"], {"topk": [10, 61]}, "topk is 61, but dataset 'toy' has 60 items"),
         (["MMGCN"], {"modalities": []}, "MMGCN needs at least one modality"),
     ],
@@ -143,12 +143,6 @@ def test_an_empty_part_of_the_split_is_refused(toy_settings):
 def test_a_result_path_that_cannot_be_written_is_refused_first(toy_settings, workplace):
     with pytest.raises(ConfigError, match="cannot be written"):
         run_models(["BPR"], "toy", overrides=toy_settings, result_file=workplace)
-
-
-def test_the_best_epoch_is_the_last_of_the_best():
-    assert _best_epoch({0: 0.1, 1: 0.3, 2: 0.3, 3: 0.2}, bigger=True) == 2
-    assert _best_epoch({0: 0.1, 1: 0.3}, bigger=False) == 0
-    assert _best_epoch({}, bigger=True) is None
 
 
 def test_mmrec_folder_keeps_its_own_split(shared_data, workplace):

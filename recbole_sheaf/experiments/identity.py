@@ -1,0 +1,156 @@
+"""What makes two runs the same run: resolved settings, the data they read, and the code that trains.
+
+A run's id is a hash of the three, so a finished run is never run again and no changed run is taken for a finished one.
+Paths, progress bars and logs do not count, nor do comments and docstrings.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from recbole.config import Config
+
+from recbole_sheaf.experiments.measure import versions
+from recbole_sheaf.experiments.training import plain_settings
+from recbole_sheaf.registration import MODELS
+
+# Settings that say where things lie or what is shown; none changes a number. The content of what they point to counts.
+NOT_IDENTITY = frozenset(
+    "data_path cache_dir features_path checkpoint_dir show_progress state verbose search_space gpu_id use_gpu "
+    "local_rank nproc world_size offset ip port log_wandb wandb_project log_mlflow mlflow_experiment save_dataset "
+    "dataset_save_path save_dataloaders dataloaders_save_path config_files single_spec encoding".split()
+)
+# Modules that find names and refuse input; what they decide shows in the settings.
+_REFUSING = ("recbole_sheaf.config", "recbole_sheaf.errors", "recbole_sheaf.environment")
+_LISTS = ("MODEL_NAMES",)  # assignments that grow with every new model and change no other's numbers
+_ROOTS = ("recbole_sheaf", "recbole_sheaf.experiments.training")
+_PACKAGES = ("recbole", "torch", "dgl", "numpy", "scipy", "pandas")
+
+
+def run_id(config: Config, threads: int) -> str:
+    """Sixteen hex digits that name a run.
+
+    ``threads`` counts, because sums over other numbers of threads may differ in their last digits.
+    """
+    parts = {
+        "settings": identity_settings(config),
+        "data": data_digest(config),
+        "code": code_version(config["model"]),
+        "threads": threads,
+    }
+    return _digest(json.dumps(parts, sort_keys=True, ensure_ascii=False))
+
+
+def identity_settings(config: Config) -> dict[str, Any]:
+    """The resolved settings that decide a run's numbers."""
+    settings: Mapping[str, Any] = config.final_config_dict
+    return plain_settings({key: value for key, value in settings.items() if key not in NOT_IDENTITY})
+
+
+def data_digest(config: Config) -> str:
+    """SHA-256 (16 digits) of every file of the dataset that a run may read: interactions, items, users, features."""
+    folder, name = Path(config["data_path"]), config["dataset"]
+    files = [path for path in folder.glob(f"{name}.*") if path.is_file()] + list(folder.glob("*_feat.npy"))
+    features = config["features_path"] if "features_path" in config else None
+    files += list((Path(features) if features else folder / "features").glob("*.npz"))
+    named = sorted((path.name, _file_digest(str(path), *_stamp(path))) for path in files)
+    return _digest(json.dumps(named))
+
+
+def code_version(model: str) -> str:
+    """Hash of the code that trains ``model``: its modules and those they import, and the releases beneath.
+
+    Only this package's modules that the training reaches are read, as syntax trees without docstrings, so that a new
+    model or a mended comment leaves finished runs finished.
+    """
+    roots = _ROOTS + ((MODELS[model],) if model in MODELS else ())
+    trees = [_fingerprint(module) for module in sorted(_reached(roots))]
+    installed = versions()
+    return _digest("\0".join(trees + [f"{name} {installed[name]}" for name in _PACKAGES]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@functools.cache
+def _file_digest(path: str, size: int, modified: int) -> str:
+    """Of a file's content; size and time of change are there to notice that it changed."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _reached(roots: tuple[str, ...]) -> set[str]:
+    """Modules of this package that the roots import, directly or not."""
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module not in _REFUSING:
+            found.add(module)
+            waiting.extend(_imports(module))
+    return found
+
+
+@functools.cache
+def _imports(module: str) -> tuple[str, ...]:
+    return tuple(sorted(set(_named_imports(_tree(module)))))
+
+
+def _named_imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "recbole_sheaf":
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if _source(submodule) else node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "recbole_sheaf")
+
+
+@functools.cache
+def _source(module: str) -> Optional[Path]:
+    """The file of a module, None where there is no such module."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+@functools.cache
+def _tree(module: str) -> ast.Module:
+    path = _source(module)
+    return ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
+
+
+@functools.cache
+def _fingerprint(module: str) -> str:
+    """A module's syntax tree as text, without docstrings and lists of names."""
+    tree = ast.parse(ast.unparse(_tree(module)))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            body[0] = ast.Pass()
+    tree.body = [node for node in tree.body if not _is_list_of_names(node)]
+    return f"{module}\n{ast.unparse(tree)}"
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_list_of_names(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id in _LISTS for t in node.targets)

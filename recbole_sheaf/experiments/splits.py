@@ -1,0 +1,107 @@
+"""A dataset, its split by ``split_seed``, and RecBole's loaders for one model on it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recbole.config import Config
+from recbole.data import create_dataset
+from recbole.data.dataset import Dataset
+from recbole.data.utils import create_samplers, get_dataloader
+from recbole.sampler import Sampler
+from recbole.utils import ModelType, init_logger, init_seed
+
+from recbole_sheaf.errors import ConfigError, DataError
+
+SPLIT_NAMES = ("train", "valid", "test")
+SEEN_BEFORE_TEST = ("train", "valid")
+
+
+@dataclass(frozen=True)
+class LoadedSplit:
+    """A dataset and its training, validation and test parts."""
+
+    dataset: Dataset
+    parts: Sequence[Dataset]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Interactions in each part."""
+        return {name: len(part) for name, part in zip(SPLIT_NAMES, self.parts)}
+
+
+def load_split(config: Config) -> LoadedSplit:
+    """Load a dataset and split it by ``split_seed``.
+
+    Raises:
+        DataError: if a part of the split is empty.
+    """
+    start_logger(config)
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = create_dataset(config)
+    split = LoadedSplit(dataset, dataset.build())
+    empty = [name for name, size in split.sizes.items() if not size]
+    if empty:
+        raise DataError(
+            f"the {' and '.join(empty)} part of dataset '{config['dataset']}' is empty ({split.sizes}); "
+            "check the .inter file, the filters and eval_args"
+        )
+    logging.getLogger(__name__).info("%s split into %s", config["dataset"], split.sizes)
+    return split
+
+
+def same_data(loaded: Config, wanted: Config) -> bool:
+    """Whether two models read the very same interactions, so that one loaded split serves both."""
+    kinds = [config["MODEL_TYPE"] in (ModelType.GENERAL, ModelType.TRADITIONAL) for config in (loaded, wanted)]
+    keys = [key for key in loaded.parameters["Dataset"] if key not in ("LABEL_FIELD", "NEG_PREFIX")]
+    keys += ["data_path", "split_seed", "eval_args"]
+    return all(kinds) and all(loaded[key] == wanted[key] for key in keys)
+
+
+def loaders(config: Config, split: LoadedSplit) -> tuple[Any, Any, Any]:
+    """RecBole's training, validation and test loaders for one model; samplers and batches start from ``seed``.
+
+    At test the items that ``seen_at_test`` names are left out of the ranking: those a user had in training and in
+    validation, as RecBole does, or in training alone, as much published work does.
+    """
+    samplers = list(create_samplers(config, split.dataset, split.parts))
+    if _only_training_seen(config) and samplers[2] is not None:
+        seen = [split.parts[0], split.parts[2]]
+        samplers[2] = Sampler(["train", "test"], seen, config["test_neg_sample_args"]["distribution"])
+        samplers[2] = samplers[2].set_phase("test")
+    return tuple(
+        get_dataloader(config, phase)(config, part, sampler, shuffle=phase == "train" and config["shuffle"])
+        for phase, part, sampler in zip(SPLIT_NAMES, split.parts, samplers)
+    )
+
+
+def _only_training_seen(config: Config) -> bool:
+    seen = config["seen_at_test"] or list(SEEN_BEFORE_TEST)
+    if list(seen) not in (["train"], list(SEEN_BEFORE_TEST)):
+        raise ConfigError(f"seen_at_test is {seen!r}, expected [train, valid] or [train]")
+    return list(seen) == ["train"]
+
+
+def refuse_long_lists(config: Config, dataset: Dataset) -> None:
+    """RecBole fails in the first evaluation where a list is longer than the catalogue.
+
+    Raises:
+        ConfigError: naming the longest list and the number of items.
+    """
+    longest, items = max(config["topk"]), dataset.item_num - 1
+    if longest > items:
+        raise ConfigError(
+            f"topk is {longest}, but dataset '{config['dataset']}' has {items} items; "
+            f"set topk to at most {items}, for example --topk=[{min(10, items)}]"
+        )
+
+
+def start_logger(config: Config) -> None:
+    """Give each model its own log file; RecBole's logger keeps the first one otherwise."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()
+    init_logger(config)

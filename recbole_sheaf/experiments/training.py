@@ -1,0 +1,188 @@
+"""Train one model on a loaded split, choose its epoch on validation, read its test score once.
+
+With a folder of its own a training keeps its state after every epoch there, and goes on after a kill with the same
+numbers, bit for bit, as one that was never stopped.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+import torch
+from recbole.config import Config
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.utils import get_local_time, get_model, get_trainer, init_seed
+
+from recbole_sheaf.evaluation.ranking import Rankings
+from recbole_sheaf.experiments.epochs import Epoch, EpochLog, best_epoch, seconds_per_epoch
+from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
+from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
+from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
+
+STATE_FILE = "state.pth"
+CHECKPOINT_FILE = "best.pth"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One trained and tested model: a line of ``--result_file``."""
+
+    model: str
+    dataset: str
+    seed: int
+    split_seed: Optional[int]
+    split: dict[str, Any]
+    best_epoch: Optional[int]
+    epochs: int
+    valid: dict[str, float]
+    test: dict[str, float]
+    seconds_per_epoch: float
+    peak_memory_mib: float
+    parameters: int
+    device: str
+    message_passing: Optional[str]
+    modalities: dict[str, float]
+    checkpoint: str
+    config: dict[str, Any]
+    train_loss: list[float] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=versions)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=False)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished training: its result, its epochs and, under full ranking, what it recommended at test."""
+
+    result: RunResult
+    epochs: list[Epoch]
+    rankings: Optional[Rankings] = None
+
+
+def train(
+    config: Config,
+    split: LoadedSplit,
+    folder: Optional[Path] = None,
+    listener: Optional[Callable[[Epoch], None]] = None,
+    test: bool = True,
+) -> TrainedRun:
+    """Train one model, and test it at the epoch that validation chose.
+
+    Args:
+        config: resolved and checked settings.
+        split: the data that ``config`` names.
+        folder: of this training alone; holds its state between epochs and its checkpoint. None keeps no state and puts
+            the checkpoint into ``checkpoint_dir``.
+        listener: told of each epoch when it is over, those of an earlier sitting included; what it raises ends the
+            training.
+        test: False leaves the test part unread, and ``result.test`` empty.
+    """
+    refuse_long_lists(config, split.dataset)
+    start_logger(config)
+    init_seed(config["seed"], config["reproducibility"])
+    train_data, valid_data, test_data = loaders(config, split)
+    with PeakMemory(config["device"]) as memory:
+        init_seed(config["seed"], config["reproducibility"])
+        model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        trainer.saved_model_file = _checkpoint_path(config, folder)
+        log = EpochLog(trainer)
+        valid = _fit(trainer, train_data, valid_data, log, folder, listener)
+        scores, rankings = _test(trainer, test_data) if test else ({}, None)
+    result = RunResult(
+        model=config["model"],
+        dataset=config["dataset"],
+        seed=config["seed"],
+        split_seed=config["split_seed"],
+        split={**split.sizes, "users": split.dataset.user_num - 1, "items": split.dataset.item_num - 1},
+        best_epoch=best_epoch(log.epochs, config["valid_metric_bigger"]),
+        epochs=len(log.epochs),
+        valid={name: float(value) for name, value in (valid or {}).items()},
+        test=scores,
+        seconds_per_epoch=seconds_per_epoch(log.epochs),
+        peak_memory_mib=memory.mib,
+        parameters=trainable_parameters(model),
+        device=str(config["device"]),
+        message_passing=getattr(model, "message_passing", None),
+        modalities=getattr(model, "modality_coverage", {}),
+        checkpoint=trainer.saved_model_file,
+        config=plain_settings(config.final_config_dict),
+        train_loss=[epoch.train_loss for epoch in log.epochs],
+    )
+    return TrainedRun(result, log.epochs, rankings)
+
+
+def _fit(
+    trainer: Any,
+    train_data: Any,
+    valid_data: Any,
+    log: EpochLog,
+    folder: Optional[Path],
+    listener: Optional[Callable[[Epoch], None]],
+) -> Optional[Mapping[str, float]]:
+    """RecBole's ``fit`` from where an earlier sitting left it; gives the validation metrics of the chosen epoch."""
+    if folder is not None and can_resume(trainer):
+        log.epochs.extend(restore_state(folder / STATE_FILE, trainer, train_data))
+        log.listeners.append(lambda epoch: save_state(folder / STATE_FILE, trainer, train_data, log.epochs))
+    if listener is not None:
+        for epoch in log.epochs:
+            listener(epoch)
+        log.listeners.append(listener)
+    if log.epochs and is_over(trainer):
+        trainer.eval_collector.data_collect(train_data)
+        return trainer.best_valid_result
+    _, valid = trainer.fit(
+        train_data, valid_data, show_progress=trainer.config["show_progress"], callback_fn=log.validated
+    )
+    log.settle()
+    return valid
+
+
+def _test(trainer: Any, test_data: Any) -> tuple[dict[str, float], Optional[Rankings]]:
+    """Test metrics of the chosen checkpoint, and its rankings where every item was ranked."""
+    seen: dict[str, torch.Tensor] = {}
+    evaluate = trainer.evaluator.evaluate
+
+    def evaluate_and_keep(struct: Any) -> Any:
+        seen["items"] = struct.get("rec.items")
+        return evaluate(struct)
+
+    ranked = isinstance(test_data, FullSortEvalDataLoader) and not test_data.is_sequential
+    if ranked:
+        setattr(trainer.eval_collector.register, "rec.items", True)
+        trainer.evaluator.evaluate = evaluate_and_keep
+    scores = trainer.evaluate(test_data, show_progress=trainer.config["show_progress"])
+    rankings = _rankings(test_data, seen["items"]) if ranked else None
+    return {name: float(value) for name, value in scores.items()}, rankings
+
+
+def _rankings(test_data: FullSortEvalDataLoader, items: torch.Tensor) -> Rankings:
+    users = test_data.uid_list.numpy()
+    relevant = [np.sort(test_data.uid2positive_item[user].numpy()) for user in users]
+    offsets = np.concatenate([[0], np.cumsum([len(held_out) for held_out in relevant])]).astype(np.int64)
+    return Rankings(users, items.numpy().astype(np.int64), offsets, np.concatenate(relevant).astype(np.int64))
+
+
+def _checkpoint_path(config: Config, folder: Optional[Path]) -> str:
+    if folder is not None:
+        return str(folder / CHECKPOINT_FILE)
+    name = f"{config['model']}-{config['dataset']}-seed{config['seed']}-{get_local_time()}-{os.getpid()}.pth"
+    return os.path.join(config["checkpoint_dir"], name)
+
+
+def plain_settings(value: Any) -> Any:
+    """Settings as JSON can hold them: enumerations by name, devices and paths as text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_settings(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain_settings(item) for item in value]
+    if isinstance(value, Enum):
+        return value.name
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,116 @@
+"""Where jobs run: in this process, in worker processes, or on a Ray cluster; the results are the same.
+
+A worker that dies takes its own job with it and no other; workers whose command has died end by themselves.
+"""
+
+import multiprocessing
+import os
+import sys
+import threading
+from concurrent.futures import Future
+from multiprocessing.connection import wait
+from types import TracebackType
+from typing import Any, Callable, Optional
+
+from recbole_sheaf.errors import ConfigError
+
+
+class Workers:
+    """A context in which ``submit`` starts a call and gives its future.
+
+    Attributes:
+        slots: calls that run at once.
+    """
+
+    slots = 1
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        """Ends the workers; calls still running are ended too when an error came."""
+
+    def submit(self, call: Callable[..., Any], *args: Any) -> Future:
+        """Start a call; its future holds what it gives or raises."""
+        raise NotImplementedError
+
+
+class ThisProcess(Workers):
+    """Runs each call at once, here."""
+
+    def submit(self, call: Callable[..., Any], *args: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(call(*args))
+        except Exception as error:  # as a worker process would hand it over: reported by job, never passed over
+            future.set_exception(error)
+        return future
+
+
+class ProcessWorkers(Workers):
+    """``slots`` processes, each with its own PyTorch; a dead one is replaced."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+
+    def __enter__(self) -> "ProcessWorkers":
+        from pebble import ProcessPool
+
+        context = multiprocessing.get_context("spawn")  # a fork would share the threads of a running PyTorch
+        self.pool = ProcessPool(self.slots, initializer=_end_with_parent, context=context)
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        (self.pool.close if kind is None else self.pool.stop)()
+        self.pool.join()
+
+    def submit(self, call: Callable[..., Any], *args: Any) -> Future:
+        return self.pool.schedule(call, args=args)
+
+
+class RayWorkers(Workers):
+    """Workers of a Ray cluster, ``threads`` CPUs each; the cluster must see the same files."""
+
+    def __init__(self, address: str, threads: int) -> None:
+        self.address, self.threads = address, threads
+
+    def __enter__(self) -> "RayWorkers":
+        import ray
+
+        try:
+            ray.init(address=None if self.address == "local" else self.address, log_to_driver=False)
+        except ConnectionError as error:
+            raise ConfigError(
+                f"no Ray cluster answers at '{self.address}' ({error}); give the address of one, 'auto' for the one of "
+                "this machine, or 'local' to start one"
+            ) from error
+        self.ray = ray
+        self.slots = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.ray.shutdown()
+
+    def submit(self, call: Callable[..., Any], *args: Any) -> Future:
+        remote = self.ray.remote(num_cpus=self.threads, max_retries=0)(call)
+        return remote.remote(*args).future()
+
+
+def _end_with_parent() -> None:
+    """Prepare a worker process: no command line for RecBole to read, and an end when its parent has ended."""
+    sys.argv = sys.argv[:1]
+    process = multiprocessing.parent_process()
+    if process is None:
+        return
+
+    def watch() -> None:
+        wait([process.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
