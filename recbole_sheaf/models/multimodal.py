@@ -1,5 +1,6 @@
-"""What every multimodal recommender on a graph shares: item content, the interaction graph, ranking and its cache.
+"""What recommenders share, each part apart: ranking by embeddings and its cache, item content, the interaction graph.
 
+A model takes the parts it needs: VBPR content alone, Sheaf4Rec the graph alone, the multimodal graph models both.
 n_users and n_items count RecBole's padding at 0. Nodes are users first, then items: item i is node n_users + i.
 """
 
@@ -19,8 +20,8 @@ from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.registration import cache_folder
 
 
-class MultimodalRecommender(GeneralRecommender):
-    """A RecBole general recommender with item content and the user-item graph of the training interactions.
+class EmbeddingRecommender(GeneralRecommender):
+    """A RecBole general recommender that ranks by inner products of user and item embeddings.
 
     A subclass defines ``forward``, which gives the embeddings of all users and items, and ``calculate_loss``. Ranking
     runs ``forward`` once per evaluation, not once per batch of users.
@@ -30,25 +31,13 @@ class MultimodalRecommender(GeneralRecommender):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        self.modalities = read_modalities(config, dataset)
-        self.graph = interaction_graph(config, dataset, self.n_users, self.n_items)
         self._ranked: Optional[tuple[Tensor, Tensor]] = None
-
-    @property
-    def message_passing(self) -> str:
-        """The backend in use, ``dgl`` or ``torch``."""
-        return self.graph.backend
-
-    @property
-    def modality_coverage(self) -> dict[str, float]:
-        """Share of items that have a row, per modality; rows that ``missing_share`` removed do not count."""
-        return {name: features.present[1:].float().mean().item() for name, features in self.modalities.items()}
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Embeddings of all users and of all items; their inner product ranks."""
         raise NotImplementedError
 
-    def train(self, mode: bool = True) -> "MultimodalRecommender":
+    def train(self, mode: bool = True) -> "EmbeddingRecommender":
         """Switch between training and evaluation; either way the embeddings kept for ranking are forgotten."""
         self._ranked = None
         return super().train(mode)
@@ -90,6 +79,36 @@ class MultimodalRecommender(GeneralRecommender):
         users, chosen, sampled = triples
         u = embedding(users, user_all)
         return bpr_loss((u * embedding(chosen, item_all)).sum(dim=1), (u * embedding(sampled, item_all)).sum(dim=1))
+
+
+class GraphRecommender(EmbeddingRecommender):
+    """With ``self.graph``, the user-item graph of the training interactions."""
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.graph = interaction_graph(config, dataset, self.n_users, self.n_items)
+
+    @property
+    def message_passing(self) -> str:
+        """The backend in use, ``dgl`` or ``torch``."""
+        return self.graph.backend
+
+
+class ContentRecommender(EmbeddingRecommender):
+    """With ``self.modalities``, the items' content."""
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.modalities = read_modalities(config, dataset)
+
+    @property
+    def modality_coverage(self) -> dict[str, float]:
+        """Share of items that have a row, per modality; rows that ``missing_share`` removed do not count."""
+        return {name: features.present[1:].float().mean().item() for name, features in self.modalities.items()}
+
+
+class MultimodalRecommender(ContentRecommender, GraphRecommender):
+    """A recommender with the items' content and the user-item graph."""
 
 
 def bpr_loss(chosen: Float[Tensor, " b"], sampled: Float[Tensor, " b"]) -> Float[Tensor, ""]:
