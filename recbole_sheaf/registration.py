@@ -41,6 +41,7 @@ MODEL_NAMES = (
     "MMSheaf",
     "SheafRec",
     "MMGCN",
+    "FREEDOM",
     "MGCN",
 )
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}

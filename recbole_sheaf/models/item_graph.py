@@ -34,7 +34,7 @@ class ItemGraph(nn.Module):
     ) -> None:
         super().__init__()
         self.num_layers = num_layers
-        self.graphs = [_knn_graph(features, neighbours, cache_dir, backend, device) for features in modalities.values()]
+        self.graphs = [knn_graph(features, neighbours, cache_dir, backend, device) for features in modalities.values()]
         self.trust = nn.Parameter(torch.zeros(len(self.graphs))) if len(self.graphs) > 1 else None
         degrees = torch.stack([graph.in_degrees.float() for graph in self.graphs])
         self.register_buffer("degrees", degrees.clamp(min=1), persistent=False)
@@ -58,9 +58,10 @@ class ItemGraph(nn.Module):
         return torch.nan_to_num(torch.softmax(logits.masked_fill(~self.reached.any(dim=0), 0.0), dim=0)) * self.reached
 
 
-def _knn_graph(
+def knn_graph(
     features: ModalityFeatures, neighbours: int, cache_dir: Path, backend: str, device: Optional[torch.device]
 ) -> ArcGraph:
+    """Directed arcs into each present item from its nearest in content, not counting itself."""
     src, dst, _ = cached_knn_arcs(features, neighbours, cache_dir)
     return ArcGraph(
         torch.from_numpy(src),
