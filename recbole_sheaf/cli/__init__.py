@@ -6,6 +6,9 @@ from typing import Optional
 
 COMMANDS = {
     "run": "train and evaluate one model, or several side by side",
+    "compare": "run a grid of datasets, models, ablations and seeds into one store",
+    "tune": "search the hyperparameters of models, the same budget for each",
+    "results": "list, filter and export what a store holds, with significance",
     "evaluate": "load a checkpoint and give its validation and test metrics",
     "classify": "node classification with the models of Neural Sheaf Diffusion",
     "table": "one table from the result files of several runs",

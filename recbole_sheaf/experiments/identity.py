@@ -43,7 +43,7 @@ def run_id(config: Config, threads: int) -> str:
         "code": code_version(config["model"]),
         "threads": threads,
     }
-    return _digest(json.dumps(parts, sort_keys=True, ensure_ascii=False))
+    return digest(json.dumps(parts, sort_keys=True, ensure_ascii=False))
 
 
 def identity_settings(config: Config) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def data_digest(config: Config) -> str:
     features = config["features_path"] if "features_path" in config else None
     files += list((Path(features) if features else folder / "features").glob("*.npz"))
     named = sorted((path.name, _file_digest(str(path), *_stamp(path))) for path in files)
-    return _digest(json.dumps(named))
+    return digest(json.dumps(named))
 
 
 def code_version(model: str) -> str:
@@ -71,10 +71,11 @@ def code_version(model: str) -> str:
     roots = _ROOTS + ((MODELS[model],) if model in MODELS else ())
     trees = [_fingerprint(module) for module in sorted(_reached(roots))]
     installed = versions()
-    return _digest("\0".join(trees + [f"{name} {installed[name]}" for name in _PACKAGES]))
+    return digest("\0".join(trees + [f"{name} {installed[name]}" for name in _PACKAGES]))
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """SHA-256 of a text, its first 16 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

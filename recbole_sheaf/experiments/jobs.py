@@ -60,7 +60,7 @@ def run_job(job: Job, folder: Path, listener: Optional[Callable[[Epoch], None]] 
         (config,) = resolve_configs([job.model], job.dataset, [], job.settings)
         if run_id(config, job.threads) != job.id:
             raise DataError(f"data, settings or code of {job} changed while the grid ran; start the grid again")
-        split = _split_of(config)
+        split = split_of(config)
         trained = train(config, split, folder, listener)
         user_metrics, strata, more = _judge(config, split, trained.rankings)
         trained.result.test.update(more)
@@ -81,7 +81,8 @@ def limited_to(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _split_of(config: Config) -> LoadedSplit:
+def split_of(config: Config) -> LoadedSplit:
+    """The split that a run reads, kept in this process until one reads other data."""
     global _last_split
     if _last_split is None or not same_data(_last_split.dataset.config, config):
         _last_split = load_split(config)

@@ -67,7 +67,28 @@ def run_models(
 def resolve_configs(
     models: Sequence[str], dataset: str, config_files: Sequence[str], overrides: Mapping[str, Any]
 ) -> list[Config]:
-    """A checked ``Config`` per model, the evaluation protocol beneath the user's own settings."""
+    """A checked ``Config`` per model, the evaluation protocol beneath the user's own settings.
+
+    Raises:
+        ConfigError, DataError: in one sentence, before any data are read.
+    """
+    protocol = read_yaml(properties_folder() / "protocol.yaml")
+    configs = []
+    for model, own in settings_by_model(models, dataset, config_files, overrides).items():
+        known = known_keys(model, dataset)
+        check_evaluation({**protocol, **own})
+        configs.append(_config(model, dataset, {**{key: protocol[key] for key in protocol if key in known}, **own}))
+    return configs
+
+
+def settings_by_model(
+    models: Sequence[str], dataset: str, config_files: Sequence[str], overrides: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What files and overrides set, for each model those that it reads.
+
+    Raises:
+        ConfigError: if a model is unknown or named twice, a setting is read by none of them, or is out of range.
+    """
     for model in models:
         check_model_name(model)
     repeated = sorted({model for model in models if list(models).count(model) > 1})
@@ -77,13 +98,8 @@ def resolve_configs(
     everyones, each = _read_files(config_files, known)
     refuse_unknown_keys({**everyones, **overrides}, frozenset().union(*known.values()), ", ".join(models))
     check_ranges({**everyones, **overrides})
-    protocol = read_yaml(properties_folder() / "protocol.yaml")
-    check_evaluation({**protocol, **everyones, **overrides})
-    configs = []
-    for model in models:
-        given = {**protocol, **everyones, **each.get(model, {}), **overrides}
-        configs.append(_config(model, dataset, {key: given[key] for key in given if key in known[model]}))
-    return configs
+    given = {model: {**everyones, **each.get(model, {}), **overrides} for model in models}
+    return {model: {key: given[model][key] for key in given[model] if key in known[model]} for model in models}
 
 
 def _read_files(

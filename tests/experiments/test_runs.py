@@ -123,7 +123,7 @@ def test_settings_of_one_model_are_checked(toy_settings, workplace, text, messag
         (["BPR"], {"learning_rat": 2}, "'learning_rat' \\(did you mean 'learning_rate'"),
         (["MMSheaf"], {"epochs": -3}, "epochs is -3"),
         (["MMSheaf"], {"embedding_size": 10}, "no multiple of stalk_dim"),
-        (["BPR"], {"metrics": ["Recal"]}, "metrics has no 'Recal' (did you mean 'Recall'?)"),
+        (["BPR"], {"metrics": ["Recal"]}, "metrics has no 'Recal' .did you mean 'Recall'"),
         (["BPR"], {"topk": [10, 61]}, "topk is 61, but dataset 'toy' has 60 items"),
         (["MMGCN"], {"modalities": []}, "MMGCN needs at least one modality"),
     ],

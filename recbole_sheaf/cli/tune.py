@@ -1,0 +1,80 @@
+"""``recbole-sheaf tune``: search the hyperparameters of models, the same budget for each."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.run import read_settings
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.runs import settings_by_model
+from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
+from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
+
+EPILOG = """\
+What is searched stands in each model's YAML file (properties/model/<model>.yaml), or in one of --config_files:
+  search_space:
+    learning_rate: {low: 1e-4, high: 1e-2, log: true}
+    n_layers: {choices: [1, 2, 3]}
+
+Optuna proposes (TPE; the first trial takes the defaults) and ends trials that lag behind the median. The validation
+metric decides and the test part is never read. Every model gets the same number of trials; a store refuses searches of
+unequal budgets on one dataset. Stop it at any moment, start it again, and it goes on.
+
+example
+  recbole-sheaf tune --models=LightGCN,MMSheaf --dataset=tiktok --data_path=DIR --trials=8 --epochs=60 \\
+      --store=tiktok.duckdb --output=tuned
+  recbole-sheaf run --model=LightGCN --dataset=tiktok --data_path=DIR --config_files=tuned/tiktok/LightGCN.yaml
+"""
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Search; gives the exit code."""
+    options, others = parser().parse_known_args(argv)
+    if options.trials < 1 or options.workers < 1 or options.threads < 1:
+        raise ConfigError("--trials, --workers and --threads are whole numbers from 1")
+    models = [name.strip() for name in options.models.split(",") if name.strip()]
+    settings = {"show_progress": False, "state": "WARNING", **read_settings(others)}
+    files = options.config_files.replace(",", " ").split()
+    budget = Budget(options.trials, options.search_seed, options.threads)
+    folder = options.store.with_name(options.store.name + ".searches")
+    searches = [
+        Search(model, options.dataset, own, budget, folder)
+        for model, own in settings_by_model(models, options.dataset, files, settings).items()
+    ]
+    try:
+        workers = ProcessWorkers(options.workers) if options.workers > 1 else ThisProcess()
+        errors = run_searches(searches, Store(options.store), workers)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    for search in searches:
+        path = write_best(search, options.output / search.dataset / f"{search.model}.yaml")
+        print(f"{search}: {path or 'no trial was completed'}")
+    for trial, error in errors.items():
+        print(f"failed: {trial}: {error}", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``tune``; everything else on the command line is a setting."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf tune",
+        description="Search the hyperparameters of one model or several, the same budget for each.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("--models", "--model", required=True, help="models, separated by commas")
+    options.add_argument("--dataset", default="ml-100k", help="name of the dataset folder (default: ml-100k)")
+    options.add_argument("--trials", type=int, default=20, help="trials for each model (default: 20)")
+    options.add_argument("--store", type=Path, default=Path("results.duckdb"), help="where trials are recorded")
+    options.add_argument("--output", type=Path, default=Path("tuned"), help="folder for <dataset>/<model>.yaml")
+    options.add_argument("--workers", type=int, default=1, help="processes that train at once (default: 1)")
+    options.add_argument("--threads", type=int, default=1, help="threads of each training (default: 1)")
+    options.add_argument("--search_seed", type=int, default=0, help="seed of the proposals (default: 0)")
+    options.add_argument("--config_files", default="", help="YAML files of settings, separated by spaces or commas")
+    return options

@@ -1,0 +1,68 @@
+"""The search space of a model, as its YAML file declares it, and as Optuna wants it.
+
+``search_space: {learning_rate: {low: 1e-4, high: 1e-2, log: true}, n_layers: {choices: [1, 2, 3]}}``
+"""
+
+from collections.abc import Mapping
+from typing import Any, Union
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from recbole_sheaf.config import known_keys, refuse_unknown_keys
+from recbole_sheaf.errors import ConfigError
+
+Space = dict[str, BaseDistribution]
+
+
+def read_space(config: Any) -> Space:
+    """The search space of a resolved ``Config``; empty where its model has none.
+
+    Raises:
+        ConfigError: if a key is unknown to the model, or its entry is neither a range nor choices.
+    """
+    declared = config["search_space"] or {}
+    if not isinstance(declared, dict):
+        raise ConfigError(f"search_space of {config['model']} is {declared!r}, expected 'setting: {{low, high}}' lines")
+    refuse_unknown_keys(declared, known_keys(config["model"], config["dataset"]), f"search_space of {config['model']}")
+    return {name: _distribution(name, entry) for name, entry in declared.items()}
+
+
+def _distribution(name: str, entry: Any) -> BaseDistribution:
+    if isinstance(entry, dict) and set(entry) == {"choices"} and _are_values(entry["choices"]):
+        return CategoricalDistribution(entry["choices"])
+    if isinstance(entry, dict) and {"low", "high"} <= set(entry) <= {"low", "high", "log"}:
+        low, high, log = entry["low"], entry["high"], entry.get("log", False)
+        if _is_number(low) and _is_number(high) and low <= high and isinstance(log, bool) and not (log and low <= 0):
+            whole = isinstance(low, int) and isinstance(high, int)
+            return (IntDistribution if whole else FloatDistribution)(low, high, log=log)
+    raise ConfigError(
+        f"search_space has {name}: {entry!r}, expected {{low: 1e-4, high: 1e-2, log: true}} with low <= high, "
+        "low above 0 where log is true, or {choices: [1, 2, 3]}"
+    )
+
+
+def _are_values(choices: Any) -> bool:
+    return isinstance(choices, list) and bool(choices) and all(isinstance(c, (bool, int, float, str)) for c in choices)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def defaults_within(space: Space, settings: Mapping[str, Any]) -> dict[str, Union[bool, int, float, str]]:
+    """Those of the present settings that the space holds, from which a search starts."""
+    found = {}
+    for name, distribution in space.items():
+        value = settings.get(name)
+        if isinstance(distribution, CategoricalDistribution):
+            inside = value in distribution.choices
+        else:
+            inside = _is_number(value) and distribution.low <= value <= distribution.high
+        if inside:
+            found[name] = value
+    return found

@@ -1,0 +1,383 @@
+"""Searches for hyperparameters: the same number of trials for each model, chosen by validation alone.
+
+Optuna's tree-structured Parzen estimator proposes (Bergstra et al. 2011), its median rule ends trials that lag behind
+(Golovin et al. 2017). The first trial takes the model's defaults. The test part is never read. A search resumes: each
+proposal is drawn from the search's seed and the trial's number, and a trial cut short goes on from its last epoch.
+"""
+
+import json
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import optuna
+import yaml
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+from recbole.config import Config
+from tqdm import tqdm
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.epochs import Epoch
+from recbole_sheaf.experiments.grid import REAL, Job
+from recbole_sheaf.experiments.identity import code_version, data_digest, digest, identity_settings, run_id
+from recbole_sheaf.experiments.jobs import SECONDS_TO_WAIT, limited_to, split_of
+from recbole_sheaf.experiments.runs import resolve_configs
+from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
+from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.experiments.training import plain_settings, train
+from recbole_sheaf.experiments.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+PRUNED, COMPLETE, FAILED = "pruned", "complete", "failed"
+SECONDS_BETWEEN_LOOKS = 2.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each model of a search may spend.
+
+    Attributes:
+        trials: proposals that are tried, pruned and failed ones counted.
+        seed: of the proposals.
+        threads: of each training.
+    """
+
+    trials: int
+    seed: int = 0
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What a trial gave: the best validation score up to its end, and what it cost."""
+
+    state: str
+    score: Optional[float]
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialPlace:
+    """Where a worker finds the search that its trial belongs to, to ask whether to go on."""
+
+    journal: Path
+    study: str
+    number: int
+    startup_trials: int
+    warmup_epochs: int
+
+
+class Search:
+    """The search for one model's hyperparameters on one dataset."""
+
+    def __init__(self, model: str, dataset: str, settings: Mapping[str, Any], budget: Budget, folder: Path) -> None:
+        (config,) = resolve_configs([model], dataset, [], settings)
+        self.model, self.dataset, self.settings, self.budget = model, dataset, dict(settings), budget
+        self.space: Space = read_space(config)
+        self.metric, self.bigger = config["valid_metric"], config["valid_metric_bigger"]
+        self.epochs = config["epochs"]
+        self.name = _study_name(config, self.space, budget)
+        self.folder = folder / self.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.defaults = defaults_within(self.space, config.final_config_dict)
+        self.lock = FileLock(self.folder / "lock")
+        self.journal = self.folder / "optuna.log"
+        with self.lock:
+            self.study = _load_study(self.journal, self.name, self.bigger)
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.dataset}"
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """The trials so far, of every command that works on this search."""
+        return self.study.get_trials(deepcopy=False)
+
+    @property
+    def wanted(self) -> int:
+        """Trials to spend: the budget, or one where there is nothing to search."""
+        return self.budget.trials if self.space else 1
+
+    def next_trial(self) -> Optional[tuple[FrozenTrial, FileLock]]:
+        """A trial to run, claimed: one that was cut short, or a new one; None when there is none to start."""
+        with self.lock:
+            for trial in self.trials:
+                if trial.state == TrialState.RUNNING and (claim := self._claim(trial.number)):
+                    return trial, claim
+            if len(self.trials) >= self.wanted:
+                return None
+            number = len(self.trials)
+            if number == 0 and self.defaults:
+                self.study.enqueue_trial(self.defaults)
+            self.study.sampler = optuna.samplers.TPESampler(
+                seed=_seed(self.budget.seed, number), n_startup_trials=_startup(self.wanted), constant_liar=True
+            )
+            proposed = self.study.ask(self.space)
+            claim = self._claim(proposed.number)
+            return self.trials[proposed.number], claim
+
+    def _claim(self, number: int) -> Optional[FileLock]:
+        folder = self.trial_folder(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        claim = FileLock(folder / "claim")
+        try:
+            claim.acquire(timeout=0)
+        except Timeout:
+            return None
+        return claim
+
+    def trial_folder(self, number: int) -> Path:
+        """For the state of one trial."""
+        return self.folder / f"trial-{number}"
+
+    def job(self, parameters: Mapping[str, Any]) -> Job:
+        """The training of a trial."""
+        settings = {**self.settings, **parameters}
+        (config,) = resolve_configs([self.model], self.dataset, [], settings)
+        run = run_id(config, self.budget.threads)
+        return Job(
+            run, "tune", self.model, self.model, self.dataset, REAL, config["seed"], self.budget.threads, settings
+        )
+
+    def place(self, number: int) -> TrialPlace:
+        """How a worker finds this search."""
+        warmup = max(1, self.epochs // 4)
+        return TrialPlace(self.journal.resolve(), self.name, number, _startup(self.wanted), warmup)
+
+    def tell(self, number: int, outcome: TrialOutcome) -> None:
+        """Record how a trial ended."""
+        states = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+        value = outcome.score if outcome.state == COMPLETE else None
+        with self.lock:
+            self.study.tell(number, value, states[outcome.state], skip_if_finished=True)
+        shutil.rmtree(self.trial_folder(number), ignore_errors=True)
+
+    def twin(self, trial: FrozenTrial) -> Optional[FrozenTrial]:
+        """An earlier finished trial with the same parameters."""
+        return next(
+            (other for other in self.trials if other.params == trial.params and other.state == TrialState.COMPLETE),
+            None,
+        )
+
+    def best(self) -> Optional[FrozenTrial]:
+        """The complete trial with the best validation score; None before the first."""
+        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        return (max if self.bigger else min)(complete, key=lambda trial: trial.value, default=None)
+
+    def is_over(self) -> bool:
+        """Whether the budget is spent and every trial has ended."""
+        trials = self.trials
+        return len(trials) >= self.wanted and all(trial.state.is_finished() for trial in trials)
+
+
+def run_searches(searches: Sequence[Search], store: Store, workers: Workers, quiet: bool = False) -> dict[str, str]:
+    """Run searches until each has spent its budget.
+
+    Args:
+        searches: one per model and dataset.
+        store: where searches and trials are recorded.
+        workers: where trials run; entered here.
+
+    Returns:
+        Errors of the trials that failed, by trial.
+
+    Raises:
+        ConfigError: if a search has another budget than one that the store holds for the same dataset.
+    """
+    for search in searches:
+        _record_study(store, search)
+    errors: dict[str, str] = {}
+    running: dict[Future, tuple[Search, FrozenTrial, FileLock]] = {}
+    with tqdm(total=sum(search.wanted for search in searches), unit="trial", disable=quiet) as bar, workers:
+        bar.update(sum(trial.state.is_finished() for search in searches for trial in search.trials))
+        while True:
+            while len(running) < workers.slots and (started := _start_one(searches, workers)):
+                running[started[0]] = started[1:]
+            if not running:
+                if all(search.is_over() for search in searches):
+                    return errors
+                time.sleep(SECONDS_BETWEEN_LOOKS)  # another command has the last trials
+                continue
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                search, trial, claim = running.pop(future)
+                _end(search, trial, future, store, errors, bar)
+                claim.release()
+
+
+def _start_one(searches: Sequence[Search], workers: Workers) -> Optional[tuple[Future, Search, FrozenTrial, FileLock]]:
+    for search in searches:
+        found = search.next_trial()
+        if found is not None:
+            trial, claim = found
+            folder = search.trial_folder(trial.number).resolve()
+            future = _twin_outcome(search, trial)
+            if future is None:
+                future = workers.submit(run_trial, search.job(trial.params), folder, search.place(trial.number))
+            return future, search, trial, claim
+    return None
+
+
+def _twin_outcome(search: Search, trial: FrozenTrial) -> Optional[Future]:
+    """The outcome of an earlier trial with the same parameters, which would be the same to the last bit."""
+    twin = search.twin(trial)
+    if twin is None:
+        return None
+    future: Future = Future()
+    future.set_result(TrialOutcome(COMPLETE, twin.value, 0, 0.0))
+    return future
+
+
+def _end(search: Search, trial: FrozenTrial, future: Future, store: Store, errors: dict[str, str], bar: tqdm) -> None:
+    error = future.exception()
+    outcome = TrialOutcome(FAILED, None, 0, 0.0) if error else future.result()
+    name = f"{search}, trial {trial.number} {trial.params}"
+    if error:
+        errors[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    search.tell(trial.number, outcome)
+    _record_trial(store, search, trial, outcome)
+    said = errors.get(name) or f"{outcome.state} {search.metric} {outcome.score}, {outcome.seconds:.0f} s"
+    logger.info("%s: %s", name, said)
+    bar.update()
+    if not bar.disable:
+        bar.write(f"{name}: {said}")
+
+
+def run_trial(job: Job, folder: Path, place: TrialPlace) -> TrialOutcome:
+    """Train one trial in this process, up to its end or until the median rule ends it; the test part is not read."""
+    started = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    seen: list[Epoch] = []
+    with FileLock(folder / "lock", timeout=SECONDS_TO_WAIT), limited_to(job.threads), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"recbole\.")
+        (config,) = resolve_configs([job.model], job.dataset, [], job.settings)
+        bigger = config["valid_metric_bigger"]
+        asked = _Asked(place, bigger, seen)
+        state = COMPLETE
+        try:
+            train(config, split_of(config), folder, asked, test=False)
+        except optuna.TrialPruned:
+            state = PRUNED
+    scores = [epoch.score for epoch in seen if epoch.score is not None]
+    score = (max if bigger else min)(scores) if scores else None
+    return TrialOutcome(state, score, len(seen), time.perf_counter() - started)
+
+
+class _Asked:
+    """Listens to a training's epochs and asks the search after each whether to go on."""
+
+    def __init__(self, place: TrialPlace, bigger: bool, seen: list[Epoch]) -> None:
+        self.seen = seen
+        pruner = optuna.pruners.MedianPruner(place.startup_trials, place.warmup_epochs)
+        study = _load_study(place.journal, place.study, bigger, pruner)
+        frozen = study.get_trials(deepcopy=False)[place.number]
+        self.trial = optuna.trial.Trial(study, frozen._trial_id)
+        self.reported = set(frozen.intermediate_values)
+
+    def __call__(self, epoch: Epoch) -> None:
+        self.seen.append(epoch)
+        if epoch.score is None:
+            return
+        if epoch.number not in self.reported:
+            self.trial.report(epoch.score, epoch.number)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _load_study(
+    journal: Path, name: str, bigger: bool, pruner: Optional[optuna.pruners.BasePruner] = None
+) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    direction = "maximize" if bigger else "minimize"
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.create_study(
+        storage=storage, study_name=name, direction=direction, pruner=pruner, load_if_exists=True
+    )
+
+
+def _seed(search_seed: int, number: int) -> int:
+    """Of one proposal, so that a search that resumes draws what it would have drawn."""
+    return int(digest(f"{search_seed} {number}")[:8], 16)
+
+
+def _startup(trials: int) -> int:
+    """Trials before the estimator, and the median rule, have enough to go by."""
+    return max(2, min(10, trials // 3))
+
+
+def _study_name(config: Config, space: Space, budget: Budget) -> str:
+    """Of a search: the same settings, space, data, code and seed are the same search, whatever the number of trials."""
+    declared = {name: distribution.__repr__() for name, distribution in space.items()}
+    parts = [identity_settings(config), declared, data_digest(config), code_version(config["model"])]
+    return f"{config['model']}-{config['dataset']}-{digest(json.dumps([*parts, budget.seed, budget.threads]))[:8]}"
+
+
+def _record_study(store: Store, search: Search) -> None:
+    """Write a search and its budget down, refusing a budget that others did not have."""
+    with store.writing() as connection:
+        others = connection.execute(
+            "SELECT DISTINCT model, trials, epochs FROM studies WHERE dataset = ? AND study <> ? AND trials > 1 "
+            "AND (trials <> ? OR epochs <> ?)",
+            [search.dataset, search.name, search.budget.trials, search.epochs],
+        ).fetchall()
+        if others and search.space:
+            model, trials, epochs = others[0]
+            raise ConfigError(
+                f"{search} asks for {search.budget.trials} trials of at most {search.epochs} epochs, but {store.path} "
+                f"holds a search of {model} with {trials} trials of at most {epochs}; give every model of a dataset "
+                "the same budget, or keep the searches in different stores"
+            )
+        connection.execute(
+            "INSERT OR REPLACE INTO studies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                search.name,
+                search.model,
+                search.dataset,
+                search.metric,
+                search.wanted,
+                search.epochs,
+                json.dumps({name: str(distribution) for name, distribution in search.space.items()}),
+                json.dumps(plain_settings(search.settings)),
+            ],
+        )
+
+
+def _record_trial(store: Store, search: Search, trial: FrozenTrial, outcome: TrialOutcome) -> None:
+    with store.writing() as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, now()::TIMESTAMP)",
+            [
+                search.name,
+                trial.number,
+                json.dumps(trial.params),
+                outcome.score,
+                outcome.state,
+                outcome.epochs,
+                outcome.seconds,
+            ],
+        )
+
+
+def write_best(search: Search, path: Path) -> Optional[Path]:
+    """Write the best trial's parameters as a YAML file of settings; None before the first complete trial."""
+    best = search.best()
+    if best is None:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spent = len(search.trials)
+    head = (
+        f"# {search}: the best of {spent} trials of at most {search.epochs} epochs, "
+        f"validation {search.metric} {best.value:.4f} (trial {best.number})\n"
+    )
+    path.write_text(head + (yaml.safe_dump(best.params, sort_keys=True) if best.params else "{}\n"), encoding="utf-8")
+    return path
