@@ -59,5 +59,5 @@ def test_what_does_not_fit_is_refused():
         beyond_accuracy(rankings, np.zeros(4, dtype=int), [1])
     with pytest.raises(ConfigError, match="topk"):
         beyond_accuracy(rankings, np.ones(4, dtype=int), [3])
-    with pytest.raises(ConfigError, match="head_share 1 is outside"):
-        beyond_accuracy(rankings, np.ones(4, dtype=int), [1], head_share=1)
+    with pytest.raises(ConfigError, match="head_share 1.0 is outside"):
+        beyond_accuracy(rankings, np.ones(4, dtype=int), [1], head_share=1.0)
