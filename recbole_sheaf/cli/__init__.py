@@ -1,6 +1,7 @@
 """The command ``recbole-sheaf``: parse, call, print."""
 
 import importlib
+import os
 import sys
 from typing import Optional
 
@@ -28,4 +29,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     if arguments[0] not in COMMANDS:
         print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage}", file=sys.stderr)
         return 2
-    return importlib.import_module(f"recbole_sheaf.cli.{arguments[0]}").main(arguments[1:])
+    try:
+        return importlib.import_module(f"recbole_sheaf.cli.{arguments[0]}").main(arguments[1:])
+    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

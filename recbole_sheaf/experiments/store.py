@@ -120,6 +120,8 @@ class Store:
         try:
             yield connection
         except duckdb.Error as error:
+            if read_only:
+                raise StoreError(f"{self.path} does not answer: {_first_line(error)}; correct the query") from error
             raise StoreError(
                 f"{self.path} was not changed ({_first_line(error)}); free disk space or mend the cause, then run again"
             ) from error

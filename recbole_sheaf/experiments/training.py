@@ -93,6 +93,7 @@ def train(
         model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
         trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
         trainer.saved_model_file = _checkpoint_path(config, folder)
+        trainer.eval_step = min(trainer.eval_step, trainer.epochs)  # traditional models have one epoch, whatever is set
         log = EpochLog(trainer)
         valid = _fit(trainer, train_data, valid_data, log, folder, listener)
         scores, rankings = _test(trainer, test_data) if test else ({}, None)

@@ -87,6 +87,8 @@ class Search:
         self.space: Space = read_space(config)
         self.metric, self.bigger = config["valid_metric"], config["valid_metric_bigger"]
         self.epochs = config["epochs"]
+        if config["eval_step"] < 1:
+            raise ConfigError(f"eval_step is {config['eval_step']}, but a search needs validation; set it to 1 or more")
         self.name = _study_name(config, self.space, budget)
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,106 @@
+"""``recbole-sheaf results``: list, filter and export what a store holds, with significance."""
+
+import argparse
+from pathlib import Path
+from typing import Optional
+
+import pandas as pd
+
+from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.evaluation import to_latex, to_markdown
+from recbole_sheaf.experiments import results
+from recbole_sheaf.experiments.store import Store
+
+EPILOG = """\
+examples
+  recbole-sheaf results tiktok.duckdb                                  means over seeds, a line per model
+  recbole-sheaf results tiktok.duckdb --show runs --model LightGCN,MMSheaf
+  recbole-sheaf results tiktok.duckdb --table --against LightGCN       marks what is significantly better or worse
+  recbole-sheaf results tiktok.duckdb --show differences --against LightGCN --metric NDCG@20
+  recbole-sheaf results tiktok.duckdb --show strata --format csv --output strata.csv
+  recbole-sheaf results tiktok.duckdb --sql "SELECT label, max(test['recall@20']) FROM entries JOIN runs USING (run)
+                                             GROUP BY label"
+
+Significance is two-sided, over users, whose metrics are averaged over a model's seeds first: a randomisation test for
+the marks, Wilcoxon's signed-rank test beside it under --show differences, both corrected by Holm's method.
+"""
+SHOWN = ("means", "runs", "differences", *results.TABLES, *results.UNFILTERED)
+FORMATS = {
+    "markdown": to_markdown,
+    "csv": lambda table: table.to_csv(index=False).rstrip("\n"),
+    "latex": to_latex,
+}
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Print or write a table; gives the exit code."""
+    options = parser().parse_args(argv)
+    store = Store(options.store)
+    table, legend = _table(store, options)
+    text = FORMATS[options.format](table)
+    if legend and options.format == "markdown":
+        text = f"{text}\n\n{legend}"
+    if options.output is None:
+        print(text)
+        return 0
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{options.output} cannot be written ({error}); give the path of a file") from error
+    print(f"written: {options.output}")
+    return 0
+
+
+def _table(store: Store, options: argparse.Namespace) -> tuple[pd.DataFrame, str]:
+    filters = {
+        "experiment": _names(options.experiment),
+        "dataset": _names(options.dataset),
+        "label": _names(options.model),
+        "ablation": _names(options.ablation),
+    }
+    metrics = _names(options.metric)
+    if (options.table or options.show == "differences") and not options.against:
+        raise ConfigError("--against is missing; name the model to compare with, for example --against LightGCN")
+    if options.sql:
+        return store.rows(options.sql), ""
+    if options.table:
+        return results.beside_reference(store, filters, options.against, metrics)
+    if options.show == "differences":
+        return results.comparisons_with(store, filters, options.against, metrics[0]), ""
+    if options.show in ("means", "runs"):
+        runs = results.finished_runs(store, filters)
+        return (runs if options.show == "runs" else results.means_over_seeds(runs)), ""
+    return results.raw_table(store, options.show, filters), ""
+
+
+def _names(text: Optional[str]) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``results``."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf results",
+        description="List, filter and export the runs of a store.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("store", type=Path, help="the DuckDB file that 'compare' wrote")
+    options.add_argument("--show", choices=SHOWN, default="means", help="what to list (default: means)")
+    options.add_argument("--table", action="store_true", help="models beside --against, significance marked")
+    options.add_argument("--against", help="the model to compare with")
+    options.add_argument("--metric", default="Recall@20,NDCG@20", help="metrics to compare (default: %(default)s)")
+    options.add_argument("--experiment", help="experiments, separated by commas")
+    options.add_argument("--dataset", help="datasets, separated by commas")
+    options.add_argument("--model", help="models, by their names in the experiment, separated by commas")
+    options.add_argument("--ablation", help="ablations, separated by commas")
+    options.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
+    options.add_argument("--output", type=Path, help="write to this file instead of the screen")
+    options.add_argument(
+        "--sql", help="a SQL query instead; the store's tables stand in recbole_sheaf.experiments.store"
+    )
+    return options

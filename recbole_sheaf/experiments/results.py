@@ -1,0 +1,158 @@
+"""What a store holds, as tables: runs, means over seeds, and models beside a reference with significance."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_sheaf.config import nearest
+from recbole_sheaf.errors import DataError
+from recbole_sheaf.evaluation import compare_models, mean_over_seeds, significance_marks
+from recbole_sheaf.experiments.store import Store
+
+TABLES = {
+    "users": "user_metrics JOIN entries USING (run)",
+    "strata": "strata JOIN entries USING (run)",
+    "curves": "curves JOIN entries USING (run)",
+}
+UNFILTERED = ("failures", "studies", "trials")
+FILTERS = ("experiment", "dataset", "label", "ablation")
+COST = {"seconds_per_epoch": "s/epoch", "peak_memory_mib": "peak MiB", "parameters": "parameters"}
+SEED = 2020  # owner of the draws behind randomisation tests and bootstrap intervals
+CELL = ["experiment", "dataset", "ablation", "label"]
+
+Filters = Mapping[str, Sequence[str]]
+
+
+def finished_runs(store: Store, filters: Filters) -> pd.DataFrame:
+    """One line per finished run: where it stands, its metrics and its cost.
+
+    Args:
+        filters: names allowed in each of ``experiment``, ``dataset``, ``label``, ``ablation``; absent means any.
+
+    Raises:
+        DataError: if nothing matches, naming what there is.
+    """
+    where, values = _where(filters)
+    found = store.rows(f"SELECT * FROM entries JOIN runs USING (run, dataset, seed) {where} ORDER BY ALL", values)
+    if found.empty:
+        _refuse_nothing(store, filters)
+    lines = []
+    for row in found.to_dict("records"):
+        chosen = _chosen_by(row)
+        line: dict[str, Any] = {name: row[name] for name in (*CELL, "model", "seed")}
+        line[f"valid {chosen}"] = dict(row["valid"]).get(chosen)
+        line.update({name: value for name, value in dict(row["test"]).items() if value is not None})
+        line.update({"best epoch": row["best_epoch"], "epochs": row["epochs"]})
+        line.update({shown: row[name] for name, shown in COST.items()})
+        lines.append({**line, "run": row["run"]})
+    return pd.DataFrame(lines)
+
+
+def means_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """One line per model: means of its runs over seeds, beside each metric its standard deviation where seeds differ.
+
+    Args:
+        runs: as ``finished_runs`` gives them.
+    """
+    grouped = runs.groupby(CELL, sort=False, dropna=False)
+    metrics = [name for name in runs if name.startswith("valid ") or "@" in name]
+    table = grouped.size().rename("seeds").to_frame()
+    for name in metrics:
+        table[name] = grouped[name].mean()
+        if table["seeds"].max() > 1:
+            table[f"{name} std"] = grouped[name].std(ddof=1)
+    for name in ("best epoch", "epochs", *COST.values()):
+        table[name] = grouped[name].mean()
+    chosen = next(name for name in metrics if name.startswith("valid "))
+    ordered = table.reset_index().sort_values([*CELL[:-1], chosen], ascending=[True, True, True, False])
+    return ordered.rename(columns={"label": "model"}).reset_index(drop=True)
+
+
+def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """Models of one dataset beside a reference: means, what is significantly better or worse, and cost.
+
+    A user's metric is first averaged over the model's seeds; users are then the pairs of the tests.
+
+    Returns:
+        The table, with a column ``<metric> mark`` for each metric, and the legend of the marks.
+
+    Raises:
+        DataError: if nothing matches, several datasets or ablations match, or the reference or a metric is not there.
+    """
+    runs = finished_runs(store, filters)
+    for name in ("experiment", "dataset", "ablation"):
+        if runs[name].nunique() > 1:
+            there = ", ".join(map(str, runs[name].unique()))
+            raise DataError(f"users are compared within one {name}, but these match: {there}; name one with --{name}")
+    labels = list(dict.fromkeys(runs["label"]))
+    if against not in labels:
+        raise DataError(f"there is no run of '{against}' to compare with{nearest(against, labels)}; {_listed(labels)}")
+    table = means_over_seeds(runs)
+    if len(labels) == 1:
+        raise DataError(f"only {against} matches; name models to compare with it")
+    comparisons = {}
+    for metric in [name.lower() for name in metrics]:
+        per_user = {label: _per_user(store, runs[runs["label"] == label]["run"], metric) for label in labels}
+        random_state = np.random.default_rng(SEED)
+        comparisons[metric] = compare_models(per_user, against, random_state=random_state)
+    marked, legend = significance_marks(table, comparisons)
+    kept = [name for name in marked if not name.endswith(" std")]
+    return marked[[name for name in kept if not _is_other_metric(name, comparisons)]], legend
+
+
+def comparisons_with(store: Store, filters: Filters, against: str, metric: str) -> pd.DataFrame:
+    """Differences with a reference on one metric in full: interval, both tests, Holm's correction, effect sizes."""
+    runs = finished_runs(store, filters)
+    labels = list(dict.fromkeys(runs["label"]))
+    per_user = {label: _per_user(store, runs[runs["label"] == label]["run"], metric.lower()) for label in labels}
+    return compare_models(per_user, against, random_state=np.random.default_rng(SEED))
+
+
+def raw_table(store: Store, name: str, filters: Filters) -> pd.DataFrame:
+    """Rows of ``users``, ``strata``, ``curves`` of matching runs, or all of ``failures``, ``studies``, ``trials``."""
+    if name in UNFILTERED:
+        return store.rows(f"SELECT * FROM {name} ORDER BY ALL")
+    where, values = _where(filters)
+    return store.rows(f"SELECT * FROM {TABLES[name]} {where} ORDER BY ALL", values)
+
+
+def _is_other_metric(name: str, comparisons: Mapping[str, pd.DataFrame]) -> bool:
+    return "@" in name and not name.startswith("valid ") and name.replace(" mark", "") not in comparisons
+
+
+def _per_user(store: Store, runs: pd.Series, metric: str) -> pd.Series:
+    per_seed = []
+    for run in runs:
+        rows = store.rows("SELECT user_id, value FROM user_metrics WHERE run = ? AND metric = ?", [run, metric])
+        if rows.empty:
+            (known,) = store.rows("SELECT list(DISTINCT metric) AS m FROM user_metrics WHERE run = ?", [run])["m"]
+            known = [] if known is None else sorted(known)
+            raise DataError(f"there is no metric '{metric}' per user{nearest(metric, known)}; {_listed(known)}")
+        per_seed.append(rows.set_index("user_id")["value"])
+    return mean_over_seeds(per_seed)
+
+
+def _where(filters: Filters) -> tuple[str, list[str]]:
+    parts = [f"{name} IN ({', '.join('?' * len(filters[name]))})" for name in FILTERS if filters.get(name)]
+    values = [value for name in FILTERS for value in filters.get(name) or ()]
+    return ("WHERE " + " AND ".join(parts) if parts else ""), values
+
+
+def _refuse_nothing(store: Store, filters: Filters) -> None:
+    asked = ", ".join(f"{name} {' or '.join(filters[name])}" for name in FILTERS if filters.get(name)) or "anything"
+    entries = store.rows("SELECT DISTINCT experiment, dataset, label, ablation FROM entries SEMI JOIN runs USING (run)")
+    there = (
+        "; ".join(f"{name}: {', '.join(sorted(set(entries[name])))}" for name in FILTERS) if len(entries) else "none"
+    )
+    raise DataError(f"{store.path} holds no finished run of {asked}; there are {there}")
+
+
+def _chosen_by(row: Mapping[str, Any]) -> str:
+    return json.loads(row["config"])["valid_metric"].lower()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"there are {', '.join(map(str, names)) or 'none'}"
