@@ -1,7 +1,7 @@
 """Mends of RecBole 1.2.1 that version pins cannot bring, each with its reason and the upstream issue.
 
 ``apply`` puts them in place once, when ``recbole_sheaf`` is imported. Each mend is one function below; none changes a
-number that RecBole computes. The releases RecBole needs are checked in ``environment.py``.
+number that RecBole computes, but for Pop, which does not rank by popularity as it stands. The releases RecBole needs are checked in ``environment.py``.
 """
 
 import ast
@@ -20,6 +20,7 @@ import torch
 from recbole.config import Config
 from recbole.data.dataset.dataset import Dataset
 from recbole.evaluator.collector import Collector, DataStruct
+from recbole.model.general_recommender.pop import Pop
 from recbole.trainer import trainer as recbole_trainer
 from recbole.utils import enum_type
 from recbole.utils import utils as recbole_utils
@@ -45,6 +46,8 @@ def apply() -> None:
     Dataset._download = _download_alone(Dataset._download)
     recbole_trainer.Trainer._save_checkpoint = _save_checkpoint
     Collector.get_data_struct = _collected
+    Pop.__init__ = _popularity_counted(Pop.__init__)
+    Pop.calculate_loss = _no_loss
     recbole_trainer.DistributedDataParallel = _distributed_on_any_device
     torch.serialization.add_safe_globals(_checkpoint_types())
 
@@ -156,6 +159,28 @@ def _collected(self: Collector) -> DataStruct:
     for key in ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label"):
         held.pop(key, None)
     return collected
+
+
+def _popularity_counted(init: Callable[..., None]) -> Callable[..., None]:
+    """Let Pop rank items by their number of training interactions.
+
+    RecBole counts while it trains, by ``count[items] += 1``, which counts an item once a batch however often it stands
+    there, and counts the sampled negatives too: the order of its list depends on the batch size.
+    """
+
+    @functools.wraps(init)
+    def __init__(self: Pop, config: Config, dataset: Dataset) -> None:
+        init(self, config, dataset)
+        items = dataset.inter_feat[self.ITEM_ID]
+        self.item_cnt = torch.bincount(items, minlength=self.n_items).unsqueeze(1).to(self.device)
+        self.max_cnt = self.item_cnt.max(dim=0)[0]
+
+    return __init__
+
+
+def _no_loss(self: Pop, interaction: Any) -> torch.Tensor:
+    """Pop has nothing to train."""
+    return torch.nn.Parameter(torch.zeros(1)).to(self.device)
 
 
 def _checkpoint_types() -> list:

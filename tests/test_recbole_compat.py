@@ -6,8 +6,10 @@ import urllib.error
 import pytest
 import torch
 from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
 from recbole.data.dataset.dataset import Dataset
 from recbole.quick_start import load_data_and_model, run_recbole
+from recbole.utils import get_model
 
 from recbole_sheaf.errors import DataError
 from recbole_sheaf.recbole_compat import _download_alone
@@ -100,3 +102,19 @@ def test_a_download_in_a_single_process_passes_the_barrier(tmp_path):
 
 def test_the_mend_is_in_place():
     assert Dataset._download.__wrapped__ is not None
+
+
+def test_pop_counts_training_interactions_whatever_the_batches(toy_settings):
+    """RecBole's own counts an item once a batch, and the sampled negatives too."""
+    del toy_settings["embedding_size"]
+    counts = []
+    for batch in (7, 64, 4096):
+        config = Config(model="Pop", dataset="toy", config_dict={**toy_settings, "train_batch_size": batch})
+        train_data, _, _ = data_preparation(config, create_dataset(config))
+        model = get_model("Pop")(config, train_data.dataset)
+        for interaction in train_data:
+            model.calculate_loss(interaction)
+        counts.append(model.item_cnt.squeeze(1))
+    expected = torch.bincount(train_data.dataset.inter_feat["item_id"], minlength=61)
+    assert all(torch.equal(each, expected) for each in counts)
+    assert model.max_cnt == expected.max()
