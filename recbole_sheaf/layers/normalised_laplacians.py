@@ -20,7 +20,7 @@ from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt, scalar_inverse
 def identity_delta(graph: ArcGraph, x: Float[Tensor, "n *dc"]) -> Float[Tensor, "n *dc"]:
     r"""Graph Laplacian :math:`x - D^{-1/2} A D^{-1/2} x`; x minus it is LightGCN's propagation. Time O(a d c)."""
     q, r = _degree_scales(graph, x)
-    return q * x - r * graph.sum_neighbours(r * x)
+    return torch.addcmul(q * x, r, graph.sum_neighbours(r * x), value=-1)
 
 
 def wide_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], frame: Float[Tensor, "n k d"]) -> Float[Tensor, "n d c"]:

@@ -37,7 +37,7 @@ class SheafConv(nn.Module):
 
     def forward(self, graph: ArcGraph, x: Float[Tensor, "n *dc"], *maps: Tensor) -> Float[Tensor, "n *dc"]:
         """Step once. Costs and errors are those of the family's function."""
-        return x - self.step_size * DELTAS[self.family](graph, x, *maps)
+        return torch.sub(x, DELTAS[self.family](graph, x, *maps), alpha=self.step_size)
 
     def extra_repr(self) -> str:
         return f"{self.family}, step_size={self.step_size}"

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import dropout, embedding, normalize
+from torch.nn.functional import embedding, normalize
 
 from recbole_sheaf.config import BACKENDS, RESTRICTION_MAPS, ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
+from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.sheaf_conv import SheafConv
 from recbole_sheaf.models.item_graph import ItemGraph
 from recbole_sheaf.models.learnt_maps import LearntMaps
@@ -148,10 +149,11 @@ class MMSheaf(MultimodalRecommender):
 
     def _diffuse(self, x: Float[Tensor, "n D c"]) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         maps = self.maps(self.graph, x.flatten(1) if self.learn_from_signal else self.content)
-        signals = [x]
+        total = signal = x
         for step in self.steps:
-            signals.append(step(self.graph, signals[-1], *maps))
-        nodes = torch.stack(signals).mean(dim=0).flatten(1)
+            signal = step(self.graph, signal, *maps)
+            total = total + signal
+        nodes = (total / (1 + len(self.steps))).flatten(1)
         users, items = nodes[: self.n_users], nodes[self.n_users :]
         if self.item_graph is not None:
             items = items + self.item_graph(x[self.n_users :].flatten(1))

@@ -78,7 +78,8 @@ class EmbeddingRecommender(GeneralRecommender):
         """BPR of a batch; rows are gathered by ``embedding``, whose gradient is summed in a fixed order."""
         users, chosen, sampled = triples
         u = embedding(users, user_all)
-        return bpr_loss((u * embedding(chosen, item_all)).sum(dim=1), (u * embedding(sampled, item_all)).sum(dim=1))
+        i, j = embedding(torch.cat([chosen, sampled]), item_all).chunk(2)  # one gradient of all items, not two
+        return bpr_loss((u * i).sum(dim=1), (u * j).sum(dim=1))
 
 
 class GraphRecommender(EmbeddingRecommender):
