@@ -43,6 +43,7 @@ MODEL_NAMES = (
     "MMGCN",
     "FREEDOM",
     "MGCN",
+    "GRCN",
 )
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
 
