@@ -42,6 +42,8 @@ MODEL_NAMES = (
     "SheafRec",
     "MMGCN",
     "FREEDOM",
+    "BM3",
+    "VBPR",
     "MGCN",
     "GRCN",
 )

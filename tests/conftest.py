@@ -67,6 +67,9 @@ TOY = {
 }
 
 
+WITHOUT_GRAPH = ("VBPR",)  # models that build no graph, and so choose no backend for messages
+
+
 def content_of(name):
     """Settings that give a model as much content as it takes: SheafRec takes one modality."""
     return {"modalities": ["image"]} if name == "SheafRec" else {}

@@ -14,7 +14,7 @@ from recbole_sheaf.config import RESTRICTION_MAPS
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
-from tests.conftest import content_of, write_toy
+from tests.conftest import WITHOUT_GRAPH, content_of, write_toy
 
 SEVERAL = [name for name in sorted(MODELS) if not content_of(name)]
 CASES = [(name, ["image"]) for name in sorted(MODELS)]
@@ -149,7 +149,7 @@ def test_ranking_follows_training(toy_settings, name):
     assert not torch.equal(model.full_sort_predict(everyone), before)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_GRAPH)))
 def test_both_backends_give_the_same_loss(toy_settings, name):
     losses = []
     for backend in ("dgl", "torch"):
@@ -158,6 +158,12 @@ def test_both_backends_give_the_same_loss(toy_settings, name):
         model.eval()
         losses.append(model.calculate_loss(batch))
     torch.testing.assert_close(*losses)
+
+
+@pytest.mark.parametrize("name", WITHOUT_GRAPH)
+def test_a_model_without_graph_builds_none(toy_settings, name):
+    model, _, _ = build(name, toy_settings)
+    assert not hasattr(model, "graph") and not hasattr(model, "message_passing")
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
