@@ -24,15 +24,17 @@ class VBPRSettings(ModelSettings):
 
     embedding_size: int = setting(64, low=1)
     content_size: int = setting(64, low=1)
-    reg_weight: float = setting(0.001, low=0)
+    reg_weight: float = setting(0.1, low=0)
+    content_reg_weight: float = setting(0.1, low=0)
 
 
 class VBPR(ContentRecommender):
-    r"""Matrix factorisation beside content, with BPR and an L2 penalty on the batch's vectors and biases.
+    r"""Matrix factorisation beside content, with BPR.
 
     .. math:: x_{ui} = \beta_i + \gamma_u \cdot \gamma_i + \theta_u \cdot E f_i + \beta' \cdot f_i;
 
-    the paper's global and user biases cancel in the ranking. With several modalities :math:`f_i` joins their rows, each
+    the paper's global and user biases cancel in the ranking. One L2 penalty is on the batch's vectors and biases,
+    another on E and :math:`\beta'`, which every item shares. With several modalities :math:`f_i` joins their rows, each
     at unit length, as a common reimplementation does; we keep the paper's two item biases, which that one leaves out,
     and no bias of E. No graph is built. A missing row is zeros in :math:`f_i`: that modality says nothing of the item.
     """
@@ -44,7 +46,7 @@ class VBPR(ContentRecommender):
         settings = VBPRSettings.from_recbole(config)
         if not self.modalities:
             raise ConfigError("VBPR needs at least one modality, but modalities is empty; name some, or take BPR")
-        self.reg_weight = settings.reg_weight
+        self.reg_weight, self.content_reg_weight = settings.reg_weight, settings.content_reg_weight
         rows = [normalize(features.matrix) for features in self.modalities.values()]
         self.register_buffer("content", torch.cat(rows, dim=1), persistent=False)
         self.user_factors = _xavier(self.n_users, settings.embedding_size)
@@ -67,7 +69,8 @@ class VBPR(ContentRecommender):
         items = torch.cat([chosen, sampled])
         penalty = sum(embedding(users, each).square().sum() for each in (self.user_factors, self.user_content_factors))
         penalty = penalty + sum(embedding(items, each).square().sum() for each in (self.item_factors, self.item_bias))
-        return loss + self.reg_weight * penalty / (2 * len(users))
+        shared = self.content_map.square().sum() + self.content_bias.square().sum()
+        return loss + (self.reg_weight * penalty / len(users) + self.content_reg_weight * shared) / 2
 
 
 def _xavier(rows: int, columns: int) -> nn.Parameter:

@@ -11,7 +11,7 @@ from tests.models.test_contract import build
 
 @pytest.fixture
 def model_and_batch(toy_settings):
-    model, batch, _ = build("VBPR", {**toy_settings, "content_size": 3, "reg_weight": 0.5})
+    model, batch, _ = build("VBPR", {**toy_settings, "content_size": 3, "reg_weight": 0.5, "content_reg_weight": 3.0})
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
     return model, batch
@@ -27,13 +27,14 @@ def test_the_score_is_the_papers(model_and_batch):
     torch.testing.assert_close(model.predict(pair)[0], score)
 
 
-def test_the_penalty_is_on_the_batch(model_and_batch):
+def test_penalties_are_on_the_batch_and_on_what_all_items_share(model_and_batch):
     model, batch = model_and_batch
     users, chosen, sampled = model.triples(batch)
     squares = model.user_factors[users].square().sum() + model.user_content_factors[users].square().sum()
     for items in (chosen, sampled):
         squares = squares + model.item_factors[items].square().sum() + model.item_bias[items].square().sum()
     expected = model.ranking_loss(*model.forward(), (users, chosen, sampled)) + 0.25 * squares / len(users)
+    expected = expected + 1.5 * (model.content_map.square().sum() + model.content_bias.square().sum())
     torch.testing.assert_close(model.calculate_loss(batch), expected)
 
 
