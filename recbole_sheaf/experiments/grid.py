@@ -16,6 +16,7 @@ from recbole_sheaf.registration import check_model_name
 
 KEYS = ("name", "store", "datasets", "models", "ablations", "seeds", "settings", "workers", "threads")
 REAL = "real"  # the ablation that changes nothing
+AXES = {"seed": "seeds", "model": "models", "dataset": "datasets"}  # settings that are axes of the grid
 PATHS = ("data_path", "features_path", "cache_dir")
 
 
@@ -92,6 +93,7 @@ def _cells(file: LocatedYaml, overrides: Mapping[str, Any]) -> Iterator[tuple[st
         known = _known_keys(file, models, dataset)
         anyones = {("settings",): shared, ("datasets", dataset): of_dataset}
         anyones.update({("ablations", name): own for name, own in ablations.items()})
+        _refuse_axes(file, {**anyones, **{("models", label): own for label, own in named.items()}}, overrides)
         _refuse_unread(file, anyones, known)
         refuse_unknown_keys(overrides, frozenset().union(*known.values()), ", ".join(models))
         for (label, model), (ablation, of_data), seed in product(models.items(), ablations.items(), _seeds(file)):
@@ -110,6 +112,17 @@ def _known_keys(file: LocatedYaml, models: Mapping[str, str], dataset: str) -> d
             raise file.refuse(_entry(file, "models", label), str(error)) from error
         known[label] = known_keys(model, dataset)
     return known
+
+
+def _refuse_axes(file: LocatedYaml, places: Mapping[Keys, Mapping[str, Any]], overrides: Mapping[str, Any]) -> None:
+    """Refuse a setting that is an axis of the grid."""
+    for place, settings in places.items():
+        for key in settings:
+            if key in AXES:
+                raise file.refuse((*place, key), f"{key} is an axis of the grid; write it under '{AXES[key]}:'")
+    for key in overrides:
+        if key in AXES:
+            raise ConfigError(f"--{key} is an axis of the grid; write it under '{AXES[key]}:' in {file.path}")
 
 
 def _refuse_unread(
@@ -220,6 +233,8 @@ def _ablations(file: LocatedYaml) -> dict[str, dict[str, Any]]:
 def _seeds(file: LocatedYaml) -> list[int]:
     seeds = file.at("seeds", default=[2020])
     seeds = seeds if isinstance(seeds, list) else [seeds]
+    if not seeds:
+        raise file.refuse(("seeds",), "the list is empty; name at least one seed")
     for index, seed in enumerate(seeds):
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
             raise file.refuse(("seeds", index), f"{seed!r} is no seed; write whole numbers from 0 to {2**32 - 1}")

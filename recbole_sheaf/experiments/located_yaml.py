@@ -38,6 +38,9 @@ class LocatedYaml:
             mark = error.problem_mark or error.context_mark
             where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "an unknown line"
             raise ConfigError(f"{path}, {where}: not readable as YAML: {error.problem or error.context}") from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise ConfigError(f"{path}, line {line}: not readable as YAML: {error.reason}") from error
         if not isinstance(node, yaml.MappingNode):
             kind = type(self.content).__name__ if node is not None else "nothing"
             raise ConfigError(f"{path} holds {kind}, expected 'key: value' lines")
