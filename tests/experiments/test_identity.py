@@ -1,0 +1,70 @@
+"""A run's id follows what decides its numbers, and nothing else."""
+
+import ast
+import shutil
+
+import pytest
+
+from recbole_sheaf.experiments import identity
+from recbole_sheaf.experiments.runs import resolve_configs
+
+
+def run_id(settings, model="MMSheaf", threads=1):
+    (config,) = resolve_configs([model], "toy", [], settings)
+    return identity.run_id(config, threads)
+
+
+def test_the_same_things_have_the_same_id_wherever_they_lie(toy_settings, workplace):
+    first = run_id(toy_settings)
+    assert len(first) == 16 and run_id(toy_settings) == first
+    shutil.copytree(toy_settings["data_path"], workplace / "elsewhere")
+    moved = {"data_path": str(workplace / "elsewhere"), "cache_dir": "other", "show_progress": True, "state": "INFO"}
+    assert run_id({**toy_settings, **moved, "checkpoint_dir": "kept"}) == first
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 3}, {"learning_rate": 0.5}, {"features": "shuffled"}, {"modalities": ["image"]}, {"epochs": 9}]
+)
+def test_another_setting_is_another_run(toy_settings, changed):
+    assert run_id({**toy_settings, **changed}) != run_id(toy_settings)
+
+
+def test_threads_models_and_data_count(toy_settings, toy):
+    first = run_id(toy_settings)
+    others = {run_id(toy_settings, threads=2), run_id(toy_settings, model="MMGCN")}
+    with open(toy / "toy" / "toy.inter", "a") as file:
+        file.write("u0\ti1\n")
+    others.add(run_id(toy_settings))
+    (toy / "toy" / "features" / "text.npz").unlink()
+    others.add(run_id(toy_settings))
+    assert len(others) == 4 and first not in others
+
+
+def test_code_counts_where_a_model_reaches_it_and_comments_never(monkeypatch):
+    before = {model: identity.code_version(model) for model in ("MMSheaf", "LightGCN")}
+    tree = identity._tree
+
+    def changed(text):
+        def of(module):
+            return ast.parse(text(ast.unparse(tree(module)))) if module.endswith("mmsheaf") else tree(module)
+
+        monkeypatch.setattr(identity, "_tree", of)
+        identity._fingerprint.cache_clear()
+        after = {model: identity.code_version(model) for model in before}
+        identity._fingerprint.cache_clear()
+        return {model for model in before if after[model] != before[model]}
+
+    assert changed(lambda source: source + "\nLATER = 1\n") == {"MMSheaf"}
+    assert changed(lambda source: '"""Another docstring."""\n' + source.split('"""', 2)[2]) == set()
+
+
+def test_a_new_model_changes_no_other(monkeypatch):
+    with_more = ast.parse("MODEL_NAMES = ('A', 'B')\nX = 1")
+    without = ast.parse("MODEL_NAMES = ('A',)\nX = 1")
+    prints = []
+    for tree in (with_more, without):
+        monkeypatch.setattr(identity, "_tree", lambda module, tree=tree: tree)
+        identity._fingerprint.cache_clear()
+        prints.append(identity._fingerprint("some"))
+    identity._fingerprint.cache_clear()
+    assert prints[0] == prints[1] and "X = 1" in prints[0]
