@@ -44,6 +44,7 @@ MODEL_NAMES = (
     "FREEDOM",
     "BM3",
     "VBPR",
+    "LATTICE",
     "MGCN",
     "GRCN",
 )

@@ -22,7 +22,7 @@ from recbole_sheaf.layers.edge_dropout import keep_edges_by_degree
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
-from recbole_sheaf.models.item_graph import knn_graph
+from recbole_sheaf.models.item_graph import knn_graph, modality_shares
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.registration import cache_folder
 
@@ -62,8 +62,8 @@ class FrozenItemGraph(nn.Module):
         super().__init__()
         self.num_layers = num_layers
         self.graphs = [knn_graph(each, neighbours - 1, cache_dir, backend, device) for each in modalities.values()]
-        alpha = weights.unsqueeze(1) * torch.stack([features.present for features in modalities.values()])
-        alpha = (alpha / alpha.sum(dim=0).clamp(min=torch.finfo().tiny)).to(self.graphs[0].device)
+        has = torch.stack([features.present for features in modalities.values()])
+        alpha = modality_shares(weights.log(), has).to(self.graphs[0].device)
         counts = torch.stack([graph.in_degrees + 1 for graph in self.graphs])
         self.register_buffer("share", (alpha / counts).unsqueeze(2), persistent=False)
 

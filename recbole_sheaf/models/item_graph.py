@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from recbole_sheaf.data import cached_knn_arcs
@@ -52,10 +52,13 @@ class ItemGraph(nn.Module):
 
     def weights(self) -> Float[Tensor, "M n_items"]:
         """How much each item takes from each modality's neighbours; columns sum to 1, or to 0 without content."""
-        if self.trust is None:
-            return self.reached.float()
-        logits = self.trust.unsqueeze(1).masked_fill(~self.reached, -torch.inf)
-        return torch.nan_to_num(torch.softmax(logits.masked_fill(~self.reached.any(dim=0), 0.0), dim=0)) * self.reached
+        return self.reached.float() if self.trust is None else modality_shares(self.trust, self.reached)
+
+
+def modality_shares(logits: Float[Tensor, " M"], has: Bool[Tensor, "M n_items"]) -> Float[Tensor, "M n_items"]:
+    """Softmax over the modalities that each item has; zeros where it has none."""
+    masked = logits.unsqueeze(1).masked_fill(~has, -torch.inf)
+    return torch.nan_to_num(torch.softmax(masked.masked_fill(~has.any(dim=0), 0.0), dim=0)) * has
 
 
 def knn_graph(
