@@ -45,8 +45,11 @@ MODEL_NAMES = (
     "BM3",
     "VBPR",
     "LATTICE",
+    "Sheaf4Rec",
     "MGCN",
     "GRCN",
+    "SLMRec",
+    "LGMRec",
 )
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
 
