@@ -1,7 +1,8 @@
 """Mends of RecBole 1.2.1 that version pins cannot bring, each with its reason and the upstream issue.
 
 ``apply`` puts them in place once, when ``recbole_sheaf`` is imported. Each mend is one function below; none changes a
-number that RecBole computes, but for Pop, which does not rank by popularity as it stands. The releases RecBole needs are checked in ``environment.py``.
+number that RecBole computes, but for Pop, which does not rank by popularity as it stands. The releases RecBole needs
+are checked in ``environment.py``.
 """
 
 import ast
