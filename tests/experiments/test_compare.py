@@ -237,7 +237,7 @@ def test_a_grid_killed_five_times_ends_with_the_same_rows(workplace, workers):
     while kills < 5:
         process = command(paths[f"killed{workers}"], f"--workers={workers}")
         try:
-            process.wait(timeout=rng.uniform(0.2, 0.6) * seconds)
+            process.wait(timeout=rng.uniform(0.05, 0.2) * seconds)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
