@@ -46,6 +46,7 @@ MODEL_NAMES = (
     "VBPR",
     "LATTICE",
     "Sheaf4Rec",
+    "Sheaf4Rec",
     "MGCN",
     "GRCN",
     "SLMRec",

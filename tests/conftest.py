@@ -68,6 +68,7 @@ TOY = {
 
 
 WITHOUT_GRAPH = ("VBPR",)  # models that build no graph, and so choose no backend for messages
+WITHOUT_CONTENT = ("Sheaf4Rec",)  # models that claim none: content may not change a bit of what they say
 
 
 def content_of(name):

@@ -8,7 +8,7 @@ from recbole_sheaf.config import known_keys
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
-from tests.conftest import content_of
+from tests.conftest import WITHOUT_CONTENT, content_of
 
 ABLATIONS = [{"features": kind} for kind in ("shuffled", "noise", "constant")] + [{"missing_share": 0.5}]
 
@@ -21,7 +21,7 @@ def run(name, settings):
     return result
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_CONTENT)))
 def test_every_ablation_changes_what_a_model_learns_and_no_cache_confuses_them(toy_settings, name):
     knn = Path(toy_settings["cache_dir"]) / "knn"
     real = run(name, toy_settings)
@@ -38,7 +38,7 @@ def test_every_ablation_changes_what_a_model_learns_and_no_cache_confuses_them(t
     assert len(list(knn.glob("*.npz"))) == entries[-1]
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_CONTENT)))
 def test_draws_belong_to_ablation_seed(toy_settings, name):
     ablation = {**toy_settings, "features": "shuffled", "missing_share": 0.3}
     one, again, other = (run(name, {**ablation, "ablation_seed": seed}).train_loss for seed in (1, 1, 2))
@@ -56,11 +56,12 @@ def test_a_model_seed_leaves_the_ablated_content_alone(toy_settings):
     assert one.modalities == two.modalities and one.train_loss != two.train_loss
 
 
-@pytest.mark.parametrize("name", ["BPR", "LightGCN"])
+@pytest.mark.parametrize("name", ["BPR", "LightGCN", *WITHOUT_CONTENT])
 def test_a_model_without_content_accepts_the_switch_and_stays_as_it_is(toy_settings, name):
     ablation = {"features": "noise", "missing_share": 0.5, "ablation_seed": 1}
     one, two = run(name, toy_settings), run(name, {**toy_settings, **ablation})
     assert one.train_loss == two.train_loss and one.test == two.test
+    assert one.modalities == two.modalities == {}
 
 
 @pytest.mark.parametrize("name", ["BPR", *sorted(MODELS)])
