@@ -46,7 +46,6 @@ MODEL_NAMES = (
     "VBPR",
     "LATTICE",
     "Sheaf4Rec",
-    "Sheaf4Rec",
     "MGCN",
     "GRCN",
     "SLMRec",
