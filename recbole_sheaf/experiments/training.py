@@ -20,6 +20,7 @@ from recbole.utils import get_local_time, get_model, get_trainer, init_seed
 
 from recbole_sheaf.evaluation.ranking import Rankings
 from recbole_sheaf.experiments.epochs import Epoch, EpochLog, best_epoch, seconds_per_epoch
+from recbole_sheaf.experiments.heap import keep_freed_memory
 from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
@@ -88,6 +89,7 @@ def train(
     start_logger(config)
     init_seed(config["seed"], config["reproducibility"])
     train_data, valid_data, test_data = loaders(config, split)
+    keep_freed_memory()
     with PeakMemory(config["device"]) as memory:
         init_seed(config["seed"], config["reproducibility"])
         model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
