@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from recbole_sheaf.experiments.grid import Experiment, Job
 from recbole_sheaf.experiments.jobs import JobOutcome, run_job
+from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import Workers
 
@@ -58,7 +59,9 @@ def run_grid(
 
     Raises:
         StoreError: if the store cannot be written; jobs in progress keep their state and go on the next time.
+        ConfigError: if MLflow is asked for and does not answer.
     """
+    open_experiments(job.tracking for job in experiment.jobs)
     store = Store(experiment.store)
     store.add_entries(_entries(experiment.jobs))
     jobs = list({job.id: job for job in experiment.jobs}.values())
@@ -104,7 +107,7 @@ class _Grid:
 
     def _start(self, job: Job) -> bool:
         """Claim a job and hand it to a worker; False where another command has it."""
-        folder = (self.folder / job.id).resolve()
+        folder = self._folder(job)
         folder.mkdir(parents=True, exist_ok=True)
         claim = FileLock(folder / "claim")
         try:
@@ -116,6 +119,9 @@ class _Grid:
             return True
         self.running[self.workers.submit(self.run, job, folder)] = (job, claim)
         return True
+
+    def _folder(self, job: Job) -> Path:
+        return (self.folder / job.id).resolve()
 
     def _collect(self, seconds: Optional[float]) -> None:
         """Write what has ended; wait for something to end, at most so many seconds."""
@@ -136,6 +142,7 @@ class _Grid:
             message = f"{type(error).__name__}: {' '.join(str(error).split())}"
             self.report.failed[job] = message
             self.progress.failed(job, message)
+            close_failed(job.tracking, self._folder(job), message)
             self.store.add_failure(job.id, job.experiment, str(job), message)
             return
         outcome = future.result()

@@ -11,6 +11,7 @@ from recbole_sheaf.config import known_keys, nearest, read_yaml, refuse_unknown_
 from recbole_sheaf.errors import ConfigError, DataError, SheafError
 from recbole_sheaf.experiments.identity import run_id
 from recbole_sheaf.experiments.located_yaml import Keys, LocatedYaml
+from recbole_sheaf.experiments.mlflow_tracking import Tracking, tracking_of
 from recbole_sheaf.experiments.runs import resolve_configs
 from recbole_sheaf.registration import check_model_name
 
@@ -28,6 +29,7 @@ class Job:
         id: of the run, the same for every cell that would give the same numbers.
         label: the model's name in the experiment; several labels may train one model with other settings.
         settings: of RecBole and the model, above the evaluation protocol and the YAML defaults.
+        tracking: where MLflow writes it; None where it is not asked for.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Job:
     seed: int
     threads: int
     settings: Mapping[str, Any] = field(hash=False)
+    tracking: Optional[Tracking] = None
 
     def __str__(self) -> str:
         ablation = "" if self.ablation == REAL else f", {self.ablation}"
@@ -150,12 +153,12 @@ def _job(
     """Resolve one cell; what RecBole or we refuse is told with the line that asked for it."""
     try:
         (config,) = resolve_configs([model], dataset, [], settings)
-        run = run_id(config, threads)
+        run, tracking = run_id(config, threads), tracking_of(config)
     except DataError as error:
         raise file.refuse(_entry(file, "datasets", dataset), str(error)) from error
     except SheafError as error:
         raise file.refuse(_guilty(file, str(error), dataset, label, ablation), str(error)) from error
-    return Job(run, experiment, label, model, dataset, ablation, seed, threads, settings)
+    return Job(run, experiment, label, model, dataset, ablation, seed, threads, settings, tracking)
 
 
 def _guilty(file: LocatedYaml, message: str, dataset: str, label: str, ablation: str) -> Keys:

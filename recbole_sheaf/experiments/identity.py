@@ -22,8 +22,9 @@ from recbole_sheaf.registration import MODELS
 # Settings that say where things lie or what is shown; none changes a number. The content of what they point to counts.
 NOT_IDENTITY = frozenset(
     "data_path cache_dir features_path checkpoint_dir show_progress state verbose search_space gpu_id use_gpu "
-    "local_rank nproc world_size offset ip port log_wandb wandb_project log_mlflow mlflow_experiment save_dataset "
-    "dataset_save_path save_dataloaders dataloaders_save_path config_files single_spec encoding".split()
+    "local_rank nproc world_size offset ip port log_wandb wandb_project log_mlflow mlflow_experiment "
+    "mlflow_tracking_uri save_dataset dataset_save_path save_dataloaders dataloaders_save_path config_files "
+    "single_spec encoding".split()
 )
 # Modules that find names and refuse input; what they decide shows in the settings.
 _REFUSING = ("recbole_sheaf.config", "recbole_sheaf.errors", "recbole_sheaf.environment")

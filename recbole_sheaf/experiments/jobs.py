@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,11 @@ from recbole_sheaf.evaluation.strata import item_strata, user_strata
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.grid import Job
 from recbole_sheaf.experiments.identity import run_id
+from recbole_sheaf.experiments.mlflow_tracking import Subject, record_of
 from recbole_sheaf.experiments.runs import resolve_configs
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split, same_data
 from recbole_sheaf.experiments.training import STATE_FILE, RunResult, train
+from recbole_sheaf.experiments.wandb_runs import WandbRun
 
 SECONDS_TO_WAIT = 60.0  # for a training of the same job whose command has died to notice that and end
 
@@ -43,7 +45,7 @@ class JobOutcome:
     seconds: float
 
 
-def run_job(job: Job, folder: Path, listener: Optional[Callable[[Epoch], None]] = None) -> JobOutcome:
+def run_job(job: Job, folder: Path) -> JobOutcome:
     """Train and test one job in this process; takes up where an earlier sitting left it.
 
     Args:
@@ -61,12 +63,19 @@ def run_job(job: Job, folder: Path, listener: Optional[Callable[[Epoch], None]] 
         if run_id(config, job.threads) != job.id:
             raise DataError(f"data, settings or code of {job} changed while the grid ran; start the grid again")
         split = split_of(config)
-        trained = train(config, split, folder, listener)
-        user_metrics, strata, more = _judge(config, split, trained.rankings)
-        trained.result.test.update(more)
+        with record_of(job.tracking, lambda: _subject(job), config, folder) as record, WandbRun(config):
+            trained = train(config, split, folder, record.epoch)
+            user_metrics, strata, more = _judge(config, split, trained.rankings)
+            trained.result.test.update(more)
+            record.result(trained.result)
         (folder / STATE_FILE).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     return JobOutcome(job.id, trained.result, trained.epochs, user_metrics, strata, seconds)
+
+
+def _subject(job: Job) -> Subject:
+    tags = {"experiment": job.experiment, "label": job.label, "ablation": job.ablation}
+    return Subject(str(job), job.id, job.threads, tags)
 
 
 @contextlib.contextmanager

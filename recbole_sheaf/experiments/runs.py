@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+import torch
 from recbole.config import Config
 from recbole.quick_start import load_data_and_model
 from recbole.utils import get_trainer
@@ -24,8 +25,11 @@ from recbole_sheaf.config import (
     refuse_unknown_keys,
 )
 from recbole_sheaf.errors import ConfigError, SheafError
+from recbole_sheaf.experiments.identity import run_id
+from recbole_sheaf.experiments.mlflow_tracking import Subject, open_experiments, record_of, tracking_of
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split, same_data
 from recbole_sheaf.experiments.training import RunResult, train
+from recbole_sheaf.experiments.wandb_runs import WandbRun, refuse_absent_wandb
 from recbole_sheaf.registration import check_model_name
 
 PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}
@@ -52,16 +56,29 @@ def run_models(
     """
     configs = resolve_configs(models, dataset, config_files, overrides or {})
     refuse_unwritable(result_file)
+    open_experiments([tracking_of(config) for config in configs])
     split: Optional[LoadedSplit] = None
     results: list[RunResult] = []
     for config in configs:
         if split is None or not same_data(split.dataset.config, config):
             split = load_split(config)
-        result = train(config, split).result
+        result = _recorded_training(config, split)
         if result_file is not None:
             _write_line(result_file, result.to_json(), first=not results)
         results.append(result)
     return results
+
+
+def _recorded_training(config: Config, split: LoadedSplit) -> RunResult:
+    def subject() -> Subject:
+        threads = torch.get_num_threads()
+        name = f"{config['model']} on {config['dataset']}, seed {config['seed']}"
+        return Subject(name, run_id(config, threads), threads)
+
+    with record_of(tracking_of(config), subject, config) as record, WandbRun(config):
+        result = train(config, split, listener=record.epoch).result
+        record.result(result)
+    return result
 
 
 def resolve_configs(
@@ -77,7 +94,9 @@ def resolve_configs(
     for model, own in settings_by_model(models, dataset, config_files, overrides).items():
         known = known_keys(model, dataset)
         check_evaluation({**protocol, **own})
-        configs.append(_config(model, dataset, {**{key: protocol[key] for key in protocol if key in known}, **own}))
+        config = _config(model, dataset, {**{key: protocol[key] for key in protocol if key in known}, **own})
+        refuse_absent_wandb(config)
+        configs.append(config)
     return configs
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import optuna
 import yaml
@@ -30,10 +30,18 @@ from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.grid import REAL, Job
 from recbole_sheaf.experiments.identity import code_version, data_digest, digest, identity_settings, run_id
 from recbole_sheaf.experiments.jobs import SECONDS_TO_WAIT, limited_to, split_of
+from recbole_sheaf.experiments.mlflow_tracking import (
+    Subject,
+    close_failed,
+    open_experiments,
+    record_of,
+    tracking_of,
+)
 from recbole_sheaf.experiments.runs import resolve_configs
 from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.training import plain_settings, train
+from recbole_sheaf.experiments.wandb_runs import WandbRun
 from recbole_sheaf.experiments.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -92,6 +100,7 @@ class Search:
         self.name = _study_name(config, self.space, budget)
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.tracking = tracking_of(config)
         self.defaults = defaults_within(self.space, config.final_config_dict)
         self.lock = FileLock(self.folder / "lock")
         self.journal = self.folder / "optuna.log"
@@ -149,7 +158,16 @@ class Search:
         (config,) = resolve_configs([self.model], self.dataset, [], settings)
         run = run_id(config, self.budget.threads)
         return Job(
-            run, "tune", self.model, self.model, self.dataset, REAL, config["seed"], self.budget.threads, settings
+            run,
+            "tune",
+            self.model,
+            self.model,
+            self.dataset,
+            REAL,
+            config["seed"],
+            self.budget.threads,
+            settings,
+            self.tracking,
         )
 
     def place(self, number: int) -> TrialPlace:
@@ -195,8 +213,10 @@ def run_searches(searches: Sequence[Search], store: Store, workers: Workers, qui
         Errors of the trials that failed, by trial.
 
     Raises:
-        ConfigError: if a search has another budget than one that the store holds for the same dataset.
+        ConfigError: if a search has another budget than one that the store holds for the same dataset, or MLflow is
+            asked for and does not answer.
     """
+    open_experiments(search.tracking for search in searches)
     for search in searches:
         _record_study(store, search)
     errors: dict[str, str] = {}
@@ -246,6 +266,7 @@ def _end(search: Search, trial: FrozenTrial, future: Future, store: Store, error
     name = f"{search}, trial {trial.number} {trial.params}"
     if error:
         errors[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        close_failed(search.tracking, search.trial_folder(trial.number).resolve(), errors[name])
     search.tell(trial.number, outcome)
     _record_trial(store, search, trial, outcome)
     said = errors.get(name) or f"{outcome.state} {search.metric} {outcome.score}, {outcome.seconds:.0f} s"
@@ -264,22 +285,29 @@ def run_trial(job: Job, folder: Path, place: TrialPlace) -> TrialOutcome:
         warnings.filterwarnings("ignore", module=r"recbole\.")
         (config,) = resolve_configs([job.model], job.dataset, [], job.settings)
         bigger = config["valid_metric_bigger"]
-        asked = _Asked(place, bigger, seen)
         state = COMPLETE
-        try:
-            train(config, split_of(config), folder, asked, test=False)
-        except optuna.TrialPruned:
-            state = PRUNED
+        with record_of(job.tracking, lambda: _subject(job, place), config, folder) as record, WandbRun(config):
+            asked = _Asked(place, bigger, [seen.append, record.epoch])
+            try:
+                record.result(train(config, split_of(config), folder, asked, test=False).result)
+            except optuna.TrialPruned:
+                state = PRUNED
+                record.pruned()
     scores = [epoch.score for epoch in seen if epoch.score is not None]
     score = (max if bigger else min)(scores) if scores else None
     return TrialOutcome(state, score, len(seen), time.perf_counter() - started)
 
 
-class _Asked:
-    """Listens to a training's epochs and asks the search after each whether to go on."""
+def _subject(job: Job, place: TrialPlace) -> Subject:
+    name = f"{job.label} on {job.dataset}, trial {place.number}"
+    return Subject(name, job.id, job.threads, {"study": place.study, "trial": place.number})
 
-    def __init__(self, place: TrialPlace, bigger: bool, seen: list[Epoch]) -> None:
-        self.seen = seen
+
+class _Asked:
+    """Listens to a training's epochs, tells others of each, and asks the search after each whether to go on."""
+
+    def __init__(self, place: TrialPlace, bigger: bool, others: Sequence[Callable[[Epoch], None]]) -> None:
+        self.others = others
         pruner = optuna.pruners.MedianPruner(place.startup_trials, place.warmup_epochs)
         study = _load_study(place.journal, place.study, bigger, pruner)
         frozen = study.get_trials(deepcopy=False)[place.number]
@@ -287,7 +315,8 @@ class _Asked:
         self.reported = set(frozen.intermediate_values)
 
     def __call__(self, epoch: Epoch) -> None:
-        self.seen.append(epoch)
+        for other in self.others:
+            other(epoch)
         if epoch.score is None:
             return
         if epoch.number not in self.reported:
