@@ -62,18 +62,27 @@ def _table(store: Store, options: argparse.Namespace) -> tuple[pd.DataFrame, str
         "ablation": _names(options.ablation),
     }
     metrics = _names(options.metric)
-    if (options.table or options.show == "differences") and not options.against:
-        raise ConfigError("--against is missing; name the model to compare with, for example --against LightGCN")
+    _refuse_half_a_comparison(options, metrics)
     if options.sql:
         return store.rows(options.sql), ""
     if options.table:
         return results.beside_reference(store, filters, options.against, metrics)
     if options.show == "differences":
-        return results.comparisons_with(store, filters, options.against, metrics[0]), ""
+        return results.comparisons_with(store, filters, options.against, metrics), ""
     if options.show in ("means", "runs"):
         runs = results.finished_runs(store, filters)
         return (runs if options.show == "runs" else results.means_over_seeds(runs)), ""
     return results.raw_table(store, options.show, filters), ""
+
+
+def _refuse_half_a_comparison(options: argparse.Namespace, metrics: list[str]) -> None:
+    compared = options.table or options.show == "differences"
+    if compared and not options.against:
+        raise ConfigError("--against is missing; name the model to compare with, for example --against LightGCN")
+    if compared and not metrics:
+        raise ConfigError("--metric is empty; name metrics to compare, for example --metric Recall@20,NDCG@20")
+    if options.against and not compared:
+        raise ConfigError("--against marks nothing by itself; add --table, or --show differences")
 
 
 def _names(text: Optional[str]) -> list[str]:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from recbole_sheaf.config import nearest
@@ -19,6 +18,7 @@ TABLES = {
 }
 UNFILTERED = ("failures", "studies", "trials")
 FILTERS = ("experiment", "dataset", "label", "ablation")
+OPTIONS = {"label": "model"}  # filters whose option has another name
 COST = {"seconds_per_epoch": "s/epoch", "peak_memory_mib": "peak MiB", "parameters": "parameters"}
 SEED = 2020  # owner of the draws behind randomisation tests and bootstrap intervals
 CELL = ["experiment", "dataset", "ablation", "label"]
@@ -65,7 +65,7 @@ def means_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
         if table["seeds"].max() > 1:
             table[f"{name} std"] = grouped[name].std(ddof=1)
     for name in ("best epoch", "epochs", *COST.values()):
-        table[name] = grouped[name].mean()
+        table[name] = grouped[name].first() if name == COST["parameters"] else grouped[name].mean()
     chosen = next(name for name in metrics if name.startswith("valid "))
     ordered = table.reset_index().sort_values([*CELL[:-1], chosen], ascending=[True, True, True, False])
     return ordered.rename(columns={"label": "model"}).reset_index(drop=True)
@@ -82,6 +82,42 @@ def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequ
     Raises:
         DataError: if nothing matches, several datasets or ablations match, or the reference or a metric is not there.
     """
+    runs = _comparable_runs(store, filters, against)
+    comparisons = {metric.lower(): _compared(store, runs, against, metric.lower()) for metric in metrics}
+    marked, legend = significance_marks(means_over_seeds(runs), comparisons)
+    kept = [name for name in marked if not name.endswith(" std")]
+    return marked[[name for name in kept if not _is_other_metric(name, comparisons)]], legend
+
+
+def comparisons_with(store: Store, filters: Filters, against: str, metrics: Sequence[str]) -> pd.DataFrame:
+    """Differences with a reference in full, metric by metric: interval, both tests, Holm's correction, effect sizes.
+
+    Raises:
+        DataError: as ``beside_reference``.
+    """
+    runs = _comparable_runs(store, filters, against)
+    tables = {metric.lower(): _compared(store, runs, against, metric.lower()) for metric in metrics}
+    return pd.concat(tables, names=["metric"]).reset_index("metric").reset_index(drop=True)
+
+
+def raw_table(store: Store, name: str, filters: Filters) -> pd.DataFrame:
+    """Rows of ``users``, ``strata``, ``curves`` of matching runs, or all of ``failures``, ``studies``, ``trials``.
+
+    Raises:
+        DataError: if no finished run matches, or filters are given for a table that has none of their columns.
+    """
+    if name in UNFILTERED:
+        if given := [f"--{OPTIONS.get(key, key)}" for key in FILTERS if filters.get(key)]:
+            raise DataError(f"{name} are listed whole, without {', '.join(given)}; filter them with --sql")
+        return store.rows(f"SELECT * FROM {name} ORDER BY ALL")
+    where, values = _where(filters)
+    if store.rows(f"SELECT 1 FROM entries SEMI JOIN runs USING (run) {where} LIMIT 1", values).empty:
+        _refuse_nothing(store, filters)
+    return store.rows(f"SELECT * FROM {TABLES[name]} {where} ORDER BY ALL", values)
+
+
+def _comparable_runs(store: Store, filters: Filters, against: str) -> pd.DataFrame:
+    """The matching runs, if their users may be compared: one dataset, one ablation, the reference and another."""
     runs = finished_runs(store, filters)
     for name in ("experiment", "dataset", "ablation"):
         if runs[name].nunique() > 1:
@@ -90,33 +126,15 @@ def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequ
     labels = list(dict.fromkeys(runs["label"]))
     if against not in labels:
         raise DataError(f"there is no run of '{against}' to compare with{nearest(against, labels)}; {_listed(labels)}")
-    table = means_over_seeds(runs)
     if len(labels) == 1:
         raise DataError(f"only {against} matches; name models to compare with it")
-    comparisons = {}
-    for metric in [name.lower() for name in metrics]:
-        per_user = {label: _per_user(store, runs[runs["label"] == label]["run"], metric) for label in labels}
-        random_state = np.random.default_rng(SEED)
-        comparisons[metric] = compare_models(per_user, against, random_state=random_state)
-    marked, legend = significance_marks(table, comparisons)
-    kept = [name for name in marked if not name.endswith(" std")]
-    return marked[[name for name in kept if not _is_other_metric(name, comparisons)]], legend
+    return runs
 
 
-def comparisons_with(store: Store, filters: Filters, against: str, metric: str) -> pd.DataFrame:
-    """Differences with a reference on one metric in full: interval, both tests, Holm's correction, effect sizes."""
-    runs = finished_runs(store, filters)
-    labels = list(dict.fromkeys(runs["label"]))
-    per_user = {label: _per_user(store, runs[runs["label"] == label]["run"], metric.lower()) for label in labels}
-    return compare_models(per_user, against, random_state=np.random.default_rng(SEED))
-
-
-def raw_table(store: Store, name: str, filters: Filters) -> pd.DataFrame:
-    """Rows of ``users``, ``strata``, ``curves`` of matching runs, or all of ``failures``, ``studies``, ``trials``."""
-    if name in UNFILTERED:
-        return store.rows(f"SELECT * FROM {name} ORDER BY ALL")
-    where, values = _where(filters)
-    return store.rows(f"SELECT * FROM {TABLES[name]} {where} ORDER BY ALL", values)
+def _compared(store: Store, runs: pd.DataFrame, against: str, metric: str) -> pd.DataFrame:
+    """Every model beside the reference on one metric; a row does not depend on the other models."""
+    per_user = {label: _per_user(store, own["run"], metric) for label, own in runs.groupby("label", sort=False)}
+    return compare_models(per_user, against, random_state=SEED)
 
 
 def _is_other_metric(name: str, comparisons: Mapping[str, pd.DataFrame]) -> bool:
