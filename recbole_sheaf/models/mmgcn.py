@@ -22,6 +22,7 @@ class MMGCNSettings(ModelSettings):
     embedding_size: int = setting(64, low=1)
     n_layers: int = setting(2, low=1)
     aggregate_concat: bool = setting(False)
+    train_identities: bool = setting(True)
     reg_weight: float = setting(0.001, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)
 
@@ -77,8 +78,10 @@ class MMGCN(MultimodalRecommender):
     """Users and items are the mean over modalities of what each modality's network says.
 
     We follow the paper where the published code departs from it: the number of layers and the way to aggregate are
-    settings, identities and preferences are trained, every modality is projected to the same width, and scores come
-    from a full forward pass and not from the last batch's. An item without a row in a modality starts as zeros there.
+    settings, every modality is projected to the same width, and scores come from a full forward pass and not from the
+    last batch's. Identities and preferences are trained, as the paper says; in the published code they never reach the
+    optimiser, and ``train_identities: False`` leaves them at their random start likewise, so that only the linear maps
+    learn. An item without a row in a modality starts as zeros there.
     """
 
     settings_class = MMGCNSettings
@@ -95,6 +98,8 @@ class MMGCN(MultimodalRecommender):
             ModalityNetwork(features, self.n_users, size, settings.n_layers, settings.aggregate_concat)
             for features in self.modalities.values()
         )
+        for free in (self.identity, *(network.preference for network in self.networks)):
+            free.requires_grad_(settings.train_identities)
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Mean over modalities, equation 6 of the paper."""
@@ -108,6 +113,6 @@ class MMGCN(MultimodalRecommender):
         user_all, item_all = self.forward()
         loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = embedding(nodes, self.identity).square().mean()
-        penalty = penalty + sum(embedding(users, network.preference).square().mean() for network in self.networks)
-        return loss + self.reg_weight * penalty
+        penalty = embedding(nodes, self.identity).square().sum()
+        penalty = penalty + sum(embedding(users, network.preference).square().sum() for network in self.networks)
+        return loss + self.reg_weight * penalty / (2 * len(users))
