@@ -43,11 +43,16 @@ class DGLKernels:
         """``out[v] = sum over arcs u -> v of x[u]`` (copy_u, sum)."""
         return self._ops.gspmm(self._toward(transposed), "copy_lhs", "sum", x, None)
 
+    @staticmethod
+    def spans(d: int) -> "list[slice]":
+        """Stalk coordinates to work on at once: all, as the fused kernels do."""
+        return [slice(0, d)]
+
     def weighted_sum(
         self, x: Float[Tensor, "n d c"], w: Float[Tensor, "arcs d"], transposed: bool = False
     ) -> Float[Tensor, "n d c"]:
         """``out[v] = sum over arcs u -> v of w[arc] * x[u]`` (u_mul_e, sum)."""
-        return self._ops.gspmm(self._toward(transposed), "mul", "sum", x, w.unsqueeze(-1))
+        return self._ops.gspmm(self._toward(transposed), "mul", "sum", x.contiguous(), w.unsqueeze(-1))
 
     def block_sum(
         self, x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"], transposed: bool = False
@@ -65,7 +70,7 @@ class DGLKernels:
 
     def dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d"]:
         """``x[src] . y[dst]`` over the channels (u_dot_v)."""
-        return self._ops.gsddmm(self._graph, "dot", x, y, "u", "v").squeeze(-1)
+        return self._ops.gsddmm(self._graph, "dot", x.contiguous(), y.contiguous(), "u", "v").squeeze(-1)
 
     def sum_into(self, a: Float[Tensor, "arcs f"], at_src: bool = False) -> Float[Tensor, "n f"]:
         """Sum the arcs' values into their destination, or their source (copy_e, sum)."""

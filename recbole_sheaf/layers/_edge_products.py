@@ -50,7 +50,7 @@ class EdgePairs:
 
     def dots(self, x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "e k"]:
         """``x_u . y_v + y_u . x_v`` over the channels: both arcs of an edge in one pass of twice the width."""
-        return self.kernels.dots(torch.cat([x, y], dim=2), torch.cat([y, x], dim=2))
+        return self.kernels.dots(_side_by_side(x, y), _side_by_side(y, x))
 
     def block_product(self, p: Float[Tensor, "e k k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
         """``out[v] = sum over edges of P x[u]`` and ``out[u]`` of ``P^T x[v]``."""
@@ -72,31 +72,41 @@ class ScaledLaplacian(Function):
 
     With z = r y and h = r g for the incoming gradient g: ``dy = q g - r M h``,
     ``ds_{v,e} = -s_{w,e} (z_v . h_w + h_v . z_w) - s_{v,e} r_v^3 dr_v`` and
-    ``dr_v = -(g_v . (M z)_v + y_v . (M h)_v)``. Keeps y, s, r and M z.
+    ``dr_v = -(g_v . (M z)_v + y_v . (M h)_v)``. Keeps y, s, M, q, r and M z.
     """
 
     @staticmethod
     def forward(ctx, y, s, graph):
-        first, second = graph.pairs.ends(s)
-        r = scalar_inverse_sqrt(graph.kernels.sum_into(s * s)).unsqueeze(-1)
-        received = graph.pairs.product(first * second, r * y)
+        pairs = graph.pairs
+        first, second = pairs.ends(s)
+        p = by_coordinate(first * second)
+        r = by_coordinate(scalar_inverse_sqrt(graph.kernels.sum_into(s * s))).unsqueeze(-1)
+        q = (r > 0).to(r.dtype)
+        out, received = torch.empty_like(y), torch.empty_like(y)
+        for j in pairs.kernels.spans(y.shape[1]):  # what few coordinates take stays in the cache from first to last
+            received[:, j] = pairs.product(p[:, j], y[:, j] * r[:, j])
+            torch.addcmul(y[:, j] * q[:, j], r[:, j], received[:, j], value=-1, out=out[:, j])
         ctx.graph = graph
-        ctx.save_for_backward(y, s, r, received)
-        return torch.addcmul(y * (r > 0), r, received, value=-1)
+        ctx.save_for_backward(y, s, p, q, r, received)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        y, s, r, received = ctx.saved_tensors
+        y, s, p, q, r, received = ctx.saved_tensors
         pairs = ctx.graph.pairs
         first, second = pairs.ends(s)
-        h = r * grad
-        received_h = pairs.product(first * second, h)
-        grad_y = torch.addcmul(grad * (r > 0), r, received_h, value=-1)
+        grad_y, norm, dots = torch.empty_like(y), torch.empty_like(r.squeeze(-1)), torch.empty_like(p)
+        for j in pairs.kernels.spans(y.shape[1]):
+            h = grad[:, j] * r[:, j]
+            received_h = pairs.product(p[:, j], h)
+            torch.addcmul(grad[:, j] * q[:, j], r[:, j], received_h, value=-1, out=grad_y[:, j])
+            if ctx.needs_input_grad[1]:
+                norm[:, j] = (grad[:, j] * received[:, j]).addcmul_(y[:, j], received_h).sum(-1)
+                dots[:, j] = pairs.dots(y[:, j] * r[:, j], h)
         if not ctx.needs_input_grad[1]:
             return grad_y, None, None
-        norm = r.squeeze(-1) ** 3 * ((grad * received).sum(-1) + (y * received_h).sum(-1))
-        dots = pairs.dots(r * y, h)
+        norm, dots = (norm * r.squeeze(-1) ** 3).contiguous(), dots.contiguous()  # rows are gathered from here on
         out, grad_first, grad_second = pairs.blank(s)
         torch.index_select(norm, 0, pairs.dst, out=grad_first).mul_(first).addcmul_(second, dots, value=-1)
         torch.index_select(norm, 0, pairs.src, out=grad_second).mul_(second).addcmul_(first, dots, value=-1)
@@ -149,3 +159,13 @@ class StalkDegree(Function):
     def backward(ctx, grad):
         (maps,) = ctx.saved_tensors
         return maps @ (grad + grad.mT).index_select(0, ctx.graph.dst), None
+
+
+def by_coordinate(x: Float[Tensor, "n k *c"]) -> Float[Tensor, "n k *c"]:
+    """The same tensor, in memory coordinate by coordinate; not copied if it is so already."""
+    return x.transpose(0, 1).contiguous().transpose(0, 1)
+
+
+def _side_by_side(x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "n k 2c"]:
+    """Channels of x, then of y; in memory coordinate by coordinate, as the kernels take them one after the other."""
+    return torch.cat([x.transpose(0, 1), y.transpose(0, 1)], dim=2).transpose(0, 1)

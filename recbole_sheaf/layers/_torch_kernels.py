@@ -45,7 +45,7 @@ class Compressed:
 
     def lay_out(self, w: Float[Tensor, "arcs d"]) -> Float[Tensor, "d arcs"]:
         """Arc values, one contiguous row per stalk coordinate, in the order of the places."""
-        return torch.stack((w if self.order is None else w.index_select(0, self.order)).unbind(1))
+        return (w if self.order is None else w.index_select(0, self.order)).t().contiguous()
 
     def bring_back(self, columns: "list[Tensor]") -> Float[Tensor, "arcs d"]:
         """Invert :meth:`lay_out`."""
@@ -69,13 +69,24 @@ class TorchKernels:
         """``out[v] = sum over arcs u -> v of x[u]``."""
         return self._rows(transposed).adjacency(self._ones(x)) @ x
 
+    @staticmethod
+    def spans(d: int) -> "list[slice]":
+        """Stalk coordinates to work on at once: one on a CPU, whose cache holds it."""
+        return [slice(j, j + 1) for j in range(d)]
+
     def weighted_sum(
         self, x: Float[Tensor, "n d c"], w: Float[Tensor, "arcs d"], transposed: bool = False
     ) -> Float[Tensor, "n d c"]:
-        """``out[v] = sum over arcs u -> v of w[arc] * x[u]``: one sparse product per stalk coordinate."""
+        """``out[v] = sum over arcs u -> v of w[arc] * x[u]``: one sparse product per stalk coordinate.
+
+        The result lies in memory coordinate by coordinate, as the products write it; an x that does is not copied.
+        """
         rows = self._rows(transposed)
         columns = x.transpose(0, 1).contiguous()  # compact operands stay in the cache while rows are gathered
-        return torch.stack([rows.adjacency(v) @ column for v, column in zip(rows.lay_out(w), columns)], dim=1)
+        out = torch.empty_like(columns)
+        for values, column, place in zip(rows.lay_out(w), columns, out):
+            torch.addmm(place, rows.adjacency(values), column, beta=0, out=place)
+        return out.transpose(0, 1)
 
     def block_sum(
         self, x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"], transposed: bool = False

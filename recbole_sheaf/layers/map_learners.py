@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from recbole_sheaf.errors import ConfigError, ShapeError
 from recbole_sheaf.layers._arc_autograd import ScaleEnds
+from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.layers.reflections import Reflections
 from recbole_sheaf.sheaf.restriction_maps import orthonormal_columns, orthonormal_rows
 
 
@@ -31,7 +33,7 @@ class ArcScales(nn.Module):
     def __init__(self, in_features: int, stalk_dim: int, beta: float = 1.0, dropout: float = 0.0):
         super().__init__()
         _check_beta(beta)
-        self.beta, self.dropout = beta, nn.Dropout(dropout)
+        self.beta, self.dropout = beta, dropout
         self.ends = nn.Linear(in_features, 2 * stalk_dim)
         nn.init.zeros_(self.ends.weight)
         nn.init.zeros_(self.ends.bias)
@@ -43,7 +45,7 @@ class ArcScales(nn.Module):
                 f"features have shape {tuple(h.shape)}, expected ({graph.num_nodes}, {self.ends.in_features}): one row "
                 "per node"
             )
-        at_src, at_dst = self.ends(self.dropout(h)).chunk(2, dim=1)
+        at_src, at_dst = self.ends(dropout(h, self.dropout, self.training)).chunk(2, dim=1)
         return ScaleEnds.apply(at_src.contiguous(), at_dst.contiguous(), self.beta, graph.kernels)
 
 
@@ -71,7 +73,7 @@ class HouseholderFrames(nn.Module):
             raise ShapeError(
                 f"{self.num_rows} orthonormal rows do not fit a stalk of dimension {stalk_dim}; use k <= d"
             )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.axes = nn.Linear(in_features, 2 * num_pairs * stalk_dim)
         nn.init.zeros_(self.axes.weight)
         start = nn.functional.normalize(torch.randn(num_pairs, stalk_dim), dim=1)
@@ -79,12 +81,14 @@ class HouseholderFrames(nn.Module):
             self.axes.bias.copy_(start.repeat_interleave(2, dim=0).flatten())
 
     def forward(self, h: Float[Tensor, "n f"]) -> Float[Tensor, "n k d"]:
-        """Frames of all nodes, ``R R^T = I`` to rounding. Time O(n (f d r + r d^2))."""
-        axes = self.axes(self.dropout(h)).view(len(h), -1, self.stalk_dim)
-        frame = torch.eye(self.stalk_dim, dtype=h.dtype, device=h.device)[: self.num_rows].expand(len(h), -1, -1)
-        for axis in nn.functional.normalize(axes, dim=2).unsqueeze(-1).unbind(1):
-            frame = frame - 2 * (frame @ axis) @ axis.mT
-        return frame
+        """Frames of all nodes as matrices, ``R R^T = I`` to rounding. Time O(n (f d r + r d^2))."""
+        eye = torch.eye(self.stalk_dim, dtype=h.dtype, device=h.device)[:, : self.num_rows]
+        return self.reflections(h).rotate_back(eye.expand(len(h), -1, -1)).mT
+
+    def reflections(self, h: Float[Tensor, "n f"]) -> Reflections:
+        """The frames before they are cut to k rows, unmultiplied. Time O(n f d r)."""
+        axes = self.axes(dropout(h, self.dropout, self.training)).view(len(h), -1, self.stalk_dim)
+        return Reflections(nn.functional.normalize(axes, dim=2))
 
 
 class TrustFrames(nn.Module):
@@ -103,7 +107,7 @@ class TrustFrames(nn.Module):
 
     def __init__(self, in_features: int, num_modalities: int, edge_stalk_dim: int, dropout: float = 0.0):
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.trust = nn.Linear(in_features, num_modalities)
         nn.init.zeros_(self.trust.weight)
         nn.init.ones_(self.trust.bias)
@@ -111,7 +115,7 @@ class TrustFrames(nn.Module):
 
     def trusts(self, h: Float[Tensor, "n f"], present: Bool[Tensor, "n M"]) -> Float[Tensor, "n M"]:
         """How much each node trusts each modality, a unit vector per node."""
-        return nn.functional.normalize(self.trust(self.dropout(h)) * present, dim=1)
+        return nn.functional.normalize(self.trust(dropout(h, self.dropout, self.training)) * present, dim=1)
 
     def forward(self, h: Float[Tensor, "n f"], present: Bool[Tensor, "n M"]) -> Float[Tensor, "n k Mk"]:
         """Frames of all nodes. Time O(n (f M + M k^2))."""

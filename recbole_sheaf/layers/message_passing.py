@@ -140,7 +140,7 @@ class ArcGraph:
                 f"arc weights of shape {tuple(w.shape)} do not fit a signal of shape {tuple(x.shape)}; give (arcs, d, "
                 "1) and (n, d, c)"
             )
-        return WeightedSum.apply(x.contiguous(), w.squeeze(-1), self.weight_kernels)
+        return WeightedSum.apply(x, w.squeeze(-1), self.weight_kernels)
 
     def sum_arcs(self, a: Float[Tensor, "arcs *c"]) -> Float[Tensor, "n *c"]:
         """Sum of arc values at their destination; zero at nodes without in-arcs. Time O(arcs c)."""

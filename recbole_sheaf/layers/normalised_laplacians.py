@@ -71,7 +71,7 @@ def diagonal_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tenso
     _check_signal(graph, x)
     _check_pairs(graph)
     _check_shape("maps", maps, (graph.num_arcs, x.shape[1]), "one diagonal per arc")
-    return ScaledLaplacian.apply(x.contiguous(), maps.contiguous(), graph)
+    return ScaledLaplacian.apply(x, maps.contiguous(), graph)
 
 
 def factored_delta(

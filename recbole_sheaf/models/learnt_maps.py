@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames
 from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.layers.reflections import Reflections
 from recbole_sheaf.sheaf.orthogonal import orthogonal_maps
 from recbole_sheaf.sheaf.restriction_maps import orthonormal_columns
 
@@ -56,7 +57,10 @@ class ArcMatrices(nn.Module):
 
 
 class LearntMaps(nn.Module):
-    """What a :class:`~recbole_sheaf.layers.sheaf_conv.SheafConv` of the family takes after the signal.
+    """Maps for the steps of a :class:`~recbole_sheaf.layers.sheaf_conv.SheafConv`, and the frames in which it steps.
+
+    Factored maps are diagonal in orthonormal frames that belong to the nodes: a signal that is rotated into them once
+    and back once needs no rotation at the steps between.
 
     Args:
         family: ``identity``, ``diagonal`` (scales on the arcs), ``orthogonal`` or ``general`` (matrices on the arcs),
@@ -65,24 +69,28 @@ class LearntMaps(nn.Module):
         stalk_size: D, dimension of a node's stalk.
         beta: how far the maps may leave the identity, in [0, 1].
         dropout: on the content coordinates.
+
+    Attributes:
+        family: of the steps.
     """
 
     def __init__(self, family: str, in_features: int, stalk_size: int, beta: float, dropout: float) -> None:
         super().__init__()
-        self.family = family if beta > 0 else "identity"
-        matrices = self.family in ("orthogonal", "general")
-        scaled, framed = self.family in ("diagonal", "factored"), self.family == "factored"
-        orthogonal = self.family == "orthogonal"
+        family = family if beta > 0 else "identity"
+        matrices, orthogonal = family in ("orthogonal", "general"), family == "orthogonal"
+        scaled, framed = family in ("diagonal", "factored"), family == "factored"
+        self.stalk_size, self.family = stalk_size, "diagonal" if framed else family
         self.matrices = ArcMatrices(in_features, stalk_size, orthogonal, beta, dropout) if matrices else None
         self.scales = ArcScales(in_features, stalk_size, beta, dropout) if scaled else None
         self.frames = HouseholderFrames(in_features, stalk_size, dropout=dropout) if framed else None
-        self.wide = WideFrames(in_features, stalk_size, stalk_size, beta, dropout) if self.family == "wide" else None
+        self.wide = WideFrames(in_features, stalk_size, stalk_size, beta, dropout) if family == "wide" else None
 
-    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> tuple[Tensor, ...]:
-        """Arc matrices or scales, then node frames, as the family has them."""
-        maps = [learner(graph, h) for learner in (self.matrices, self.scales) if learner is not None]
-        frames = [learner(h) for learner in (self.frames, self.wide) if learner is not None]
-        return (*maps, *frames)
+    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> tuple[tuple[Tensor, ...], Reflections]:
+        """What the steps take after the signal, and the frames; frames of no reflections where there are none."""
+        on_arcs = [learner(graph, h) for learner in (self.matrices, self.scales) if learner is not None]
+        at_nodes = [] if self.wide is None else [self.wide(h)]
+        none = Reflections(h.new_zeros(len(h), 0, self.stalk_size))
+        return (*on_arcs, *at_nodes), none if self.frames is None else self.frames.reflections(h)
 
     def distance(self) -> Float[Tensor, ""]:
         """Sum of the squared weights that carry the maps away from the identity."""

@@ -148,12 +148,12 @@ class MMSheaf(MultimodalRecommender):
         return self._diffuse(self.stalks())
 
     def _diffuse(self, x: Float[Tensor, "n D c"]) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        maps = self.maps(self.graph, x.flatten(1) if self.learn_from_signal else self.content)
-        total = signal = x
+        maps, frames = self.maps(self.graph, x.flatten(1) if self.learn_from_signal else self.content)
+        total = signal = frames.rotate(x)
         for step in self.steps:
             signal = step(self.graph, signal, *maps)
             total = total + signal
-        nodes = (total / (1 + len(self.steps))).flatten(1)
+        nodes = frames.rotate_back(total / (1 + len(self.steps))).flatten(1)
         users, items = nodes[: self.n_users], nodes[self.n_users :]
         if self.item_graph is not None:
             items = items + self.item_graph(x[self.n_users :].flatten(1))

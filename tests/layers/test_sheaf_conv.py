@@ -6,6 +6,7 @@ import torch
 from recbole_sheaf.errors import ConfigError, ShapeError
 from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames, TrustFrames, mix_with_identity
 from recbole_sheaf.layers.normalised_laplacians import DELTAS
+from recbole_sheaf.layers.reflections import Reflections
 from recbole_sheaf.layers.sheaf_conv import SheafConv, SheafDiffusionStep
 from recbole_sheaf.sheaf import orthonormal_rows
 from tests.layers.problems import FAMILIES, KERNELS, definition, our_refusals, problem  # noqa: F401
@@ -81,6 +82,38 @@ def test_householder_frames_start_at_identity_and_stay_orthonormal():
     torch.nn.init.normal_(learner.axes.weight)
     frame = learner(h)
     torch.testing.assert_close(frame @ frame.mT, torch.eye(3, dtype=h.dtype).expand(6, 3, 3))
+
+
+def test_reflections_rotate_as_their_matrices_do():
+    learner = HouseholderFrames(5, 4, num_pairs=2).double()
+    torch.nn.init.normal_(learner.axes.weight)
+    h, x = torch.randn(6, 5, dtype=torch.float64), torch.randn(6, 4, 3, dtype=torch.float64)
+    reflections, frame = learner.reflections(h), learner(h)
+    torch.testing.assert_close(reflections.rotate(x), frame @ x)
+    torch.testing.assert_close(reflections.rotate_back(x), frame.mT @ x)
+    one_by_one = torch.eye(4, dtype=x.dtype).expand(6, 4, 4)
+    for axis in reflections.axes.unsqueeze(-1).unbind(1):
+        one_by_one = one_by_one @ (torch.eye(4, dtype=x.dtype) - 2 * axis @ axis.mT)
+    torch.testing.assert_close(frame, one_by_one)
+    assert Reflections(x.new_zeros(6, 0, 4)).rotate(x) is x
+
+
+def test_gradients_of_reflections():
+    axes = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda axes, x: Reflections(axes).rotate(x), (axes, x))
+
+
+def test_diffusion_in_the_frames_is_factored_diffusion():
+    graph, x, (scale,) = problem("diagonal", n=6, e=9, d=4, c=3, seed=0)
+    axes = torch.nn.functional.normalize(torch.randn(6, 2, 4, dtype=x.dtype), dim=2)
+    frames, expected = Reflections(axes), x
+    matrices = frames.rotate(torch.eye(4, dtype=x.dtype).expand(6, 4, 4))
+    signal = frames.rotate(x)
+    for _ in range(2):
+        expected = SheafConv("factored", 0.7)(graph, expected, scale, matrices)
+        signal = SheafConv("diagonal", 0.7)(graph, signal, scale)
+    torch.testing.assert_close(frames.rotate_back(signal), expected)
 
 
 def test_trust_frames_are_orthonormal_and_leave_out_what_is_missing():
