@@ -97,10 +97,10 @@ class Search:
         self.epochs = config["epochs"]
         if config["eval_step"] < 1:
             raise ConfigError(f"eval_step is {config['eval_step']}, but a search needs validation; set it to 1 or more")
+        self.tracking = tracking_of(config)
         self.name = _study_name(config, self.space, budget)
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.tracking = tracking_of(config)
         self.defaults = defaults_within(self.space, config.final_config_dict)
         self.lock = FileLock(self.folder / "lock")
         self.journal = self.folder / "optuna.log"
