@@ -33,5 +33,5 @@ def info_nce(
         raise ConfigError(f"the temperature of a contrast is {temperature}, expected a number above 0, such as 0.2")
     if cosine:
         view, other = normalize(view), normalize(other)
-    similarity = view @ other.T / temperature
+    similarity = (view / temperature) @ other.T  # divides b f numbers and not b^2
     return (torch.logsumexp(similarity, dim=1) - similarity.diagonal()).mean()
