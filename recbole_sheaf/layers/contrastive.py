@@ -3,7 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 from recbole_sheaf.errors import ConfigError, ShapeError
 
@@ -34,4 +34,4 @@ def info_nce(
     if cosine:
         view, other = normalize(view), normalize(other)
     similarity = (view / temperature) @ other.T  # divides b f numbers and not b^2
-    return (torch.logsumexp(similarity, dim=1) - similarity.diagonal()).mean()
+    return cross_entropy(similarity, torch.arange(len(view), device=view.device))

@@ -113,7 +113,9 @@ class GRCN(MultimodalRecommender):
 
     def refined_weights(self, affinities: Float[Tensor, "arcs M"]) -> Float[Tensor, " arcs"]:
         """What the modality most in favour of an arc gives it; nothing if even that one is against it."""
-        strongest = (affinities * embedding(self.graph.src, self.confidence)).amax(dim=1)
+        nothing = torch.zeros_like(self.confidence)
+        of_source = self.graph.add_ends(self.confidence, nothing)  # a gather whose gradient is one sparse product
+        strongest = (affinities * of_source).amax(dim=1)
         return relu(strongest) if self.prune else strongest
 
     def convolve(self, weights: Float[Tensor, " arcs"]) -> Float[Tensor, "n f"]:
