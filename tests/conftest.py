@@ -4,8 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests are small; more threads wait for one another
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("RECBOLE_SHEAF_DATA", REPOSITORY.parent / "shared" / "data"))
