@@ -67,11 +67,12 @@ def job_of(workplace, tracked, model="BPR"):
 
 
 def test_a_run_holds_settings_every_epoch_and_the_result(toy_settings, tracked):
-    results = run_models(["Pop", "MMSheaf"], "toy", overrides={**toy_settings, **tracked.settings, "seed": 7})
+    asked = {"seed": 7, "learning_rate": 0.002}
+    results = run_models(["Pop", "MMSheaf"], "toy", overrides={**toy_settings, **tracked.settings, **asked})
     pop, sheaf = tracked.runs
     assert [one.info.status for one in tracked.runs] == ["FINISHED", "FINISHED"]
     assert pop.data.params["model"] == "Pop" and sheaf.info.run_name == "MMSheaf on toy, seed 7"
-    assert sheaf.data.params["learning_rate"] == "0.001" and sheaf.data.params["embedding_size"] == "8"
+    assert sheaf.data.params["learning_rate"] == "0.002" and sheaf.data.params["embedding_size"] == "8"
     assert json.loads(sheaf.data.params["topk"]) == [10, 20, 50] and sheaf.data.params["seed"] == "7"
     assert not {"data_path", "cache_dir", "mlflow_tracking_uri"} & set(sheaf.data.params)
     tags = sheaf.data.tags
