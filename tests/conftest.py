@@ -68,6 +68,14 @@ TOY = {
     "state": "warning",
 }
 
+# Settings in which a model that trains must find the toy dataset's two tastes: .39 is chance, .95 is to know them.
+TASTE = {
+    "epochs": 30,
+    "learning_rate": 0.01,
+    "topk": [20],
+    "valid_metric": "Recall@20",
+    "eval_args": {"split": {"RS": [0.5, 0.2, 0.3]}},
+}
 
 WITHOUT_GRAPH = ("VBPR",)  # models that build no graph, and so choose no backend for messages
 WITHOUT_CONTENT = ("Sheaf4Rec",)  # models that claim none: content may not change a bit of what they say

@@ -14,7 +14,7 @@ from recbole_sheaf.config import RESTRICTION_MAPS
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
-from tests.conftest import WITHOUT_CONTENT, WITHOUT_GRAPH, content_of, write_toy
+from tests.conftest import TASTE, WITHOUT_CONTENT, WITHOUT_GRAPH, content_of, write_toy
 
 WITH_CONTENT = sorted(set(MODELS) - set(WITHOUT_CONTENT))
 SEVERAL = [name for name in WITH_CONTENT if not content_of(name)]
@@ -170,9 +170,7 @@ def test_a_model_without_graph_builds_none(toy_settings, name):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_a_planted_taste_is_found(toy_settings, name):
     """Even users like even items: among unseen items the right half must come first."""
-    settings = {**toy_settings, "epochs": 30, "learning_rate": 0.01, "topk": [20], "valid_metric": "Recall@20"}
-    settings["eval_args"] = {"split": {"RS": [0.5, 0.2, 0.3]}}
-    (result,) = run_models([name], "toy", overrides={**settings, **content_of(name)})
+    (result,) = run_models([name], "toy", overrides={**toy_settings, **TASTE, **content_of(name)})
     # at test 9 of 30 liked items are masked: a list of 20 holds 20 of the 21 others if the taste is known, and 20 of
     # the 51 unmasked items, that is 0.39 of the answers, if it is not
     assert result.test["recall@20"] > 0.75

@@ -5,6 +5,7 @@ import pytest
 from recbole_sheaf.config import properties_folder
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
+from tests.conftest import TASTE
 
 THEIRS = sorted({path.stem for path in (properties_folder() / "model").glob("*.yaml")} - set(MODELS))
 
@@ -16,8 +17,7 @@ def test_the_tables_models_are_among_those_tried():
 @pytest.mark.parametrize("name", THEIRS)
 def test_a_planted_taste_is_found(toy_settings, name):
     """As in the contract of our models: .39 is chance, a list that knows the taste holds .95 of the answers."""
-    settings = {**toy_settings, "epochs": 30, "learning_rate": 0.01, "topk": [20], "valid_metric": "Recall@20"}
-    settings["eval_args"] = {"split": {"RS": [0.5, 0.2, 0.3]}}
+    settings = {**toy_settings, **TASTE}
     del settings["embedding_size"]  # EASE and ItemKNN have none
     (result,) = run_models([name], "toy", overrides=settings)
     assert result.test["recall@20"] > 0.75
