@@ -34,6 +34,9 @@ RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
 RESTRICTION_MAPS = ("identity", "diagonal", "orthogonal", "general", "factored", "wide")
 BACKENDS = ("auto", "dgl", "torch")
 FEATURE_KINDS = ("real", "shuffled", "noise", "constant")
+LOSSES = ("bpr", "softmax")
+ALL_ITEMS_UP_TO = 50_000  # with `softmax_items: auto`
+AUTO_ITEMS = 4096  # sampled where there are more
 
 
 def properties_folder() -> Path:
@@ -264,6 +267,58 @@ def _kind_name(kind: type) -> str:
 
 def _interval(low: Optional[float], high: Optional[float]) -> str:
     return f"[{'-inf' if low is None else low}, {'inf)' if high is None else f'{high}]'}"
+
+
+@dataclass(frozen=True)
+class LossSettings(ModelSettings):
+    """What the loss of an embedding recommender is; every field is a key of ``properties/overall.yaml``."""
+
+    loss: str = setting("bpr", choices=LOSSES)
+    softmax_temperature: float = setting(0.2, above=0)
+    softmax_items: Union[str, int] = "auto"
+    softmax_steps: int = setting(2, low=1)
+
+    def __post_init__(self) -> None:
+        kept = self.softmax_items
+        whole = isinstance(kept, int) and not isinstance(kept, bool) and kept >= 1
+        if not whole and kept not in ("auto", "all"):
+            raise ConfigError(f"softmax_items is {kept!r}, expected auto, all or a whole number of items from 1")
+        for spec in fields(self):
+            if spec.name != "softmax_items":
+                _check_field(spec, getattr(self, spec.name))
+
+    @classmethod
+    def from_recbole(cls, config: Any) -> "LossSettings":
+        """Take our keys from a RecBole ``Config``; a checkpoint from before a key has its default, ``loss: bpr``.
+
+        Raises:
+            ConfigError: if a key is of another type or out of range.
+        """
+        return cls(**{spec.name: config[spec.name] for spec in fields(cls) if spec.name in config})
+
+    def sampled(self, n_items: int) -> Optional[int]:
+        """How many of ``n_items`` a step of the softmax samples; None where it takes all."""
+        if self.softmax_items == "auto":
+            return AUTO_ITEMS if n_items > ALL_ITEMS_UP_TO else None
+        return None if self.softmax_items == "all" or self.softmax_items >= n_items else int(self.softmax_items)
+
+
+def check_loss(config: Any) -> None:
+    """Refuse a loss that there is not, that a model is not ready for, or with settings that it cannot take.
+
+    A model says in ``losses`` which it is ready for; one that says nothing has the loss it was published with alone.
+
+    Raises:
+        ConfigError: in one sentence, before any data are read.
+    """
+    settings = LossSettings.from_recbole(config)
+    if settings.loss not in getattr(config.model_class, "losses", LOSSES[:1]):
+        raise ConfigError(
+            f"{config['model']} is not ready for loss: {settings.loss}, it has the loss it was published with; set loss: "
+            "bpr, in a side-by-side run under model_settings"
+        )
+    if settings.loss == "softmax" and (config["train_neg_sample_args"] or {}).get("dynamic"):
+        raise ConfigError("loss: softmax samples no negatives, but train_neg_sample_args asks for dynamic ones; drop it")
 
 
 def check_settings(config: Any) -> None:

@@ -19,13 +19,16 @@ from typing import Any, Callable, Optional
 import numpy as np
 import torch
 from platformdirs import user_cache_dir
+from recbole import data as recbole_data
 from recbole import quick_start
 from recbole.config import Config
+from recbole.data import utils as data_utils
 from recbole.data.dataset import Dataset
 from recbole.quick_start import quick_start as quick_start_module
 
 from recbole_sheaf.config import (
     RECBOLE_PROPERTIES,
+    check_loss,
     check_settings,
     default_files,
     nearest,
@@ -33,7 +36,9 @@ from recbole_sheaf.config import (
 )
 from recbole_sheaf.data.folders import check_dataset_folder
 from recbole_sheaf.data.mmrec import convert_mmrec_folder, is_mmrec_folder
+from recbole_sheaf.data.user_batches import TrainingUsers
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.models.recbole_softmax import serve
 from recbole_sheaf.recbole_compat import keep_reproducible
 
 _PREFIX = "recbole.model.general_recommender."
@@ -62,11 +67,15 @@ def register() -> None:
     if any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
         return
     sys.meta_path.append(_ModelFinder())
+    serve()
     Config._get_model_and_dataset = _names_checked(Config._get_model_and_dataset)
     Config._load_internal_config_dict = _with_our_defaults(Config._load_internal_config_dict)
     Config._set_default_parameters = _with_folder_recognised(Config._set_default_parameters)
     Config.__init__ = _settings_checked(Config.__init__)
     Dataset.build = _split_by_its_own_seed(Dataset.build)
+    loader = _users_under_softmax(data_utils.get_dataloader)
+    for module in (recbole_data, data_utils):
+        module.get_dataloader = loader
     for module in (quick_start, quick_start_module):
         module.run_recboles = run_recboles
         module.objective_function = objective_function
@@ -194,10 +203,23 @@ def _settings_checked(init: Callable) -> Callable:
     def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
         keep_reproducible(self)
+        check_loss(self)
         if self.model in MODELS:
             check_settings(self)
 
     return __init__
+
+
+def _users_under_softmax(get_dataloader: Callable) -> Callable:
+    """Train on batches of users where ``loss`` is softmax; RecBole chooses its loaders by the model's name."""
+
+    @functools.wraps(get_dataloader)
+    def wrapped(config: Config, phase: str) -> type:
+        if phase == "train" and "loss" in config and config["loss"] == "softmax":
+            return TrainingUsers
+        return get_dataloader(config, phase)
+
+    return wrapped
 
 
 def _split_by_its_own_seed(build: Callable) -> Callable:

@@ -21,8 +21,8 @@ from recbole_sheaf.registration import MODELS
 
 # Settings that say where things lie or what is shown; none changes a number. The content of what they point to counts.
 NOT_IDENTITY = frozenset(
-    "data_path cache_dir features_path checkpoint_dir show_progress state verbose search_space gpu_id use_gpu "
-    "local_rank nproc world_size offset ip port log_wandb wandb_project log_mlflow mlflow_experiment "
+    "data_path cache_dir features_path checkpoint_dir show_progress state verbose search_space softmax_search_space "
+    "gpu_id use_gpu local_rank nproc world_size offset ip port log_wandb wandb_project log_mlflow mlflow_experiment "
     "mlflow_tracking_uri save_dataset dataset_save_path save_dataloaders dataloaders_save_path config_files "
     "single_spec encoding".split()
 )

@@ -1,6 +1,8 @@
 """The search space of a model, as its YAML file declares it, and as Optuna wants it.
 
 ``search_space: {learning_rate: {low: 1e-4, high: 1e-2, log: true}, n_layers: {choices: [1, 2, 3]}}``
+
+Under ``loss: softmax`` the entries of ``softmax_search_space`` come beside those, and in the place of those of one name.
 """
 
 from collections.abc import Mapping
@@ -25,11 +27,19 @@ def read_space(config: Any) -> Space:
     Raises:
         ConfigError: if a key is unknown to the model, or its entry is neither a range nor choices.
     """
-    declared = config["search_space"] or {}
-    if not isinstance(declared, dict):
-        raise ConfigError(f"search_space of {config['model']} is {declared!r}, expected 'setting: {{low, high}}' lines")
-    refuse_unknown_keys(declared, known_keys(config["model"], config["dataset"]), f"search_space of {config['model']}")
+    keys = ["search_space", "softmax_search_space"] if config["loss"] == "softmax" else ["search_space"]
+    declared = {}
+    for key in keys:
+        declared.update(_declared(config, key))
     return {name: _distribution(name, entry) for name, entry in declared.items()}
+
+
+def _declared(config: Any, key: str) -> dict[str, Any]:
+    declared = config[key] or {}
+    if not isinstance(declared, dict):
+        raise ConfigError(f"{key} of {config['model']} is {declared!r}, expected 'setting: {{low, high}}' lines")
+    refuse_unknown_keys(declared, known_keys(config["model"], config["dataset"]), f"{key} of {config['model']}")
+    return declared
 
 
 def _distribution(name: str, entry: Any) -> BaseDistribution:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding, normalize
+from torch.nn.functional import normalize
 
 from recbole_sheaf.config import BACKENDS, RESTRICTION_MAPS, ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
@@ -160,13 +160,13 @@ class MMSheaf(MultimodalRecommender):
         return users, items
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR and the penalties."""
+        """The ranking loss and the penalties."""
         users, chosen, sampled = self.triples(interaction)
         x = self.stalks()
         user_all, item_all = self._diffuse(x)
         loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
-        batch = embedding(torch.cat([users, self.n_users + chosen, self.n_users + sampled]), x.flatten(1))
-        penalty = self.reg_weight * batch.square().sum() / (2 * len(users))
+        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
+        penalty = self.reg_weight * self.squared_norms(nodes, x.flatten(1)) / (2 * max(len(users), 1))
         return loss + penalty + self.map_weight_decay * self.maps.distance()
 
 

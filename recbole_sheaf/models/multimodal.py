@@ -12,29 +12,46 @@ from jaxtyping import Float, Int
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, normalize
 
+from recbole_sheaf.config import LOSSES, LossSettings
 from recbole_sheaf.data import bipartite_arcs
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
 from recbole_sheaf.registration import cache_folder
+
+Triples = tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " s"]]  # users, chosen items, sampled ones
+
+CONTRASTED = 4096  # nodes in one contrast under the softmax
 
 
 class EmbeddingRecommender(GeneralRecommender):
-    """A RecBole general recommender that ranks by inner products of user and item embeddings.
+    """A RecBole general recommender that ranks by inner products of user and item embeddings, or by their cosines.
 
     A subclass defines ``forward``, which gives the embeddings of all users and items, and ``calculate_loss``. Ranking
     runs ``forward`` once per evaluation, not once per batch of users.
+
+    ``loss: bpr`` is the loss the model was published with, on batches of interactions with sampled items. ``loss:
+    softmax`` puts a softmax of cosines over all items in the place of its ranking loss, on batches of users, and ranks
+    by cosine; the model's other losses stay. A subclass that is not ready for it says ``losses = ("bpr",)``.
+
+    Attributes:
+        losses: what ``loss`` may be.
+        softmax: what the softmax needs; None under ``loss: bpr``.
     """
 
     input_type = InputType.PAIRWISE
+    losses: tuple[str, ...] = LOSSES
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
+        settings = LossSettings.from_recbole(config)
+        self.softmax = SoftmaxRanking(settings, dataset) if settings.loss == "softmax" else None
         self._ranked: Optional[tuple[Tensor, Tensor]] = None
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        """Embeddings of all users and of all items; their inner product ranks."""
+        """Embeddings of all users and of all items; their inner product, or under the softmax their cosine, ranks."""
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> "EmbeddingRecommender":
@@ -48,12 +65,14 @@ class EmbeddingRecommender(GeneralRecommender):
         return super().load_state_dict(*args, **kwargs)
 
     def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        """Embeddings for ranking, computed once until the model trains or loads again."""
-        if self.training:
-            return self.forward()
-        if self._ranked is None:
-            self._ranked = self.forward()
-        return self._ranked
+        """Embeddings for ranking, computed once until the model trains or loads again; unit ones under the softmax."""
+        if self._ranked is not None:
+            return self._ranked
+        users, items = self.forward()
+        ranked = (users, items) if self.softmax is None else (normalize(users), normalize(items))
+        if not self.training:
+            self._ranked = ranked
+        return ranked
 
     def predict(self, interaction: Any) -> Float[Tensor, " b"]:
         """Scores of b user-item pairs."""
@@ -65,21 +84,51 @@ class EmbeddingRecommender(GeneralRecommender):
         users, items = self.ranked_embeddings()
         return (users[interaction[self.USER_ID]] @ items.T).flatten()
 
-    def triples(self, interaction: Any) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]]:
-        """Users, items they chose and sampled items of a batch."""
+    def triples(self, interaction: Any) -> Triples:
+        """Users, items they chose and sampled items of a batch.
+
+        Under the softmax a batch names users: then these are all their training interactions, those of a user side by
+        side, and nothing is sampled.
+        """
+        if self.softmax is not None:
+            users, chosen = self.softmax.pairs(interaction[self.USER_ID])
+            return users, chosen, chosen[:0]
         return interaction[self.USER_ID], interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]
 
     def ranking_loss(
         self,
         user_all: Float[Tensor, "n_users f"],
         item_all: Float[Tensor, "n_items f"],
-        triples: tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]],
+        triples: Triples,
+        offset: Optional[Float[Tensor, "#b n_items"]] = None,
     ) -> Float[Tensor, ""]:
-        """BPR of a batch; rows are gathered by ``embedding``, whose gradient is summed in a fixed order."""
+        """BPR of a batch, or the softmax of its interactions; only the softmax takes an offset of its logits.
+
+        Rows are gathered by ``embedding``, whose gradient is summed in a fixed order.
+        """
         users, chosen, sampled = triples
+        if self.softmax is not None:
+            return self.softmax.loss(user_all, item_all, (users, chosen), offset)
         u = embedding(users, user_all)
         i, j = embedding(torch.cat([chosen, sampled]), item_all).chunk(2)  # one gradient of all items, not two
         return bpr_loss((u * i).sum(dim=1), (u * j).sum(dim=1))
+
+    def squared_norms(self, rows: Int[Tensor, " r"], table: Float[Tensor, "n f"]) -> Float[Tensor, ""]:
+        """Sum of the squared norms of a batch's rows of a table, each as often as it is named, for an L2 penalty."""
+        if self.softmax is not None:
+            return squared_norms(rows, table)
+        return embedding(rows, table).square().sum()
+
+    def contrasted(self, nodes: Int[Tensor, " r"]) -> Int[Tensor, " distinct"]:
+        """The distinct nodes of a batch, for a contrast of two views of each.
+
+        Under the softmax at most 4,096 of them, drawn anew for each batch: a contrast holds a square of them, and a
+        batch of users may name the whole catalogue.
+        """
+        nodes = nodes.unique()
+        if self.softmax is None or len(nodes) <= CONTRASTED:
+            return nodes
+        return nodes[torch.randperm(len(nodes), device=nodes.device)[:CONTRASTED]]
 
 
 class GraphRecommender(EmbeddingRecommender):

@@ -1,0 +1,209 @@
+r"""A softmax of cosines over the whole catalogue, or over a weighted sample of it, for batches of users.
+
+Notation: b users of a batch, n_items items with RecBole's padding at 0, f numbers wide; :math:`s_{ui} = \cos(u, i) /
+\tau + o_{ui}` with a temperature :math:`\tau` and an offset o that is usually absent. The p training interactions of
+the batch are pairs (row of the user in the batch, item), each once. Items are 1 to n_items - 1 in every sum.
+"""
+
+from typing import NamedTuple, Optional
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import embedding, normalize
+
+from recbole_sheaf.errors import ConfigError, ShapeError
+
+CHUNK_ENTRIES = 1 << 22  # logits held at once
+
+
+class Draw(NamedTuple):
+    """Items drawn for a step, in ascending order, and the logarithm of the probability that each had to be drawn."""
+
+    items: Int[Tensor, " N"]
+    log_probability: Float[Tensor, " N"]
+
+
+def softmax_loss(
+    users: Float[Tensor, "b f"],
+    items: Float[Tensor, "n_items f"],
+    pairs: tuple[Int[Tensor, " p"], Int[Tensor, " p"]],
+    temperature: float,
+    offset: Optional[Float[Tensor, "#b n_items"]] = None,
+    draw: Optional[Draw] = None,
+) -> Float[Tensor, ""]:
+    r"""How badly the batch's users find their items among all items, the mean over the p pairs of
+
+    .. math:: -s_{ui} + \ln Z_u, \qquad Z_u = \sum_{j \ge 1} \exp s_{uj}.
+
+    Every pair counts once, so a user with many counts for more. With a draw, :math:`Z_u` is estimated without bias
+    (its logarithm is not) from the drawn items, by Horvitz and Thompson 1952: the user's own items as they are, each
+    other drawn j divided by its probability :math:`\pi_j`, which is the correction :math:`s_{uj} - \ln \pi_j` (Bengio &
+    Senécal 2008; Yi et al. 2019). If every item is drawn with probability 1 the two forms are equal.
+
+    Args:
+        users: the batch's users, not yet of unit length; those without a pair do not count.
+        items: all items, the padding included.
+        pairs: row of the user and item of each interaction; no pair twice.
+        temperature: divides the cosines.
+        offset: constants that are added to the logits, one row or a row for each user; no gradient. -inf takes an item
+            out of the sum, and is not for an item of a pair.
+        draw: of :class:`ItemSampler`; None sums over all items.
+
+    Returns:
+        The loss; zero, with a gradient of zeros, if there are no pairs.
+
+    Raises:
+        ConfigError: if the temperature is not above 0.
+        ShapeError: if users and items differ in width, or the offset has other rows or columns.
+
+    Over all items: three products of b n_items f, and 16 MiB of logits at once whatever b and n_items are (never a
+    matrix b x n_items), beside a gradient as large as users and items. Sampled: three products of b N f and memory of
+    about 4 (b N + 2 p f) floats, beside the gradient of the items.
+    """
+    _refuse(users, items, temperature, offset)
+    with torch.autocast(users.device.type, enabled=False):  # cosines over a small temperature need all their digits
+        users = normalize(users.float() if users.dtype.itemsize < 4 else users) / temperature
+        items = items.float() if items.dtype.itemsize < 4 else items
+        offset = None if offset is None else offset.detach().to(users)
+        if draw is None:
+            row, item = pairs
+            offset = None if offset is None else offset[:, 1:]
+            return _AllItems.apply(users, normalize(items[1:]), row, item - 1, offset)
+        return _sampled(users, items, pairs, offset, draw)
+
+
+def _refuse(users: Tensor, items: Tensor, temperature: float, offset: Optional[Tensor]) -> None:
+    if not temperature > 0:
+        raise ConfigError(f"the temperature of a softmax is {temperature}, expected a number above 0, such as 0.2")
+    if users.shape[1] != items.shape[1]:
+        raise ShapeError(
+            f"users of shape {tuple(users.shape)} and items of shape {tuple(items.shape)} differ in width; "
+            "give both the same number of columns"
+        )
+    if offset is not None and offset.shape not in ((1, len(items)), (len(users), len(items))):
+        raise ShapeError(
+            f"offset has shape {tuple(offset.shape)}, expected ({len(users)}, {len(items)}) or (1, {len(items)}): "
+            "a column for each item, the padding's first"
+        )
+
+
+class _AllItems(torch.autograd.Function):
+    """The loss over all items with its gradient computed on the way, so that only a few rows of logits ever exist."""
+
+    @staticmethod
+    def forward(ctx, users: Tensor, items: Tensor, row: Tensor, item: Tensor, offset: Optional[Tensor]) -> Tensor:
+        differentiate = any(ctx.needs_input_grad)
+        d_users, d_items = torch.zeros_like(users), torch.zeros_like(items)
+        counts = torch.bincount(row, minlength=len(users))
+        order = row.argsort(stable=True)
+        row, item = row[order], item[order]
+        ends = counts.cumsum(0).tolist()
+        loss, step, done = users.new_zeros(()), max(1, CHUNK_ENTRIES // max(len(items), 1)), 0
+        for start in range(0, len(users), step):
+            stop = min(start + step, len(users))
+            of = slice(done, ends[stop - 1])
+            own, done = (row[of] - start, item[of]), ends[stop - 1]
+            if not len(own[0]):
+                continue
+            logits = users[start:stop] @ items.T
+            if offset is not None:
+                logits += offset[start:stop] if len(offset) > 1 else offset
+            log_z, weight = logits.logsumexp(dim=1), counts[start:stop].to(users)
+            loss += weight @ log_z - logits[own].sum()
+            if differentiate:
+                gradient = logits.sub_(log_z.unsqueeze(1)).exp_().mul_(weight.unsqueeze(1))
+                gradient[own] -= 1
+                torch.mm(gradient, items, out=d_users[start:stop])
+                d_items.addmm_(gradient.T, users[start:stop])
+        pairs = max(len(row), 1)
+        ctx.save_for_backward(d_users.div_(pairs), d_items.div_(pairs))
+        return loss / pairs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Optional[Tensor], ...]:
+        d_users, d_items = ctx.saved_tensors
+        return gradient * d_users, gradient * d_items, None, None, None
+
+
+def _sampled(
+    users: Tensor, items: Tensor, pairs: tuple[Tensor, Tensor], offset: Optional[Tensor], draw: Draw
+) -> Tensor:
+    """The loss with each user's own items in full and the drawn others weighted; ``users`` are divided by tau."""
+    row, item = pairs
+    own_items, place = item.unique(return_inverse=True)
+    rows = normalize(embedding(torch.cat([draw.items, own_items]), items))  # one gradient of all items, not two
+    drawn, own = rows[: len(draw.items)], rows[len(draw.items) :]
+    logits = users @ drawn.T - draw.log_probability
+    s = (embedding(row, users) * embedding(place, own)).sum(dim=1)
+    if offset is not None:
+        logits = logits + offset[:, draw.items]
+        s = s + offset[row if len(offset) > 1 else torch.zeros_like(row), item]
+    hit, column = _among(item, draw.items)
+    logits = logits.index_put((row[hit], column[hit]), logits.new_tensor(-torch.inf))  # own items are counted apart
+    counts = torch.bincount(row, minlength=len(users)).to(users)
+    log_z = _log_sum_exp(logits, row, s)
+    return (counts @ log_z - s.sum()) / max(len(row), 1)
+
+
+def _among(item: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """Which items are among the drawn ones, and in which column."""
+    column = torch.searchsorted(drawn, item).clamp(max=max(len(drawn) - 1, 0))
+    return (drawn[column] == item if len(drawn) else torch.zeros_like(item, dtype=torch.bool)), column
+
+
+def _log_sum_exp(logits: Tensor, row: Tensor, s: Tensor) -> Tensor:
+    """Per row, of its logits and of its own s; a row without any is 0 and passes no gradient."""
+    highest = logits.detach().amax(dim=1) if logits.shape[1] else logits.new_full((len(logits),), -torch.inf)
+    highest = highest.scatter_reduce(0, row, s.detach(), "amax")
+    highest = highest.nan_to_num(neginf=0.0)
+    total = (logits - highest.unsqueeze(1)).exp().sum(dim=1)
+    total = total.index_add(0, row, (s - highest[row]).exp())
+    return torch.where(total > 0, total, 1).log() + highest
+
+
+class ItemSampler:
+    r"""Draws about N items a step, each on its own with a probability that never changes (Poisson sampling).
+
+    :math:`\pi_j = \min(1, c (\frac{1}{2 n} + \frac{1}{2} f_j))` with n items, :math:`f_j` an item's share of the
+    training interactions, and c such that the probabilities sum to N: frequent items, which are the hard ones, are
+    drawn more often, and none so seldom that its weight :math:`1 / \pi_j` exceeds :math:`2 n / N`. An item is drawn at
+    most once. Draws come from PyTorch's global generator, which RecBole seeds, unless another is given.
+    """
+
+    def __init__(self, counts: Int[Tensor, " n_items"], draws: int) -> None:
+        self.probability = inclusion_probabilities(counts, draws)
+
+    def draw(self, generator: Optional[torch.Generator] = None) -> Draw:
+        """One step's items. Time O(n_items), for n_items uniform numbers."""
+        chance = torch.rand(self.probability.shape, generator=generator, device=self.probability.device)
+        drawn = (chance < self.probability).nonzero().squeeze(1)
+        return Draw(drawn, self.probability[drawn].log())
+
+
+def inclusion_probabilities(counts: Int[Tensor, " n_items"], draws: int) -> Float[Tensor, " n_items"]:
+    """The pi of :class:`ItemSampler` for items that occur ``counts`` times in training; 0 for the padding.
+
+    Raises:
+        ConfigError: if ``draws`` is below 1.
+    """
+    if draws < 1:
+        raise ConfigError(f"{draws} items cannot stand for all; sample at least 1, such as 4096")
+    n = len(counts) - 1
+    probability = torch.zeros(len(counts))
+    if draws >= n:
+        probability[1:] = 1
+        return probability
+    share = counts[1:].double()
+    weight = 0.5 / n + 0.5 * share / share.sum().clamp(min=1)
+    certain = torch.zeros(n, dtype=torch.bool)
+    while True:  # those above 1 are drawn for certain, and the others share what is left
+        scaled = weight * (draws - certain.sum()) / weight[~certain].sum()
+        above = (scaled >= 1) & ~certain
+        if not above.any():
+            break
+        certain |= above
+    probability[1:] = torch.where(certain, 1.0, scaled).float()
+    return probability

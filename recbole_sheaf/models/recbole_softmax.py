@@ -1,0 +1,125 @@
+"""``loss: softmax`` for RecBole's own LightGCN, NGCF and BPR: the loss, the batches and the ranking of our models.
+
+Their ``__init__`` makes what the softmax needs where the settings ask for it, and nothing else; under ``loss: bpr``
+each method is RecBole's, so its numbers are too. Models whose loss is more than a ranking loss (SGL, NCL, DGCF, ...)
+are not served.
+"""
+
+import functools
+from typing import Any, Callable
+
+import torch
+from recbole.model.general_recommender import BPR, NGCF, LightGCN
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from recbole_sheaf.config import LOSSES, LossSettings
+from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
+
+Embeddings = Callable[[Any], tuple[Tensor, Tensor]]
+
+
+def _forward(model: Any) -> tuple[Tensor, Tensor]:
+    return model()
+
+
+def _tables(model: Any) -> tuple[Tensor, Tensor]:
+    return model.user_embedding.weight, model.item_embedding.weight
+
+
+# How a served model gives the embeddings of all users and items, and where its reg_weight puts the L2 penalty.
+SERVED: dict[type, tuple[Embeddings, Embeddings]] = {
+    LightGCN: (_forward, _tables),
+    NGCF: (_forward, _forward),
+    BPR: (_tables, _tables),
+}
+
+
+def serve() -> None:
+    """Make the served models ready for ``loss: softmax``; a second call does nothing."""
+    for model, (embeddings, penalised) in SERVED.items():
+        if getattr(model, "losses", None) == LOSSES:
+            continue
+        model.losses = LOSSES
+        model.__init__ = _with_softmax(model.__init__)
+        model.train = _forgetting(model.train)
+        replacements = {
+            "calculate_loss": _calculate_loss(embeddings, penalised),
+            "predict": _predict(embeddings),
+            "full_sort_predict": _full_sort_predict(embeddings),
+        }
+        for name, ours in replacements.items():
+            setattr(model, name, _by_loss(getattr(model, name), ours))
+
+
+def _with_softmax(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def __init__(self: Any, config: Any, dataset: Any) -> None:
+        init(self, config, dataset)
+        settings = LossSettings.from_recbole(config)
+        self.softmax = SoftmaxRanking(settings, dataset) if settings.loss == "softmax" else None
+        self.softmax_reg_weight = (config["reg_weight"] or 0.0) if self.softmax is not None else 0.0
+        self._ranked = None
+
+    return __init__
+
+
+def _forgetting(train: Callable[..., Any]) -> Callable[..., Any]:
+    """Forget the embeddings kept for ranking when the model trains."""
+
+    @functools.wraps(train)
+    def wrapped(self: Any, mode: bool = True) -> Any:
+        self._ranked = None
+        return train(self, mode)
+
+    return wrapped
+
+
+def _by_loss(theirs: Callable, ours: Callable) -> Callable:
+    @functools.wraps(theirs)
+    def method(self: Any, interaction: Any) -> Tensor:
+        return (theirs if self.softmax is None else ours)(self, interaction)
+
+    return method
+
+
+def _calculate_loss(embeddings: Embeddings, penalised: Embeddings) -> Callable[[Any, Any], Tensor]:
+    """The softmax, and ``reg_weight`` times half the mean over the batch's interactions of |u|^2 + |i|^2."""
+
+    def calculate_loss(self: Any, interaction: Any) -> Tensor:
+        users, items = pairs = self.softmax.pairs(interaction[self.USER_ID])
+        user_all, item_all = embeddings(self)
+        loss = self.softmax.loss(user_all, item_all, pairs)
+        if not self.softmax_reg_weight:
+            return loss
+        user_rows, item_rows = (user_all, item_all) if penalised is embeddings else penalised(self)
+        squares = squared_norms(users, user_rows) + squared_norms(items, item_rows)
+        return loss + self.softmax_reg_weight * squares / (2 * max(len(users), 1))
+
+    return calculate_loss
+
+
+def _ranked(model: Any, embeddings: Embeddings) -> tuple[Tensor, Tensor]:
+    """Unit embeddings of all users and items, kept until the model trains."""
+    if model._ranked is not None:
+        return model._ranked
+    users, items = (normalize(rows) for rows in embeddings(model))
+    if not model.training:
+        model._ranked = users, items
+    return users, items
+
+
+def _predict(embeddings: Embeddings) -> Callable[[Any, Any], Tensor]:
+    def predict(self: Any, interaction: Any) -> Tensor:
+        users, items = _ranked(self, embeddings)
+        return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
+
+    return predict
+
+
+def _full_sort_predict(embeddings: Embeddings) -> Callable[[Any, Any], Tensor]:
+    def full_sort_predict(self: Any, interaction: Any) -> Tensor:
+        users, items = _ranked(self, embeddings)
+        return torch.flatten(users[interaction[self.USER_ID]] @ items.T)
+
+    return full_sort_predict
