@@ -43,10 +43,12 @@ class BM3(MultimodalRecommender):
     two points: content stays as given, at unit length (the code trains the feature vectors themselves), and the L2
     penalty is on the batch's identities (the code takes the norm of all propagated embeddings). Sampled items are not
     looked at. Without content the two terms of users and items are left. An item without a row in a modality has no
-    terms of content there; its interactions count as any.
+    terms of content there; its interactions count as any. To learn without negatives is what the model is about, so it
+    has no ``loss: softmax``.
     """
 
     settings_class = BM3Settings
+    losses = ("bpr",)
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding, logsigmoid
 
@@ -23,7 +23,7 @@ from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.models.item_graph import knn_graph, modality_shares
-from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.models.multimodal import MultimodalRecommender, Triples
 from recbole_sheaf.registration import cache_folder
 
 
@@ -83,7 +83,8 @@ class FREEDOM(MultimodalRecommender):
     0 and 1, and every weight is 1/k. Where the code departs we follow the paper: content stays as given (the code
     trains the feature vectors themselves), at unit length. The paper's weight of one modality in two is here the first
     modality's against 1 for each other. An L2 penalty, ``reg_weight``, is ours and off by default. An item without a
-    row in a modality is not in that modality's graph, and pairs with it are left out of that modality's BPR.
+    row in a modality is not in that modality's graph, and pairs with it are left out of that modality's BPR. Under
+    ``loss: softmax`` each modality has a softmax of its own, of the users with the projected content of its items.
     """
 
     settings_class = FREEDOMSettings
@@ -143,23 +144,34 @@ class FREEDOM(MultimodalRecommender):
         return x[: self.n_users], x[self.n_users :] + self.item_graph(self.identity[self.n_users :])
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR, a BPR for each modality, and the penalty."""
+        """The ranking loss, one for each modality, and the penalty."""
         triples = self.triples(interaction)
         user_all, item_all = self.forward()
         loss = self.ranking_loss(user_all, item_all, triples)
         for project in self.projections:
-            loss = loss + self.modality_loss_weight * modality_loss(project, user_all, triples)
+            loss = loss + self.modality_loss_weight * self.content_loss(project, user_all, triples)
         if not self.reg_weight:
             return loss
         users, chosen, sampled = triples
-        batch = embedding(torch.cat([users, self.n_users + chosen, self.n_users + sampled]), self.identity)
-        return loss + self.reg_weight * batch.square().sum() / (2 * len(users))
+        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
+        return loss + self.reg_weight * self.squared_norms(nodes, self.identity) / (2 * max(len(users), 1))
+
+    def content_loss(
+        self, project: ModalityProjection, user_all: Float[Tensor, "n_users f"], triples: Triples
+    ) -> Float[Tensor, ""]:
+        """The ranking loss with an item's projected content in its place; pairs with a missing row cost 0."""
+        if self.softmax is None:
+            return modality_loss(project, user_all, triples)
+        users, chosen, sampled = triples
+        present = project.present.squeeze(1)
+        kept = present[chosen]
+        absent = torch.zeros_like(present, dtype=user_all.dtype).masked_fill(~present, -torch.inf).unsqueeze(0)
+        mean = self.ranking_loss(user_all, project(), (users[kept], chosen[kept], sampled), absent)
+        return mean * kept.sum() / max(len(kept), 1)
 
 
 def modality_loss(
-    project: ModalityProjection,
-    user_all: Float[Tensor, "n_users f"],
-    triples: tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]],
+    project: ModalityProjection, user_all: Float[Tensor, "n_users f"], triples: Triples
 ) -> Float[Tensor, ""]:
     """BPR with an item's projected content in its place; pairs with a missing row cost 0."""
     users, chosen, sampled = triples

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding, leaky_relu, normalize, relu
+from torch.nn.functional import leaky_relu, normalize, relu
 
 from recbole_sheaf.config import BACKENDS, ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
@@ -127,10 +127,10 @@ class GRCN(MultimodalRecommender):
         return total
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR and the penalty on the batch's identities and preferences."""
+        """The ranking loss and the penalty on the batch's identities and preferences."""
         users, chosen, sampled = self.triples(interaction)
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = embedding(nodes, self.identity).square().sum()
-        penalty = penalty + sum(embedding(users, routing.preference).square().sum() for routing in self.routings)
-        return loss + self.reg_weight * penalty / (2 * len(users))
+        penalty = self.squared_norms(nodes, self.identity)
+        penalty = penalty + sum(self.squared_norms(users, routing.preference) for routing in self.routings)
+        return loss + self.reg_weight * penalty / (2 * max(len(users), 1))

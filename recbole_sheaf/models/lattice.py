@@ -12,7 +12,7 @@ from typing import Any, Optional
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding, normalize, relu
+from torch.nn.functional import normalize, relu
 
 from recbole_sheaf.config import BACKENDS, ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
@@ -160,8 +160,8 @@ class LATTICE(MultimodalRecommender):
         return x[: self.n_users], x[self.n_users :] + normalize(self.latent(self.identity[self.n_users :]))
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR and the penalty."""
+        """The ranking loss and the penalty."""
         users, chosen, sampled = self.triples(interaction)
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
-        batch = embedding(torch.cat([users, self.n_users + chosen, self.n_users + sampled]), self.identity)
-        return loss + self.reg_weight * batch.square().sum() / (2 * len(users))
+        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
+        return loss + self.reg_weight * self.squared_norms(nodes, self.identity) / (2 * max(len(users), 1))

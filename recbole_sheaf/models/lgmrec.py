@@ -92,7 +92,8 @@ class LGMRec(MultimodalRecommender):
     points: evaluation draws no noise, so that scores are the same twice; negatives of the contrast are the batch's
     users and items, each once, instead of all; features enter at unit length with a bias beside them; the penalty is
     half the squared norm of the batch's identities. A missing row is zeros in the local part, and no member of that
-    modality's hyperedges.
+    modality's hyperedges. Under ``loss: softmax`` the contrast is that of the batch's users and of their items, 4,096 of
+    them where there are more.
     """
 
     settings_class = LGMRecSettings
@@ -138,14 +139,14 @@ class LGMRec(MultimodalRecommender):
         return normalize(x.unflatten(1, (len(self.projections), -1)), dim=2).sum(dim=1)
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR, the contrast of the modalities' messages and the penalty."""
+        """The ranking loss, the contrast of the modalities' messages and the penalty."""
         users, chosen, sampled = self.triples(interaction)
         x, messages = self.local_and_global()
         loss = self.ranking_loss(x[: self.n_users], x[self.n_users :], (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = embedding(nodes, self.identity).square().sum() / (2 * len(users))
+        penalty = self.squared_norms(nodes, self.identity) / (2 * max(len(users), 1))
         loss = loss + self.settings.reg_weight * penalty
-        for batch in (users.unique(), self.n_users + chosen.unique()):
+        for batch in (self.contrasted(users), self.n_users + self.contrasted(chosen)):
             loss = loss + self.settings.contrast_weight * self.contrast([embedding(batch, y) for y in messages])
         return loss
 

@@ -122,7 +122,8 @@ class MGCN(MultimodalRecommender):
     neighbours with the item itself among them, and a fused view divided by M + 1. We depart from both in three points:
     content stays as given (the code trains on the feature vectors themselves), the item itself comes on top of its
     ``item_graph_neighbours`` nearest, and a user or item that is in a batch twice is contrasted once. An item without
-    a row in a modality lacks that view; a user lacks it if all their items do.
+    a row in a modality lacks that view; a user lacks it if all their items do. Under ``loss: softmax`` the contrast is
+    that of the batch's users and of their items, 4,096 of them where there are more.
     """
 
     settings_class = MGCNSettings
@@ -172,15 +173,15 @@ class MGCN(MultimodalRecommender):
         return behaviour, self.fuse(behaviour, views.unflatten(1, (len(self.views), -1)), self.has)
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR, the contrast of the two views and the penalty."""
+        """The ranking loss, the contrast of the two views and the penalty."""
         users, chosen, sampled = self.triples(interaction)
         behaviour, side = self.both_views()
         x = behaviour + side
         loss = self.ranking_loss(x[: self.n_users], x[self.n_users :], (users, chosen, sampled))
-        batch = embedding(torch.cat([users, self.n_users + chosen, self.n_users + sampled]), x)
-        penalty = self.reg_weight * batch.square().sum() / (2 * len(users))
+        batch = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
+        penalty = self.reg_weight * self.squared_norms(batch, x) / (2 * max(len(users), 1))
         contrasts = [
             info_nce(embedding(nodes, side), embedding(nodes, behaviour), self.temperature)
-            for nodes in (users.unique(), self.n_users + chosen.unique())
+            for nodes in (self.contrasted(users), self.n_users + self.contrasted(chosen))
         ]
         return loss + self.contrast_weight * sum(contrasts) + penalty

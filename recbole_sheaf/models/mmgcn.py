@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding, leaky_relu, normalize
+from torch.nn.functional import leaky_relu, normalize
 
 from recbole_sheaf.config import BACKENDS, ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
@@ -108,11 +108,11 @@ class MMGCN(MultimodalRecommender):
         return x[: self.n_users], x[self.n_users :]
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR and an L2 penalty on identities and preferences."""
+        """The ranking loss and an L2 penalty on identities and preferences."""
         users, chosen, sampled = self.triples(interaction)
         user_all, item_all = self.forward()
         loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = embedding(nodes, self.identity).square().sum()
-        penalty = penalty + sum(embedding(users, network.preference).square().sum() for network in self.networks)
-        return loss + self.reg_weight * penalty / (2 * len(users))
+        penalty = self.squared_norms(nodes, self.identity)
+        penalty = penalty + sum(self.squared_norms(users, network.preference) for network in self.networks)
+        return loss + self.reg_weight * penalty / (2 * max(len(users), 1))

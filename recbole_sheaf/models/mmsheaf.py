@@ -99,8 +99,8 @@ class MMSheaf(MultimodalRecommender):
     """Multimodal sheaf diffusion with common maps; see the module's docstring.
 
     Users and items are ranked by the inner product of their mean signal over the diffusion steps; items add the mean
-    of their nearest neighbours in content. The loss is BPR with an L2 penalty on the batch's stalk vectors and one on
-    the maps' distance from the identity.
+    of their nearest neighbours in content. The loss is a softmax of cosines over all items, or BPR and inner products,
+    with an L2 penalty on the batch's stalk vectors and one on the maps' distance from the identity.
     """
 
     settings_class = MMSheafSettings

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from recbole_sheaf.config import BACKENDS, ModelSettings, setting
 from recbole_sheaf.layers.message_passing import ArcGraph
@@ -90,8 +89,8 @@ class Sheaf4Rec(GraphRecommender):
         return mean[: self.n_users], mean[self.n_users :]
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR and the penalty."""
+        """The ranking loss and the penalty."""
         users, chosen, sampled = self.triples(interaction)
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
-        batch = embedding(torch.cat([users, self.n_users + chosen, self.n_users + sampled]), self.identity)
-        return loss + self.reg_weight * batch.square().sum() / (2 * len(users))
+        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
+        return loss + self.reg_weight * self.squared_norms(nodes, self.identity) / (2 * max(len(users), 1))

@@ -79,6 +79,9 @@ class SLMRec(MultimodalRecommender):
     halves the last), a user or item that is in a batch twice is contrasted once, and the L2 penalty falls on the
     batch's embeddings and not on all parameters. With one modality, ``fac`` contrasts it with the identity and ``fm``
     masks it in one view and the identity in the other. An item without a row starts as zeros in that channel.
+
+    Under ``loss: bpr`` the loss is the published one, a softmax over the items of the batch at ``temperature``; under
+    ``loss: softmax`` it is one over all items at ``softmax_temperature``, and cosines rank.
     """
 
     settings_class = SLMRecSettings
@@ -114,15 +117,20 @@ class SLMRec(MultimodalRecommender):
         return self.fuse_users(x[: self.n_users]), self.fuse_items(x[self.n_users :])
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """In-batch softmax of users and the items they chose, the self-supervised task and the penalty."""
-        users, chosen, _ = self.triples(interaction)
+        """The ranking loss, the self-supervised task and the penalty."""
+        users, chosen, _ = triples = self.triples(interaction)
         start = self.channels()
         x = self.propagate(start)
         user_all, item_all = self.fused(x)
-        u, i = embedding(users, user_all), embedding(chosen, item_all)
-        penalty = embedding(users, self.users).square().sum() + embedding(chosen, self.items).square().sum()
-        loss = info_nce(u, i, self.settings.temperature) + self.settings.reg_weight * penalty / (2 * len(users))
-        return loss + self.settings.ssl_weight * self.ssl_loss(start, x, users.unique(), chosen.unique())
+        if self.softmax is None:
+            ranking = info_nce(embedding(users, user_all), embedding(chosen, item_all), self.settings.temperature)
+        else:
+            ranking = self.ranking_loss(user_all, item_all, triples)
+        penalty = self.squared_norms(users, self.users) + self.squared_norms(chosen, self.items)
+        loss = ranking + self.settings.reg_weight * penalty / (2 * max(len(users), 1))
+        return loss + self.settings.ssl_weight * self.ssl_loss(
+            start, x, self.contrasted(users), self.contrasted(chosen)
+        )
 
     def ssl_loss(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding, normalize
+from torch.nn.functional import normalize
 
 from recbole_sheaf.config import ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
@@ -37,6 +37,7 @@ class VBPR(ContentRecommender):
     another on E and :math:`\beta'`, which every item shares. With several modalities :math:`f_i` joins their rows, each
     at unit length, as a common reimplementation does; we keep the paper's two item biases, which that one leaves out,
     and no bias of E. No graph is built. A missing row is zeros in :math:`f_i`: that modality says nothing of the item.
+    Under ``loss: softmax`` both biases are one more coordinate of the vectors whose cosine counts.
     """
 
     settings_class = VBPRSettings
@@ -63,14 +64,14 @@ class VBPR(ContentRecommender):
         return users, torch.cat([self.item_factors, self.content @ self.content_map, bias], dim=1)
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """BPR and the penalty."""
+        """The ranking loss and the penalty."""
         users, chosen, sampled = self.triples(interaction)
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
         items = torch.cat([chosen, sampled])
-        penalty = sum(embedding(users, each).square().sum() for each in (self.user_factors, self.user_content_factors))
-        penalty = penalty + sum(embedding(items, each).square().sum() for each in (self.item_factors, self.item_bias))
+        penalty = sum(self.squared_norms(users, each) for each in (self.user_factors, self.user_content_factors))
+        penalty = penalty + sum(self.squared_norms(items, each) for each in (self.item_factors, self.item_bias))
         shared = self.content_map.square().sum() + self.content_bias.square().sum()
-        return loss + (self.reg_weight * penalty / len(users) + self.content_reg_weight * shared) / 2
+        return loss + (self.reg_weight * penalty / max(len(users), 1) + self.content_reg_weight * shared) / 2
 
 
 def _xavier(rows: int, columns: int) -> nn.Parameter:
