@@ -35,10 +35,15 @@ def same_numbers(one, other):
     assert np.array_equal(one.rankings.top, other.rankings.top)
 
 
-@pytest.mark.parametrize("model", ["MMSheaf", "MMGCN", "LightGCN", "BPR", "SGL", "MultiVAE", "RecVAE"])
-def test_a_stopped_training_goes_on_with_the_same_numbers(toy_settings, tmp_path, model):
+BPR_ONES = [(model, {"loss": "bpr"}) for model in ("MMSheaf", "MMGCN", "LightGCN", "BPR", "SGL", "MultiVAE", "RecVAE")]
+SOFTMAX_ONES = [(model, {"loss": "softmax"}) for model in ("MMSheaf", "FREEDOM", "LightGCN")]
+SAMPLED = ("MMSheaf", {"loss": "softmax", "softmax_items": 20, "softmax_steps": 3})
+
+
+@pytest.mark.parametrize("model, changed", [*BPR_ONES, *SOFTMAX_ONES, SAMPLED])
+def test_a_stopped_training_goes_on_with_the_same_numbers(toy_settings, tmp_path, model, changed):
     """RecVAE has a training loop of its own: it starts again, and still gives the same numbers."""
-    settings = {**toy_settings, "epochs": 5}
+    settings = {**toy_settings, "epochs": 5, **changed}
     if model in ("MultiVAE", "RecVAE"):
         del settings["embedding_size"]
     undisturbed = train(*prepared(model, settings))

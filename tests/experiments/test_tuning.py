@@ -133,6 +133,19 @@ def test_a_malformed_space_is_refused(toy_settings, space, message):
         read_space(config)
 
 
+@pytest.mark.parametrize("model", ["LightGCN", "FREEDOM", "BPR", "MMSheaf"])
+def test_under_the_softmax_its_temperature_is_searched_for_every_model_alike(toy_settings, model):
+    spaces = {}
+    for loss in ("bpr", "softmax"):
+        (config,) = resolve_configs([model], "toy", [], {**toy_settings, "loss": loss})
+        spaces[loss] = read_space(config)
+    assert set(spaces["softmax"]) == {*spaces["bpr"], "softmax_temperature"}
+    assert spaces["softmax"]["softmax_temperature"].choices == (0.1, 0.15, 0.2, 0.3)
+    assert spaces["softmax"]["learning_rate"].high == 0.03
+    (config,) = resolve_configs([model], "toy", [], {**toy_settings, "loss": "softmax", "softmax_search_space": {}})
+    assert read_space(config) == spaces["bpr"]
+
+
 def test_only_defaults_inside_the_space_are_taken(toy_settings):
     (config,) = resolve_configs(["LightGCN"], "toy", [], {**toy_settings, "search_space": SPACE})
     settings = {"learning_rate": 0.5, "reg_weight": 0.01}

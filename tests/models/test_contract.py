@@ -9,6 +9,7 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.data.interaction import Interaction
 from recbole.utils import get_model, init_seed
+from torch.nn.functional import cosine_similarity
 
 from recbole_sheaf.config import RESTRICTION_MAPS
 from recbole_sheaf.errors import ConfigError
@@ -20,6 +21,8 @@ WITH_CONTENT = sorted(set(MODELS) - set(WITHOUT_CONTENT))
 SEVERAL = [name for name in WITH_CONTENT if not content_of(name)]
 CASES = [(name, ["image"]) for name in sorted(MODELS)]
 CASES += [(name, modalities) for name in SEVERAL for modalities in ("auto", ["text", "image"])]
+LOSSES = {name: getattr(get_model(name), "losses", ()) for name in MODELS}
+BY_LOSS = [(name, modalities, loss) for name, modalities in CASES for loss in LOSSES[name]]
 
 
 def build(name, settings):
@@ -31,9 +34,9 @@ def build(name, settings):
     return get_model(name)(config, train_data.dataset), next(iter(train_data)), test_data
 
 
-@pytest.mark.parametrize("name, modalities", CASES)
-def test_every_parameter_gets_a_gradient(toy_settings, name, modalities):
-    model, batch, _ = build(name, {**toy_settings, "modalities": modalities})
+@pytest.mark.parametrize("name, modalities, loss", BY_LOSS)
+def test_every_parameter_gets_a_gradient(toy_settings, name, modalities, loss):
+    model, batch, _ = build(name, {**toy_settings, "modalities": modalities, "loss": loss})
     for parameter in model.parameters():  # leave starts at zero, where some gradients vanish by symmetry
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.calculate_loss(batch).backward()
@@ -83,9 +86,11 @@ def test_learnt_maps_start_at_the_identity(toy_settings, family):
     torch.testing.assert_close(model.full_sort_predict(everyone), control.full_sort_predict(everyone))
 
 
-def test_identity_maps_without_content_are_lightgcn(toy_settings):
-    settings = {**toy_settings, "modalities": [], "restriction_map": "identity", "n_layers": 3}
-    model, _, _ = build("MMSheaf", settings)
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_identity_maps_without_content_are_lightgcn(toy_settings, loss):
+    settings = {**toy_settings, "modalities": [], "restriction_map": "identity", "n_layers": 3, "loss": loss}
+    settings.update(reg_weight=0.1, softmax_items=20)
+    model, batch, _ = build("MMSheaf", settings)
     lightgcn, _, _ = build("LightGCN", settings)
     with torch.no_grad():
         lightgcn.user_embedding.weight.copy_(model.stalks.identity[: model.n_users])
@@ -95,6 +100,13 @@ def test_identity_maps_without_content_are_lightgcn(toy_settings):
     ours, theirs = (m.full_sort_predict(everyone).view(model.n_users - 1, -1)[:, 1:] for m in (model, lightgcn))
     linked = model.graph.in_degrees[model.n_users + 1 :] > 0  # a node without arcs keeps its value with us
     torch.testing.assert_close(ours[:, linked], theirs[:, linked])
+    if loss == "softmax":  # RecBole's L2 under BPR is another than ours
+        model.train(), lightgcn.train()
+        losses = []
+        for each in (model, lightgcn):
+            torch.manual_seed(0)
+            losses.append(each.calculate_loss(batch))
+        torch.testing.assert_close(*losses)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +123,10 @@ def test_content_that_does_not_fit_is_refused(toy_settings, name, settings, mess
         build(name, {**toy_settings, **settings})
 
 
-@pytest.mark.parametrize("name, modalities", CASES)
-def test_predict_agrees_with_full_sort_predict(toy_settings, name, modalities):
-    model, _, _ = build(name, {**toy_settings, "modalities": modalities})
+@pytest.mark.parametrize("name, modalities, loss", BY_LOSS)
+def test_predict_agrees_with_full_sort_predict(toy_settings, name, modalities, loss):
+    """Both are inner products, under the softmax cosines, of what forward gives."""
+    model, _, _ = build(name, {**toy_settings, "modalities": modalities, "loss": loss})
     model.eval()
     users = torch.arange(1, 6)
     full = model.full_sort_predict(Interaction({"user_id": users})).view(5, -1)
@@ -121,6 +134,9 @@ def test_predict_agrees_with_full_sort_predict(toy_settings, name, modalities):
     for row, user in zip(full, users):
         pairs = Interaction({"user_id": user.repeat(len(items)), "item_id": items})
         torch.testing.assert_close(model.predict(pairs), row)
+    u, i = model()
+    scores = u[users] @ i.T if loss == "bpr" else cosine_similarity(u[users].unsqueeze(1), i.unsqueeze(0), dim=2)
+    torch.testing.assert_close(full, scores)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -154,7 +170,7 @@ def test_ranking_follows_training(toy_settings, name):
 def test_both_backends_give_the_same_loss(toy_settings, name):
     losses = []
     for backend in ("dgl", "torch"):
-        model, batch, _ = build(name, {**toy_settings, "message_passing": backend})
+        model, batch, _ = build(name, {**toy_settings, "message_passing": backend, "loss": LOSSES[name][-1]})
         assert model.message_passing == backend
         model.eval()
         losses.append(model.calculate_loss(batch))
@@ -167,10 +183,10 @@ def test_a_model_without_graph_builds_none(toy_settings, name):
     assert not hasattr(model, "graph") and not hasattr(model, "message_passing")
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
-def test_a_planted_taste_is_found(toy_settings, name):
+@pytest.mark.parametrize("name, loss", [(name, loss) for name in sorted(MODELS) for loss in LOSSES[name]])
+def test_a_planted_taste_is_found(toy_settings, name, loss):
     """Even users like even items: among unseen items the right half must come first."""
-    (result,) = run_models([name], "toy", overrides={**toy_settings, **TASTE, **content_of(name)})
+    (result,) = run_models([name], "toy", overrides={**toy_settings, **TASTE, **content_of(name), "loss": loss})
     # at test 9 of 30 liked items are masked: a list of 20 holds 20 of the 21 others if the taste is known, and 20 of
     # the 51 unmasked items, that is 0.39 of the answers, if it is not
     assert result.test["recall@20"] > 0.75

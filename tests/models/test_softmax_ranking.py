@@ -1,0 +1,120 @@
+"""A user's training interactions, what a batch penalises and contrasts, and who refuses the softmax."""
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_sheaf.config import LossSettings
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.runs import resolve_configs, run_models
+from recbole_sheaf.models import multimodal
+from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
+from tests.layers.test_softmax_loss import slow_loss
+from tests.models.test_contract import build
+
+
+class Interactions:
+    """What is read of a RecBole dataset."""
+
+    uid_field, iid_field, user_num, item_num = "u", "i", 5, 6
+
+    def __init__(self, users, items):
+        self.inter_feat = {"u": torch.tensor(users), "i": torch.tensor(items)}
+
+
+def ranking(**settings):
+    return SoftmaxRanking(LossSettings(loss="softmax", **settings), Interactions([4, 1, 4, 1, 4], [2, 5, 1, 3, 2]))
+
+
+def test_pairs_are_the_training_interactions_each_once():
+    users, items = ranking().pairs(torch.tensor([4, 2, 1]))
+    assert users.tolist() == [4, 4, 1, 1] and items.tolist() == [1, 2, 3, 5]
+    users, items = ranking().pairs(torch.tensor([3, 0]))
+    assert not len(users) and not len(items)
+
+
+@pytest.mark.parametrize("items", ["all", 5, 100])
+def test_the_loss_is_that_of_the_batch(items):
+    user_all, item_all = torch.randn(5, 3, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    one = ranking(softmax_items=items, softmax_temperature=0.5)
+    pairs = one.pairs(torch.tensor([4, 2, 1]))
+    expected = slow_loss(user_all, item_all, pairs, 0.5)
+    torch.testing.assert_close(one.loss(user_all, item_all, pairs), expected)
+    offset = torch.randn(2, 6, dtype=torch.float64)  # a row for users 4 and 1, who have interactions
+    by_user = torch.zeros(5, 6, dtype=torch.float64).index_copy(0, torch.tensor([4, 1]), offset)
+    torch.testing.assert_close(
+        one.loss(user_all, item_all, pairs, offset), slow_loss(user_all, item_all, pairs, 0.5, by_user)
+    )
+
+
+def test_squared_norms_count_a_row_as_often_as_it_is_named():
+    table, rows = torch.randn(6, 3), torch.tensor([0, 5, 5, 2])
+    torch.testing.assert_close(squared_norms(rows, table), table[rows].square().sum())
+
+
+def test_a_contrast_takes_distinct_nodes_and_never_too_many(toy_settings, monkeypatch):
+    model, _, _ = build("MGCN", {**toy_settings, "loss": "softmax"})
+    nodes = torch.arange(20).repeat(2)
+    assert torch.equal(model.contrasted(nodes), torch.arange(20))
+    monkeypatch.setattr(multimodal, "CONTRASTED", 7)
+    taken = model.contrasted(nodes)
+    assert len(taken) == 7 == len(taken.unique()) and set(taken.tolist()) < set(range(20))
+    under_bpr, _, _ = build("MGCN", {**toy_settings, "loss": "bpr"})
+    assert torch.equal(under_bpr.contrasted(nodes), torch.arange(20))
+
+
+def test_freedom_has_a_softmax_of_content_for_each_modality(toy_settings):
+    """Among the items that have a row: neither the others' pairs nor they themselves count."""
+    settings = {**toy_settings, "loss": "softmax", "edge_dropout": 0.0, "modality_loss_weight": 3.0}
+    model, batch, _ = build("FREEDOM", settings)
+    users, items, _ = triples = model.triples(batch)
+    user_all, item_all = model()
+    expected = model.ranking_loss(user_all, item_all, triples)
+    shares = []
+    for project in model.projections:
+        present = project.present.squeeze(1)
+        kept, place = present[items], present.long().cumsum(0)
+        content = torch.cat([torch.zeros(1, 8), project()[present]])  # renumbered, and no absent item in any sum
+        shares.append(kept.float().mean())
+        expected = expected + 3 * shares[-1] * slow_loss(user_all, content, (users[kept], place[items[kept]]), 0.2)
+    assert shares[0] == 1 > shares[1]
+    torch.testing.assert_close(model.calculate_loss(batch), expected)
+
+
+def test_the_sampled_softmax_learns_too_and_a_seed_fixes_its_draws(toy_settings):
+    settings = {**toy_settings, "epochs": 3, "softmax_items": 20, "loss": "softmax"}
+    losses = [run_models(["VBPR"], "toy", overrides={**settings, "seed": seed})[0].train_loss for seed in (1, 1, 2)]
+    assert losses[0] == losses[1] != losses[2] and np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("name", ["ItemKNN", "EASE", "Pop", "SGL", "BM3", "MultiVAE"])
+def test_a_model_that_is_not_ready_refuses(toy_settings, name):
+    del toy_settings["embedding_size"]
+    with pytest.raises(ConfigError, match=f"{name} is not ready for loss: softmax, it has the loss it was published"):
+        resolve_configs([name], "toy", [], {**toy_settings, "loss": "softmax"})
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"loss": "sofmax"}, r"loss is 'sofmax', expected one of bpr, softmax \(did you mean 'softmax'\?\)"),
+        ({"softmax_temperature": 0}, "softmax_temperature is 0.0, expected a value above 0"),
+        ({"softmax_temperature": -0.2}, "softmax_temperature is -0.2, expected a value above 0"),
+        ({"softmax_items": "some"}, "softmax_items is 'some', expected auto, all or a whole number of items from 1"),
+        ({"softmax_items": 0}, "softmax_items is 0, expected auto, all"),
+        ({"softmax_items": True}, "softmax_items is True, expected auto, all"),
+        ({"softmax_steps": 0}, r"softmax_steps is 0, expected a value in \[1, inf\)"),
+        ({"train_neg_sample_args": {"dynamic": True}}, "samples no negatives, but train_neg_sample_args asks"),
+    ],
+)
+@pytest.mark.parametrize("name", ["LightGCN", "MMSheaf"])
+def test_settings_that_cannot_be_are_refused(toy_settings, name, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_configs([name], "toy", [], {**toy_settings, "loss": "softmax", **settings})
+
+
+@pytest.mark.parametrize(
+    "items, n, expected", [("auto", 50_000, None), ("auto", 50_001, 4096), ("all", 10**6, None), (10, 9, None), (9, 10, 9)]
+)
+def test_how_many_items_a_step_takes(items, n, expected):
+    assert LossSettings(softmax_items=items).sampled(n) == expected
