@@ -1,0 +1,59 @@
+"""The item graph against its definition, written out as one dense matrix per round."""
+
+import pytest
+import torch
+
+from recbole_sheaf.models.item_graph import ItemGraph, modality_shares
+from tests.models.dense import item_matrix, perturb
+from tests.models.test_freedom import features_of
+
+SEVERAL = [features_of("a", 14, 5, [3, 7], 0), features_of("b", 14, 4, [3, 9, 10], 1), features_of("c", 14, 3, [3], 2)]
+
+
+def item_graph(features, neighbours, layers, folder, backend="auto"):
+    return ItemGraph({each.name: each for each in features}, neighbours, layers, folder, backend)
+
+
+@pytest.mark.parametrize("backend", ["dgl", "torch"])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("modalities", [1, 3])
+@pytest.mark.parametrize("neighbours", [3, 40])
+def test_rounds_are_powers_of_the_dense_matrix(tmp_path, modalities, neighbours, layers, backend):
+    features = SEVERAL[:modalities]
+    graph = perturb(item_graph(features, neighbours, layers, tmp_path, backend), 1.0)
+    trust = torch.zeros(1).double() if graph.trust is None else graph.trust
+    y = torch.randn(14, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    expected = torch.linalg.matrix_power(item_matrix(features, neighbours, trust), layers) @ y
+    torch.testing.assert_close(graph(y), expected)
+    assert not expected[3].any()  # without any row there are no neighbours
+
+
+def test_shares_follow_trust_among_what_an_item_has(tmp_path):
+    graph = perturb(item_graph(SEVERAL, 3, 1, tmp_path), 1.0)
+    weights, trust = graph.weights(), graph.trust.exp()
+    torch.testing.assert_close(weights[:, 1], trust / trust.sum())
+    torch.testing.assert_close(weights[[0, 2], 9], trust[[0, 2]] / (trust[0] + trust[2]))
+    torch.testing.assert_close(weights[:, 7], torch.stack([0 * trust[0], *(trust[1:] / trust[1:].sum())]))
+    assert not weights[1, 9] and not weights[:, 3].any() and not weights[:, 0].any()
+
+
+def test_trust_starts_equal_and_a_single_modality_needs_none(tmp_path):
+    torch.testing.assert_close(item_graph(SEVERAL, 3, 1, tmp_path).weights()[:, 1], torch.full((3,), 1 / 3))
+    alone = item_graph(SEVERAL[:1], 3, 1, tmp_path)
+    assert not list(alone.parameters())
+    assert torch.equal(alone.weights()[0], SEVERAL[0].present.float())
+
+
+def test_gradients(tmp_path):
+    graph = perturb(item_graph(SEVERAL, 3, 2, tmp_path), 1.0)
+    y = torch.randn(14, 2, dtype=torch.float64, requires_grad=True)
+    trust = graph.trust.detach().requires_grad_()
+    assert torch.autograd.gradcheck(lambda y, t: torch.func.functional_call(graph, {"trust": t}, (y,)), (y, trust))
+
+
+def test_shares_of_an_item_without_content_are_zeros_with_finite_gradients():
+    logits = torch.tensor([0.3, -1.0], requires_grad=True)
+    shares = modality_shares(logits, torch.tensor([[True, False, False], [True, True, False]]))
+    torch.testing.assert_close(shares[:, 1:], torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
+    (gradient,) = torch.autograd.grad(shares[0].sum(), logits)
+    assert torch.isfinite(gradient).all() and gradient.any()
