@@ -71,4 +71,38 @@ def arc_maps(family, graph, d, maps):
 def definition(family, graph, x, maps):
     """Delta x from the coboundary of the normalised sheaf; in the pure code an arc's owner is its row."""
     pure = undirected_graph(torch.stack([graph.dst, graph.src]), graph.num_nodes)
-    return laplacian(normalise(Sheaf(pure, arc_maps(family, graph, x.shape[1], maps))), x)
+    written = arc_maps(family, graph, x.shape[1], maps)
+    if written.dim() == 2:
+        return laplacian(normalise(Sheaf(pure, written)), x)
+    normalised = torch.zeros_like(written)
+    for at, (U, _, Vh) in singular_values(written, graph.dst):
+        normalised[at] = (U @ Vh).view(-1, *written.shape[1:])
+    return laplacian(Sheaf(pure, normalised), x)
+
+
+def singular_values(maps, owner):
+    """Each node's arcs with the reduced SVD of its maps, stacked: ``S_v = U S V^T``, zeros left out.
+
+    As ``D_v = S_v^T S_v``, the normalised maps ``S_v D_v^-1/2`` are ``U V^T``. An eigendecomposition of D_v gives the
+    same and squares the condition number: of a scale of 2e-4 beside 1.4 it leaves 9 digits where these are 12.
+    """
+    for v in owner.unique():
+        at = owner == v
+        stack = maps[at].flatten(0, 1)
+        U, S, Vh = torch.linalg.svd(stack, full_matrices=False)
+        kept = S > max(stack.shape) * torch.finfo(S.dtype).eps * S[0]
+        yield at, (U[:, kept], S[kept], Vh[kept])
+
+
+def rounding(family, graph, x, maps):
+    """Rounding error that an operator and its definition may differ by: 100 eps times what magnifies it.
+
+    That is the condition number of a node's maps, over all nodes; its square for general maps, whose operator forms
+    D_v. Over 1,500 random problems a family the error was at most 21 eps times that.
+    """
+    written = arc_maps(family, graph, x.shape[1], maps)
+    magnified = 1.0
+    if written.dim() == 3:
+        ratios = [float(S[0] / S[-1]) for _, (_, S, _) in singular_values(written, graph.dst) if len(S)]
+        magnified = max(ratios, default=1.0) ** (2 if family == "general" else 1)
+    return 100 * torch.finfo(x.dtype).eps * magnified
