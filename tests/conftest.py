@@ -7,6 +7,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests are small; more threads wait for one another
 
 import hypothesis  # noqa: E402
+import jaxtyping  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
@@ -23,6 +24,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 def no_command_line(monkeypatch):
     """RecBole's Config reads sys.argv, under pytest too."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
+
+
+@pytest.fixture
+def our_refusals(monkeypatch):
+    """Let wrong shapes and types through to our own checks: tests run with jaxtyping's, users without."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def test_the_defaults_of_the_dataclass_are_those_of_the_yaml():
         ({"reg_weight": -1.0}, "reg_weight is -1.0, expected a value in [0, inf)"),
     ],
 )
+@pytest.mark.usefixtures("our_refusals")
 def test_a_value_out_of_range_is_refused(settings, message):
     with pytest.raises(ConfigError) as error:
         MMSheafSettings(**settings)

@@ -61,7 +61,7 @@ def _test_result(path):
     return trainer.evaluate(test_data, load_best_model=False)
 
 
-class _Folderless:
+class _Folderless(Dataset):
     """The part of a Dataset that a download needs."""
 
     dataset_name = "ml-1m"

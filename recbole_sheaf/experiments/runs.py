@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from recbole.config import Config
@@ -183,7 +183,7 @@ def _write_line(path: Path, line: str, first: bool) -> None:
         file.write(line + "\n")
 
 
-def evaluate_checkpoint(path: Path) -> dict[str, Any]:
+def evaluate_checkpoint(path: Union[str, Path]) -> dict[str, Any]:
     """Load a checkpoint, rebuild its split and model, and give its validation and test metrics.
 
     Raises:

@@ -166,6 +166,6 @@ def by_coordinate(x: Float[Tensor, "n k *c"]) -> Float[Tensor, "n k *c"]:
     return x.transpose(0, 1).contiguous().transpose(0, 1)
 
 
-def _side_by_side(x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "n k 2c"]:
+def _side_by_side(x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "n k 2*c"]:
     """Channels of x, then of y; in memory coordinate by coordinate, as the kernels take them one after the other."""
     return torch.cat([x.transpose(0, 1), y.transpose(0, 1)], dim=2).transpose(0, 1)

@@ -79,7 +79,7 @@ class EmbeddingRecommender(GeneralRecommender):
         users, items = self.ranked_embeddings()
         return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
 
-    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " b*n_items"]:
+    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " scores"]:
         """Scores of b users for every item, flattened as RecBole wants them."""
         users, items = self.ranked_embeddings()
         return (users[interaction[self.USER_ID]] @ items.T).flatten()

@@ -54,7 +54,7 @@ class FineAndCoarse(nn.Module):
         self.onward = nn.ModuleList(_linear(size, size) for _ in range(n_modalities))
         self.aside = nn.ModuleList(_linear(size, size) for _ in range(n_modalities))
 
-    def forward(self, channels: Float[Tensor, "b M+1 f"], present: Float[Tensor, "b M"]) -> Float[Tensor, ""]:
+    def forward(self, channels: Float[Tensor, "b channels f"], present: Float[Tensor, "b M"]) -> Float[Tensor, ""]:
         """Sum over the modalities of their contrast with the chain."""
         chain, loss = channels[:, 0], channels.new_zeros(())
         for m, (onward, aside) in enumerate(zip(self.onward, self.aside)):
@@ -107,12 +107,12 @@ class SLMRec(MultimodalRecommender):
         """All channels propagated and fused."""
         return self.fused(self.propagate(self.channels()))
 
-    def channels(self) -> Float[Tensor, "n (M+1)*f"]:
+    def channels(self) -> Float[Tensor, "n channels_f"]:
         """What the nodes hold in each channel before propagation, channels side by side."""
         items = torch.cat([self.items, *(project() for project in self.projections)], dim=1)
         return torch.cat([self.users.repeat(1, len(self.projections) + 1), items])
 
-    def fused(self, x: Float[Tensor, "n (M+1)*f"]) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+    def fused(self, x: Float[Tensor, "n channels_f"]) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """A linear map of the channels, one for users and one for items."""
         return self.fuse_users(x[: self.n_users]), self.fuse_items(x[self.n_users :])
 
@@ -134,8 +134,8 @@ class SLMRec(MultimodalRecommender):
 
     def ssl_loss(
         self,
-        start: Float[Tensor, "n (M+1)*f"],
-        x: Float[Tensor, "n (M+1)*f"],
+        start: Float[Tensor, "n channels_f"],
+        x: Float[Tensor, "n channels_f"],
         users: Int[Tensor, " distinct_users"],
         items: Int[Tensor, " distinct_items"],
     ) -> Float[Tensor, ""]:
@@ -150,7 +150,7 @@ class SLMRec(MultimodalRecommender):
             for nodes, a, b in zip((users, items), one, other)
         )
 
-    def masked(self, start: Float[Tensor, "n (M+1)*f"]) -> list[Float[Tensor, "n (M+1)*f"]]:
+    def masked(self, start: Float[Tensor, "n channels_f"]) -> list[Float[Tensor, "n channels_f"]]:
         """Two views; where the task masks, the items of one channel are zeros in each, another channel in each."""
         if "fm" not in self.settings.ssl_task:
             return [start, start]
@@ -162,7 +162,7 @@ class SLMRec(MultimodalRecommender):
             views.append((start.unflatten(1, (n_channels, -1)) * kept).flatten(1))
         return views
 
-    def disturbed(self, x: Float[Tensor, "n (M+1)*f"]) -> Float[Tensor, "n (M+1)*f"]:
+    def disturbed(self, x: Float[Tensor, "n channels_f"]) -> Float[Tensor, "n channels_f"]:
         """LightGCN's propagation; where the task drops, with dropout after each step."""
         rate = self.settings.feature_dropout if "fd" in self.settings.ssl_task else 0.0
         total = x

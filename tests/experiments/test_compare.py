@@ -42,6 +42,10 @@ def run(path, workers=None, job=run_job):
     return run_grid(experiment, workers or ThisProcess(), job, quiet=True), Store(experiment.store)
 
 
+def no_job(job, folder):
+    raise AssertionError(f"{job} was run")
+
+
 def same_rows(one, other):
     for query in (NUMBERS, USERS, CURVES):
         with one.reading() as mine, other.reading() as theirs:
@@ -58,8 +62,8 @@ def undisturbed(toy, workplace):
 
 
 def test_what_is_finished_is_not_run_again(undisturbed, workplace):
-    report, store = run(workplace / "undisturbed.yaml", job=None)
-    assert (report.done, report.finished_before) == (0, 4)
+    report, store = run(workplace / "undisturbed.yaml", job=no_job)
+    assert (report.done, report.finished_before, report.failed) == (0, 4, {})
     more = write_experiment(workplace, "more", seeds=[1, 2, 3], store="undisturbed.duckdb")
     report, _ = run(more)
     assert (report.done, report.finished_before) == (2, 4)
@@ -191,8 +195,8 @@ def test_a_job_that_another_command_finished_is_not_run_again(undisturbed, workp
     answers = [set(), *[held] * 8]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "finished", lambda self, runs: answers.pop(0))
-        report = run_grid(experiment, ThisProcess(), None, quiet=True)
-    assert (report.done, report.finished_before) == (0, 4)
+        report = run_grid(experiment, ThisProcess(), no_job, quiet=True)
+    assert (report.done, report.finished_before, report.failed) == (0, 4, {})
 
 
 def command(path, *options):

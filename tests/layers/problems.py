@@ -1,8 +1,6 @@
 """Random graphs with maps of every family, and the slow definition each fast operator is held to."""
 
-import pytest
 import torch
-from jaxtyping import config
 
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.normalised_laplacians import DELTAS
@@ -10,12 +8,6 @@ from recbole_sheaf.sheaf import Sheaf, laplacian, normalise, orthogonal_maps, un
 
 KERNELS = [("dgl", "auto"), ("dgl", "dgl"), ("torch", "auto")]
 FAMILIES = tuple(DELTAS)
-
-
-@pytest.fixture
-def our_refusals(monkeypatch):
-    """Let wrong shapes through to our own checks where the suite runs with jaxtyping's."""
-    monkeypatch.setattr(config, "jaxtyping_disable", True)
 
 
 def random_arcs(n, e, seed):

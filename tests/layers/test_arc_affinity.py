@@ -6,7 +6,7 @@ import torch
 from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.layers.arc_affinity import arc_affinity
 from recbole_sheaf.layers.message_passing import ArcGraph
-from tests.layers.problems import KERNELS, our_refusals, random_arcs  # noqa: F401
+from tests.layers.problems import KERNELS, random_arcs
 
 
 @pytest.mark.parametrize("backend, weights", KERNELS)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from recbole_sheaf.errors import ConfigError, ShapeError
 from recbole_sheaf.layers.contrastive import info_nce
-from tests.layers.problems import our_refusals  # noqa: F401
 
 
 def views(b, f, seed):

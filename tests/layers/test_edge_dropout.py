@@ -60,6 +60,7 @@ def test_a_share_that_is_none_is_refused(keep):
         keep_edges_uniformly(10, keep)
 
 
+@pytest.mark.usefixtures("our_refusals")
 def test_ends_that_do_not_pair_are_refused():
     with pytest.raises(ShapeError, match="4 first ends came with 3 second ends"):
         keep_edges_by_degree(U, V[1:], DEGREES, 0.5)

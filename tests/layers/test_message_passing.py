@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recbole_sheaf.errors import BackendError, GraphError, ShapeError
 from recbole_sheaf.layers import _dgl_kernels
 from recbole_sheaf.layers.message_passing import ArcGraph
-from tests.layers.problems import KERNELS, our_refusals, random_arcs  # noqa: F401
+from tests.layers.problems import KERNELS, random_arcs
 
 every_kernel = pytest.mark.parametrize("backend, weights", KERNELS)
 

@@ -12,7 +12,6 @@ from tests.layers.problems import (
     FAMILIES,
     KERNELS,
     definition,
-    our_refusals,  # noqa: F401
     problem,
     random_arcs,
     random_maps,

@@ -9,7 +9,7 @@ from recbole_sheaf.layers.normalised_laplacians import DELTAS
 from recbole_sheaf.layers.reflections import Reflections
 from recbole_sheaf.layers.sheaf_conv import SheafConv, SheafDiffusionStep
 from recbole_sheaf.sheaf import orthonormal_rows
-from tests.layers.problems import FAMILIES, KERNELS, definition, our_refusals, problem  # noqa: F401
+from tests.layers.problems import FAMILIES, KERNELS, definition, problem
 
 every_kernel = pytest.mark.parametrize("backend, weights", KERNELS)
 every_family = pytest.mark.parametrize("family", FAMILIES)
