@@ -314,11 +314,13 @@ def check_loss(config: Any) -> None:
     settings = LossSettings.from_recbole(config)
     if settings.loss not in getattr(config.model_class, "losses", LOSSES[:1]):
         raise ConfigError(
-            f"{config['model']} is not ready for loss: {settings.loss}, it has the loss it was published with; set loss: "
-            "bpr, in a side-by-side run under model_settings"
+            f"{config['model']} is not ready for loss: {settings.loss}, it has the loss it was published with; leave it out, "
+            "or give loss under model_settings of the models that are ready"
         )
     if settings.loss == "softmax" and (config["train_neg_sample_args"] or {}).get("dynamic"):
-        raise ConfigError("loss: softmax samples no negatives, but train_neg_sample_args asks for dynamic ones; drop it")
+        raise ConfigError(
+            "loss: softmax samples no negatives, but train_neg_sample_args asks for dynamic ones; drop it"
+        )
 
 
 def check_settings(config: Any) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from recbole.data.dataloader import UserDataLoader
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction

@@ -2,7 +2,7 @@
 
 ``search_space: {learning_rate: {low: 1e-4, high: 1e-2, log: true}, n_layers: {choices: [1, 2, 3]}}``
 
-Under ``loss: softmax`` the entries of ``softmax_search_space`` come beside those, and in the place of those of one name.
+Under ``loss: softmax`` the entries of ``softmax_search_space`` come beside those, in the place of any of the same name.
 """
 
 from collections.abc import Mapping

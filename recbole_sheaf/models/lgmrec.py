@@ -92,8 +92,8 @@ class LGMRec(MultimodalRecommender):
     points: evaluation draws no noise, so that scores are the same twice; negatives of the contrast are the batch's
     users and items, each once, instead of all; features enter at unit length with a bias beside them; the penalty is
     half the squared norm of the batch's identities. A missing row is zeros in the local part, and no member of that
-    modality's hyperedges. Under ``loss: softmax`` the contrast is that of the batch's users and of their items, 4,096 of
-    them where there are more.
+    modality's hyperedges. Under ``loss: softmax`` the contrast is that of the batch's users and of their items, 4,096
+    of them where there are more.
     """
 
     settings_class = LGMRecSettings

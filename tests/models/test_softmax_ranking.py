@@ -87,6 +87,16 @@ def test_the_sampled_softmax_learns_too_and_a_seed_fixes_its_draws(toy_settings)
     assert losses[0] == losses[1] != losses[2] and np.isfinite(losses).all()
 
 
+def test_each_step_draws_anew_from_the_global_seed():
+    one, user_all, item_all = ranking(softmax_items=3), torch.randn(5, 3), torch.randn(6, 3)
+    pairs = one.pairs(torch.tensor([4, 1]))
+    torch.manual_seed(0)
+    losses = [one.loss(user_all, item_all, pairs).item() for _ in range(8)]
+    torch.manual_seed(0)
+    assert losses == [one.loss(user_all, item_all, pairs).item() for _ in range(8)]
+    assert len(set(losses)) > 2
+
+
 @pytest.mark.parametrize("name", ["ItemKNN", "EASE", "Pop", "SGL", "BM3", "MultiVAE"])
 def test_a_model_that_is_not_ready_refuses(toy_settings, name):
     del toy_settings["embedding_size"]
@@ -114,7 +124,8 @@ def test_settings_that_cannot_be_are_refused(toy_settings, name, settings, messa
 
 
 @pytest.mark.parametrize(
-    "items, n, expected", [("auto", 50_000, None), ("auto", 50_001, 4096), ("all", 10**6, None), (10, 9, None), (9, 10, 9)]
+    "items, n, expected",
+    [("auto", 50_000, None), ("auto", 50_001, 4096), ("all", 10**6, None), (10, 9, None), (9, 10, 9)],
 )
 def test_how_many_items_a_step_takes(items, n, expected):
     assert LossSettings(softmax_items=items).sampled(n) == expected
