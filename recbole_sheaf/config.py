@@ -314,8 +314,8 @@ def check_loss(config: Any) -> None:
     settings = LossSettings.from_recbole(config)
     if settings.loss not in getattr(config.model_class, "losses", LOSSES[:1]):
         raise ConfigError(
-            f"{config['model']} is not ready for loss: {settings.loss}, it has the loss it was published with; leave it out, "
-            "or give loss under model_settings of the models that are ready"
+            f"{config['model']} is not ready for loss: {settings.loss}, it has the loss it was published with; leave "
+            "the model out, or give loss under model_settings of those that are ready"
         )
     if settings.loss == "softmax" and (config["train_neg_sample_args"] or {}).get("dynamic"):
         raise ConfigError(

@@ -97,6 +97,7 @@ class Search:
         self.epochs = config["epochs"]
         if config["eval_step"] < 1:
             raise ConfigError(f"eval_step is {config['eval_step']}, but a search needs validation; set it to 1 or more")
+        self.loss = {"loss": config["loss"]} if hasattr(config.model_class, "losses") else {}
         self.tracking = tracking_of(config)
         self.name = _study_name(config, self.space, budget)
         self.folder = folder / self.name
@@ -400,7 +401,10 @@ def _record_trial(store: Store, search: Search, trial: FrozenTrial, outcome: Tri
 
 
 def write_best(search: Search, path: Path) -> Optional[Path]:
-    """Write the best trial's parameters as a YAML file of settings; None before the first complete trial."""
+    """Write the best trial's parameters as a YAML file of settings; None before the first complete trial.
+
+    A model that has a choice of losses is given the one under which the parameters were found.
+    """
     best = search.best()
     if best is None:
         return None
@@ -410,5 +414,6 @@ def write_best(search: Search, path: Path) -> Optional[Path]:
         f"# {search}: the best of {spent} trials of at most {search.epochs} epochs, "
         f"validation {search.metric} {best.value:.4f} (trial {best.number})\n"
     )
-    path.write_text(head + (yaml.safe_dump(best.params, sort_keys=True) if best.params else "{}\n"), encoding="utf-8")
+    found = {**search.loss, **best.params}
+    path.write_text(head + (yaml.safe_dump(found, sort_keys=True) if found else "{}\n"), encoding="utf-8")
     return path

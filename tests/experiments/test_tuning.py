@@ -103,7 +103,7 @@ def test_the_best_is_a_file_that_run_takes(toy_settings, workplace):
     trials, _ = searched(one, workplace)
     path = write_best(one, workplace / "tuned" / "LightGCN.yaml")
     best = max((trial for trial in trials if trial[2] == "COMPLETE"), key=lambda trial: trial[1])
-    assert read_yaml(path) == best[0]
+    assert read_yaml(path) == {"loss": "bpr", **best[0]}
     assert "the best of 4 trials of at most 2 epochs" in path.read_text()
     (result,) = run_models(["LightGCN"], "toy", [str(path)], toy_settings)
     assert result.valid["recall@10"] == best[1]
