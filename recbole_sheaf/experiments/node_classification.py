@@ -46,9 +46,7 @@ def run_folds(
     return results
 
 
-def train_fold(
-    task: Classification, data: NodeClassification, features: SparseFeatures, fold: int
-) -> FoldResult:
+def train_fold(task: Classification, data: NodeClassification, features: SparseFeatures, fold: int) -> FoldResult:
     """Train on one fold; the caller's random state is left as it was.
 
     Raises:

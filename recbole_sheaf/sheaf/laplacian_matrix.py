@@ -105,9 +105,7 @@ def laplacian_pattern(
     nodes = torch.arange(graph.num_nodes, device=device).expand(2, -1)
     upper = torch.cat([_entries(ends, fixed.expand(2, -1), total), _entries(ends, block, total)], dim=1)
     diagonal = torch.cat([_entries(nodes, fixed.expand(2, -1), total), _entries(nodes, node_block, total)], dim=1)
-    return LaplacianPattern(
-        torch.cat([upper, upper.flip(0), diagonal], dim=1), graph.num_nodes * total, upper.shape[1]
-    )
+    return LaplacianPattern(torch.cat([upper, upper.flip(0), diagonal], dim=1), graph.num_nodes * total, upper.shape[1])
 
 
 def laplacian_values(

@@ -16,14 +16,18 @@ def step(sheaf, maps, x, augmented):
 @pytest.mark.parametrize("spoil", ["zero", "rank one", "zero column", "identity", "tiny", "huge"])
 def test_finite_value_and_gradient(dtype, augmented, spoil):
     sheaf, x = random_problem("general", n=6, num_edges=7, d=3, seed=5, dtype=dtype)
-    maps = {
-        "zero": torch.zeros_like(sheaf.maps),
-        "rank one": sheaf.maps[:, :, :1] @ sheaf.maps[:, :1, :],
-        "zero column": sheaf.maps * torch.tensor([1.0, 1.0, 0.0], dtype=dtype),
-        "identity": torch.eye(3, dtype=dtype).expand_as(sheaf.maps),
-        "tiny": 1e-12 * sheaf.maps,
-        "huge": 1e6 * sheaf.maps,
-    }[spoil].clone().requires_grad_()
+    maps = (
+        {
+            "zero": torch.zeros_like(sheaf.maps),
+            "rank one": sheaf.maps[:, :, :1] @ sheaf.maps[:, :1, :],
+            "zero column": sheaf.maps * torch.tensor([1.0, 1.0, 0.0], dtype=dtype),
+            "identity": torch.eye(3, dtype=dtype).expand_as(sheaf.maps),
+            "tiny": 1e-12 * sheaf.maps,
+            "huge": 1e6 * sheaf.maps,
+        }[spoil]
+        .clone()
+        .requires_grad_()
+    )
     out = step(sheaf, maps, x, augmented)
     out.square().sum().backward()
     assert out.isfinite().all() and maps.grad.isfinite().all()
