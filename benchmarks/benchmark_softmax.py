@@ -2,8 +2,8 @@
 
     python -m benchmarks.benchmark_softmax
 
-Writes benchmarks/softmax.md. One thread, each case in a process of its own; the model before the loss is not in it: what
-is timed starts from embeddings of all users and items and ends with their gradients. Linux only.
+Writes benchmarks/softmax.md. One thread, each case in a process of its own; the model before the loss is not in it:
+what is timed starts from embeddings of the users and all items and ends with their gradients. Linux only.
 """
 
 import argparse
@@ -80,8 +80,8 @@ def report(rounds: int) -> str:
     parts = [
         "# A step of the softmax loss, forward and backward",
         f"`python -m benchmarks.benchmark_softmax` on {described}",
-        f"2,048 users with 20 interactions each by Zipf's law, embeddings {WIDTH} wide; memory is the peak above users and "
-        "items as they are given, their gradients and the unit copies included.",
+        f"2,048 users with 20 interactions each by Zipf's law, embeddings {WIDTH} wide; memory is the peak above users "
+        "and items as they are given, their gradients and the unit copies included.",
         "\n".join(lines),
     ]
     return "\n\n".join(parts) + "\n"

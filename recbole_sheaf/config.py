@@ -276,7 +276,7 @@ class LossSettings(ModelSettings):
     loss: str = setting("bpr", choices=LOSSES)
     softmax_temperature: float = setting(0.2, above=0)
     softmax_items: Union[str, int] = "auto"
-    softmax_steps: int = setting(2, low=1)
+    softmax_steps: int = setting(8, low=1)
 
     def __post_init__(self) -> None:
         kept = self.softmax_items

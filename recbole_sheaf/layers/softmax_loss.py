@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding, normalize
 
@@ -164,7 +164,7 @@ def _log_sum_exp(logits: Tensor, row: Tensor, s: Tensor) -> Tensor:
     return torch.where(total > 0, total, 1).log() + highest
 
 
-class ItemSampler:
+class ItemSampler(nn.Module):
     r"""Draws about N items a step, each on its own with a probability that never changes (Poisson sampling).
 
     :math:`\pi_j = \min(1, c (\frac{1}{2 n} + \frac{1}{2} f_j))` with n items, :math:`f_j` an item's share of the
@@ -174,7 +174,8 @@ class ItemSampler:
     """
 
     def __init__(self, counts: Int[Tensor, " n_items"], draws: int) -> None:
-        self.probability = inclusion_probabilities(counts, draws)
+        super().__init__()
+        self.register_buffer("probability", inclusion_probabilities(counts, draws), persistent=False)
 
     def draw(self, generator: Optional[torch.Generator] = None) -> Draw:
         """One step's items. Time O(n_items), for n_items uniform numbers."""
