@@ -58,9 +58,9 @@ def softmax_loss(
         ConfigError: if the temperature is not above 0.
         ShapeError: if users and items differ in width, or the offset has other rows or columns.
 
-    Over all items: three products of b n_items f; a few times 16 MiB of logits at once whatever b and n_items are, never
-    a matrix b x n_items, beside unit items and their gradient, 4 n_items f floats. Sampled: three products of b N f and
-    about 4 (b N + p f) floats, beside the gradient of the items. Measured: benchmarks/softmax.md.
+    Over all items: three products of b n_items f; a few times 16 MiB of logits at once whatever b and n_items are,
+    never a matrix b x n_items, beside unit items and their gradient, 4 n_items f floats. Sampled: three products of
+    b N f and about 4 (b N + p f) floats, beside the gradient of the items. Measured: benchmarks/softmax.md.
     """
     _refuse(users, items, temperature, offset)
     with torch.autocast(users.device.type, enabled=False):  # cosines over a small temperature need all their digits
