@@ -55,6 +55,7 @@ MODEL_NAMES = (
     "GRCN",
     "SLMRec",
     "LGMRec",
+    "ItemSheaf",
 )
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
 

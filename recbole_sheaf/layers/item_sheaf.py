@@ -1,0 +1,215 @@
+r"""An item sheaf as a module: scores of users are their histories, transported to every item.
+
+:math:`s_u = x_u^\top B`, with B learnt in closed form (:mod:`recbole_sheaf.sheaf.item_sheaf`) or the cosines of the
+control. n items. Nothing here has a gradient: :func:`fit_item_sheaf` does in one step what training would.
+
+The transport is held in buffers that are not saved. It follows from the training interactions, the content and the
+settings, which a checkpoint needs anyway to be loaded, and is fitted again in seconds; saved, it would add n^2 floats
+(576 MB at 12,000 items) to every checkpoint of every trial.
+"""
+
+from typing import Optional, Union
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.sheaf.item_arcs import choose_neighbours
+from recbole_sheaf.sheaf.item_sheaf import (
+    cosine_transport,
+    leave_one_out_scores,
+    precision,
+    ridge_diagonal,
+    scores,
+    unit_scale,
+)
+from recbole_sheaf.sheaf.item_signals import ItemSignals, gram_matrix, ragged
+from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
+
+MAPS = ("learnt", "identity")
+FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
+LOCAL_NEIGHBOURS = 200
+
+
+class ItemSheaf(nn.Module):
+    """What both forms share: histories of users, their scores and sparse vectors."""
+
+    def __init__(self, signals: ItemSignals) -> None:
+        super().__init__()
+        self.n_items = signals.n_items
+        for name in ("user_offsets", "items_of_user", "user_weight"):
+            self.register_buffer(name, getattr(signals, name), persistent=False)
+
+    def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """Transport histories, or any signals on items, to all items."""
+        raise NotImplementedError
+
+    def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
+        """Of each item its neighbours with the coefficients largest in size, signed; -1 and 0 where there are fewer."""
+        raise NotImplementedError
+
+    def histories(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
+        """Rows of zeros and ones, the training interactions of users."""
+        rows, positions = ragged(self.user_offsets, users)
+        out = self.user_weight.new_zeros(len(users), self.n_items)
+        out[rows, self.items_of_user[positions]] = 1.0
+        return out
+
+    def scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
+        """Scores of users for every item; zeros for a user without a history."""
+        return self(self.histories(users))
+
+    def user_vectors(
+        self, users: Int[Tensor, " b"], size: int
+    ) -> tuple[Int[Tensor, "b size"], Float[Tensor, "b size"]]:
+        """Of each user the items with the scores largest in size, signed."""
+        return _largest(self.scores(users), size)
+
+
+class FullItemSheaf(ItemSheaf):
+    """The sheaf on all pairs of items; memory O(n^2).
+
+    Args:
+        signals: of the items.
+        precision: P, for learnt maps.
+        transport: B, for others; give one of the two.
+    """
+
+    def __init__(
+        self,
+        signals: ItemSignals,
+        precision: Optional[Float[Tensor, "n n"]] = None,
+        transport: Optional[Float[Tensor, "n n"]] = None,
+    ) -> None:
+        super().__init__(signals)
+        self.register_buffer("precision", precision, persistent=False)
+        self.register_buffer("transport", transport, persistent=False)
+
+    def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """``x^T B``; time O(b n^2)."""
+        return scores(self.precision, histories) if self.transport is None else histories @ self.transport
+
+    def leave_one_out_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
+        """Scores by the maps as they would be without each user, to train others on top of; learnt maps only.
+
+        Raises:
+            ConfigError: for identity maps, which are not learnt.
+        """
+        if self.precision is None:
+            raise ConfigError("identity maps are not learnt, so no user can be left out of them; use scores")
+        return leave_one_out_scores(self.precision, self.histories(users), self.user_weight[users])
+
+    def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
+        """Of each item its neighbours with the coefficients largest in size, signed; memory O(n^2)."""
+        transport = self.transport
+        if transport is None:
+            transport = (-self.precision / self.precision.diagonal()).fill_diagonal_(0.0)
+        return _largest(transport.mT, size)
+
+
+class LocalItemSheaf(ItemSheaf):
+    r"""The sheaf on K neighbours of each item, by message passing, and content through c hubs.
+
+    .. math:: s_i = \sum_{j \in N_i} w_{ji} x_j + h^{out}_i \cdot \Bigl(\sum_j h^{in}_j x_j - h^{in}_i x_i\Bigr).
+
+    Args:
+        signals: of the items.
+        neighbours: N_i; -1 is none.
+        weights: w_{ji} on the arc from the k-th neighbour of i.
+        hubs_in, hubs_out: what items tell the hubs and hear from them.
+        backend: of the messages.
+    """
+
+    def __init__(
+        self,
+        signals: ItemSignals,
+        neighbours: Int[Tensor, "n K"],
+        weights: Float[Tensor, "n K"],
+        hubs_in: Float[Tensor, "n c"],
+        hubs_out: Float[Tensor, "n c"],
+        backend: str = "auto",
+        device: Optional[Union[str, torch.device]] = None,
+    ) -> None:
+        super().__init__(signals)
+        item, place = (neighbours >= 0).nonzero(as_tuple=True)
+        self.graph = ArcGraph(
+            neighbours[item, place], item, signals.n_items, backend=backend, device=device, undirected=False
+        )
+        self.register_buffer("weights", weights[item, place].view(-1, 1, 1), persistent=False)
+        self.register_buffer("hubs_in", hubs_in, persistent=False)
+        self.register_buffer("hubs_out", hubs_out, persistent=False)
+
+    def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """The equation above; time O(b n (K + c)), memory O(b n)."""
+        over_arcs = self.graph.weighted_sum(histories.mT.unsqueeze(1).contiguous(), self.weights)
+        own = (self.hubs_in * self.hubs_out).sum(1)
+        return over_arcs.squeeze(1).mT + (histories @ self.hubs_in) @ self.hubs_out.mT - histories * own
+
+    def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
+        """Of each item its largest coefficients on arcs and hubs together, signed, over its neighbours alone."""
+        src, dst = self.graph.src, self.graph.dst
+        values = self.weights.flatten() + (self.hubs_in[src] * self.hubs_out[dst]).sum(1)
+        order = torch.argsort(values.abs(), descending=True, stable=True)
+        order = order[torch.argsort(dst[order], stable=True)]
+        src, dst, values = src[order], dst[order], values[order]
+        starts = torch.searchsorted(dst, torch.arange(self.n_items, device=dst.device))
+        rank = torch.arange(len(dst), device=dst.device) - starts[dst]
+        kept = rank < size
+        items = torch.full((self.n_items, size), -1, device=dst.device)
+        out = self.weights.new_zeros(self.n_items, size)
+        items[dst[kept], rank[kept]], out[dst[kept], rank[kept]] = src[kept], values[kept]
+        return items, out
+
+
+def fit_item_sheaf(
+    signals: ItemSignals,
+    restriction_map: str = "learnt",
+    neighbours: int = -1,
+    ridge: float = 50.0,
+    map_dropout: float = 0.2,
+    backend: str = "auto",
+    device: Optional[Union[str, torch.device]] = None,
+) -> ItemSheaf:
+    """Learn an item sheaf, on the CPU, and put it on a device.
+
+    Args:
+        signals: of the items.
+        restriction_map: ``learnt``, or ``identity``, the control: cosines on the same arcs.
+        neighbours: K of the local form; 0 is the full form; -1 the full form up to ``FULL_UP_TO`` items, above it the
+            local one with ``LOCAL_NEIGHBOURS``.
+        ridge: lambda, on a scale where an interaction of a user with one item is 1.
+        map_dropout: p.
+
+    Raises:
+        ConfigError: for unknown maps, settings out of range, or a system that is not positive definite.
+
+    Time O(n^3) in full; locally O(n K^3 + n c (K + c)) and that of choosing arcs, which grows with the interactions.
+    """
+    if restriction_map not in MAPS:
+        raise ConfigError(f"restriction_map is {restriction_map!r}, expected one of {', '.join(MAPS)}")
+    if neighbours < 0:
+        neighbours = 0 if signals.n_items <= FULL_UP_TO else LOCAL_NEIGHBOURS
+    lambdas = ridge_diagonal(signals.diagonal, ridge, map_dropout)
+    if not neighbours:
+        gram = gram_matrix(signals)
+        if restriction_map == "identity":
+            return FullItemSheaf(signals, transport=cosine_transport(gram)).to(device)
+        return FullItemSheaf(signals, precision=precision(gram, lambdas)).to(device)
+    near = choose_neighbours(signals, lambdas, min(neighbours, signals.n_items - 1))
+    gram = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
+    if restriction_map == "identity":
+        unit = signals.content * unit_scale(signals.diagonal).unsqueeze(1)
+        parts = (arc_cosines(signals, near, gram, content=False), unit, unit)
+    else:
+        maps = local_transport(signals, near, lambdas, gram, content=False)
+        hubs = content_hubs(maps, signals.content)
+        weights = maps.weights * (maps.variance / hubs.variance).unsqueeze(1)
+        parts = (weights, hubs.factor, hubs.factor / hubs.variance.unsqueeze(1))
+    return LocalItemSheaf(signals, near, *parts, backend=backend, device=device).to(device)
+
+
+def _largest(rows: Float[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "b size"], Float[Tensor, "b size"]]:
+    places = rows.abs().topk(size, dim=1).indices
+    return places, rows.gather(1, places)

@@ -1,0 +1,111 @@
+r"""ItemSheaf: restriction maps between items, learnt in closed form from users and content alike.
+
+A linear item-item model in the family of EASE (Steck 2019, https://arxiv.org/abs/1905.03375), read as a sheaf on items;
+the mathematics is in :mod:`recbole_sheaf.sheaf.item_sheaf`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from recbole.utils import InputType, ModelType
+from torch import Tensor, nn
+
+from recbole_sheaf.config import ModelSettings, nearest, setting
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.features import ModalityFeatures
+from recbole_sheaf.layers.item_sheaf import MAPS, LocalItemSheaf, fit_item_sheaf
+from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.sheaf.item_signals import ItemSignals, content_coordinates, item_signals
+
+
+@dataclass(frozen=True)
+class ItemSheafSettings(ModelSettings):
+    """Settings of ItemSheaf; every field is a key of ``properties/model/ItemSheaf.yaml``."""
+
+    restriction_map: str = setting("learnt", choices=MAPS)
+    item_sheaf_neighbours: int = setting(-1, low=-1)
+    ridge: float = setting(50.0, low=0)
+    map_dropout: float = setting(0.2, low=0, high=0.99)
+    history_power: float = setting(0.5, low=0, high=1)
+    content_weight: float = setting(5.0, low=0)
+    modality_weights: dict = setting({})
+
+
+class ItemSheaf(ContentRecommender):
+    r"""Scores :math:`x_u^\top B` of a user's history x_u, B the transport between items.
+
+    Fitted when it is built; RecBole's one epoch of a traditional model changes nothing. An item without training
+    interactions is scored through its content, a user without a history gets zeros. ``restriction_map: identity`` is
+    the control: cosines on the same arcs.
+    """
+
+    input_type = InputType.POINTWISE
+    type = ModelType.TRADITIONAL
+    settings_class = ItemSheafSettings
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        settings = ItemSheafSettings.from_recbole(config)
+        weights = _share_out(settings.content_weight, settings.modality_weights, self.modalities)
+        self.sheaf = fit_item_sheaf(
+            training_signals(dataset, self.modalities, weights, settings.history_power, self.n_users, self.n_items),
+            restriction_map=settings.restriction_map,
+            neighbours=settings.item_sheaf_neighbours,
+            ridge=settings.ridge,
+            map_dropout=settings.map_dropout,
+            backend=config["message_passing"],
+            device=config["device"],
+        )
+        self.unused = nn.Parameter(torch.zeros(1), requires_grad=False)  # an optimiser of nothing is refused
+
+    @property
+    def message_passing(self) -> Any:
+        """The backend in use, ``dgl`` or ``torch``; None in full form, where no messages are passed."""
+        return self.sheaf.graph.backend if isinstance(self.sheaf, LocalItemSheaf) else None
+
+    def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
+        """Zero: there is nothing left to learn."""
+        return torch.zeros((), device=self.device, requires_grad=True)
+
+    def predict(self, interaction: Any) -> Float[Tensor, " b"]:
+        """Scores of b user-item pairs."""
+        users, rows = torch.unique(interaction[self.USER_ID], return_inverse=True)
+        return self.sheaf.scores(users)[rows, interaction[self.ITEM_ID]]
+
+    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " b*n_items"]:
+        """Scores of b users for every item, flattened as RecBole wants them."""
+        return self.sheaf.scores(interaction[self.USER_ID]).flatten()
+
+
+def training_signals(
+    dataset: Any,
+    modalities: Mapping[str, ModalityFeatures],
+    weights: Mapping[str, float],
+    history_power: float,
+    n_users: int,
+    n_items: int,
+) -> ItemSignals:
+    """Signals of a RecBole dataset's interactions and of content with weights alpha_m; padding has none."""
+    rows = [(features.matrix, features.present) for features in modalities.values()]
+    content = content_coordinates(rows, [weights[name] for name in modalities]) if modalities else None
+    return item_signals(
+        dataset.inter_feat[dataset.uid_field],
+        dataset.inter_feat[dataset.iid_field],
+        n_users,
+        n_items,
+        content,
+        history_power,
+    )
+
+
+def _share_out(total: float, given: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, float]:
+    """Weights alpha_m: ``total`` in equal parts, or each modality's own part of it where it is given."""
+    for name, share in given.items():
+        if name not in names:
+            raise ConfigError(f"modality_weights names '{name}'{nearest(str(name), names)}, no modality in use")
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or share < 0:
+            raise ConfigError(f"modality_weights gives {name} {share!r}, expected a number >= 0")
+    return {name: total * given.get(name, 1.0) / len(names) for name in names}

@@ -1,0 +1,68 @@
+r"""Which items are neighbours: the arcs on which a local item sheaf is learnt, without a matrix of all pairs.
+
+M and Lambda as in :mod:`.item_sheaf`. Regressing item i on item j alone lowers the ridge loss by
+:math:`M_{ij}^2 / (M_{jj} + \Lambda_{jj})`; the K items j that lower it most are the neighbours of i. Neither cosines,
+which rare items win by chance, nor counts, which popular ones win always, choose well where both kinds are there.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks, ragged
+
+
+def choose_neighbours(
+    signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, chunk_pairs: int = 2**24
+) -> Int[Tensor, "n K"]:
+    r"""The K best neighbours of each item by co-occurrence, best first; -1 where fewer items co-occur.
+
+    Args:
+        ridge: diagonal of Lambda.
+        neighbours: K.
+        chunk_pairs: how many pairs of interactions are held at once; memory O(chunk_pairs), unless one item alone has
+            more.
+
+    Raises:
+        ConfigError: if K is below 1 or not below the number of items.
+
+    Time O(s log s), s the sum over users of their squared history lengths.
+    """
+    n = signals.n_items
+    if not 1 <= neighbours < n:
+        raise ConfigError(f"{neighbours} neighbours of each of {n} items; expected 1 to {n - 1}")
+    scale = (signals.diagonal + ridge).rsqrt()
+    length = signals.user_offsets.diff()
+    cost = torch.zeros(n, dtype=torch.long)
+    cost.index_add_(0, _item_of_entry(signals), length[signals.users_of_item])
+    chosen = torch.full((n, neighbours), -1)
+    for rows in chunks(cost, chunk_pairs):
+        i, j, m = _cooccurrences(signals, rows)
+        order = torch.argsort(m * scale[j], descending=True, stable=True)
+        order = order[torch.argsort(i[order], stable=True)]
+        i, j = i[order], j[order]
+        rank = torch.arange(len(i)) - torch.searchsorted(i, torch.arange(len(rows)))[i]
+        best = rank < neighbours
+        chosen[rows[i[best]], rank[best]] = j[best]
+    return chosen
+
+
+def _cooccurrences(
+    signals: ItemSignals, rows: Int[Tensor, " b"]
+) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"], Float[Tensor, " h"]]:
+    """Row (its place among the given ones), column and value of each nonzero of X^T W X off the diagonal."""
+    n = signals.n_items
+    within, positions = ragged(signals.item_offsets, rows)
+    users = signals.users_of_item[positions]
+    entry, positions = ragged(signals.user_offsets, users)
+    pairs, order = torch.sort(within[entry] * n + signals.items_of_user[positions])
+    unique, which = torch.unique_consecutive(pairs, return_inverse=True)
+    values = signals.user_weight.new_zeros(len(unique)).index_add(0, which, signals.user_weight[users[entry[order]]])
+    i, j = unique // n, unique % n
+    others = rows[i] != j
+    return i[others], j[others], values[others]
+
+
+def _item_of_entry(signals: ItemSignals) -> Int[Tensor, " t"]:
+    return torch.repeat_interleave(torch.arange(signals.n_items), signals.degree)

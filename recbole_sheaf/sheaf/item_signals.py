@@ -1,0 +1,231 @@
+r"""Signals on items and their Gram matrix, from which an item sheaf is learnt.
+
+n items, t interactions. A user u's signal is the history x_u, ones at the items chosen, counted with the weight
+:math:`w_u = |x_u|^{-b}` (|x_u| items): with b = 0 every interaction votes alike (EASE, Steck 2019,
+https://arxiv.org/abs/1905.03375), with b = 1 every user does. Each of the c coordinates of content is one signal more
+(CEASE, Jeunen et al. 2020, https://doi.org/10.1145/3383313.3412480). Together
+
+.. math:: M = X^\top W X + C C^\top, \qquad W = \mathrm{diag}(w).
+
+Why weights: a history of 600 items holds 180,000 pairs, a history of two holds one. On a dataset where 1 % of the users
+hold 70 % of the interactions, 99.8 % of the pairs are theirs, and no neighbourhood is found for the others.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from recbole_sheaf.errors import ConfigError, ShapeError
+
+
+@dataclass(frozen=True)
+class ItemSignals:
+    """What users and content say about items; built by :func:`item_signals`.
+
+    Attributes:
+        user_offsets, items_of_user: history of user u is ``items_of_user[user_offsets[u] : user_offsets[u + 1]]``.
+        item_offsets, users_of_item: the same interactions by item.
+        user_weight: w.
+        content: C, weights folded in; a row of zeros says nothing. c may be 0.
+        diagonal: of M.
+    """
+
+    user_offsets: Int[Tensor, " users_and_one"]
+    items_of_user: Int[Tensor, " t"]
+    item_offsets: Int[Tensor, " n_and_one"]
+    users_of_item: Int[Tensor, " t"]
+    user_weight: Float[Tensor, " users"]
+    content: Float[Tensor, "n c"]
+    diagonal: Float[Tensor, " n"]
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, those without a history included."""
+        return len(self.user_weight)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items, those nobody chose included."""
+        return len(self.content)
+
+    @property
+    def degree(self) -> Int[Tensor, " n"]:
+        """How many users chose each item."""
+        return self.item_offsets.diff()
+
+    def history_rows(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
+        """Histories of b users as rows of zeros and ones; memory O(b n)."""
+        rows, positions = ragged(self.user_offsets, users)
+        out = self.content.new_zeros(len(users), self.n_items)
+        out[rows, self.items_of_user[positions]] = 1.0
+        return out
+
+
+def item_signals(
+    users: Int[Tensor, " t"],
+    items: Int[Tensor, " t"],
+    n_users: int,
+    n_items: int,
+    content: Optional[Float[Tensor, "n c"]] = None,
+    history_power: float = 0.0,
+) -> ItemSignals:
+    """Put interactions and content into the form that everything else here reads.
+
+    Args:
+        users, items: the interactions; one that is listed twice counts once.
+        content: see :func:`content_coordinates`; None is none. Its dtype is that of all results.
+        history_power: b.
+
+    Raises:
+        ShapeError: if an end is out of range, or content has not n_items rows.
+        ConfigError: if b is outside [0, 1].
+
+    Time O(t log t + n c).
+    """
+    content = torch.zeros(n_items, 0) if content is None else content
+    if not 0 <= history_power <= 1:
+        raise ConfigError(f"history_power is {history_power}, expected 0 (interactions vote) to 1 (users vote)")
+    if len(content) != n_items:
+        raise ShapeError(f"content has {len(content)} rows, the items are {n_items}; give a row each, zeros if missing")
+    _check_ends(users, items, n_users, n_items)
+    pairs = torch.unique(users * n_items + items)  # sorted by user, then item
+    users, items = pairs // n_items, pairs % n_items
+    history = torch.bincount(users, minlength=n_users)
+    weight = history.clamp(min=1).to(content.dtype).pow(-history_power)
+    by_item = torch.argsort(items, stable=True)
+    diagonal = content.square().sum(1).index_add(0, items, weight[users])
+    return ItemSignals(
+        user_offsets=_offsets(history),
+        items_of_user=items,
+        item_offsets=_offsets(torch.bincount(items, minlength=n_items)),
+        users_of_item=users[by_item],
+        user_weight=weight,
+        content=content,
+        diagonal=diagonal,
+    )
+
+
+def content_coordinates(
+    modalities: Sequence[tuple[Float[Tensor, "n _"], Bool[Tensor, " n"]]], weights: Sequence[float]
+) -> Float[Tensor, "n c"]:
+    r"""Content of all modalities side by side, so that :math:`C C^\top = \sum_m \alpha_m \hat Z_m \hat Z_m^\top`.
+
+    Rows are centred over the present ones and put to unit length, their directions are damped
+    (:func:`damp_directions`), and they are put to unit length again: a modality says of an item ``alpha_m``, whatever
+    its units. Missing rows are zeros and change nothing, the mean included.
+
+    Args:
+        modalities: matrix and which rows are there, for each.
+        weights: alpha_m, for each.
+
+    Raises:
+        ConfigError: if a weight is negative.
+
+    Time O(n d^2 + d^3) for a modality of d columns.
+    """
+    if negative := [weight for weight in weights if weight < 0]:
+        raise ConfigError(f"a content weight is {negative[0]}, expected a number >= 0; 0 leaves the modality out")
+    blocks = []
+    for (matrix, present), weight in zip(modalities, weights):
+        has = present.unsqueeze(1)
+        rows = matrix.where(has, torch.zeros_like(matrix))
+        rows = (rows - rows.sum(0) / has.sum().clamp(min=1)).where(has, torch.zeros_like(rows))
+        if weight > 0:
+            blocks.append(weight**0.5 * normalize(damp_directions(normalize(rows))))
+    return torch.cat(blocks, dim=1) if blocks else torch.zeros(len(modalities[0][0]) if modalities else 0, 0)
+
+
+def damp_directions(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    r"""Whiten halfway, :math:`Z (Z^\top Z + \bar\sigma I)^{-1/2}`, sigma-bar the mean eigenvalue of :math:`Z^\top Z`.
+
+    Encoders put most of their variance into a few directions, in which all items are alike or opposite. They are cut
+    down to the others; directions weaker than the mean stay weak, so noise is not raised. Zeros stay zeros.
+    """
+    values, vectors = torch.linalg.eigh(rows.mT @ rows)
+    values = values.clamp(min=0)
+    scale = (values + values.mean()).clamp(min=torch.finfo(rows.dtype).tiny).rsqrt()
+    return rows @ (vectors * scale) if values.mean() > 0 else rows
+
+
+def gram_matrix(signals: ItemSignals, content: bool = True, block: int = 1024) -> Float[Tensor, "n n"]:
+    """M as a dense matrix, or its user part alone; time O(t n + n^2 c), memory O(n^2)."""
+    n, users = signals.n_items, signals.n_users
+    weight = signals.user_weight[signals.users_of_item]
+    by_item = torch.sparse_csr_tensor(signals.item_offsets, signals.users_of_item, weight, (n, users))
+    gram = signals.content.new_empty(n, n)
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        rows, positions = ragged(signals.item_offsets, torch.arange(start, stop))
+        histories = gram.new_zeros(users, stop - start)
+        histories[signals.users_of_item[positions], rows] = 1.0
+        gram[:, start:stop] = by_item @ histories
+    return gram.addmm_(signals.content, signals.content.mT) if content else gram
+
+
+def gram_blocks(signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool = True) -> Float[Tensor, "g m m"]:
+    r"""Blocks M[N, N] of g groups of m nodes without M; -1 stands for no node, whose row and column are zeros.
+
+    Only users who chose two nodes of a group meet off the diagonal, so the others are dropped before the product.
+    Time O(h log h + g p m^2), memory O(h + g p m), h the interactions at all nodes, p the most such users in a group.
+    """
+    groups, m = nodes.shape
+    there = nodes >= 0
+    safe = nodes.clamp(min=0)
+    slots = torch.arange(groups * m).masked_select(there.flatten())
+    within, positions = ragged(signals.item_offsets, safe.flatten()[slots])
+    slot = slots[within]
+    meeting, order = torch.sort(slot // m * signals.n_users + signals.users_of_item[positions])  # (group, user)
+    slot = slot[order]
+    _, which, count = torch.unique_consecutive(meeting, return_inverse=True, return_counts=True)
+    shared = count[which] > 1
+    meeting, slot = meeting[shared], slot[shared]
+    unique, which = torch.unique_consecutive(meeting, return_inverse=True)
+    group = unique // signals.n_users
+    per_group = torch.bincount(group, minlength=groups)
+    rank = torch.arange(len(unique)) - _offsets(per_group)[group]
+    votes = signals.content.new_zeros(groups, int(per_group.max()) if len(unique) else 0, m)
+    votes[group[which], rank[which], slot % m] = signals.user_weight[meeting % signals.n_users].sqrt()
+    blocks = votes.mT @ votes
+    mask = there.to(blocks.dtype)
+    diagonal = signals.diagonal
+    if content:
+        rows = signals.content[safe] * mask.unsqueeze(2)
+        blocks.baddbmm_(rows, rows.mT)
+    else:
+        diagonal = diagonal - signals.content.square().sum(1)
+    blocks.diagonal(dim1=1, dim2=2).copy_(diagonal[safe] * mask)
+    return blocks
+
+
+def ragged(offsets: Int[Tensor, " _"], rows: Int[Tensor, " b"]) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"]]:
+    """For each entry of some rows of a compressed matrix: which of the rows it is in, and its position."""
+    lengths = offsets[rows + 1] - offsets[rows]
+    within = torch.repeat_interleave(torch.arange(len(rows)), lengths)
+    return within, torch.arange(len(within)) - (_offsets(lengths)[:-1] - offsets[rows])[within]
+
+
+def chunks(cost: Int[Tensor, " n"], budget: int) -> Iterator[Int[Tensor, " _"]]:
+    """Split rows into groups of similar cost, the dearest first, such that rows times the dearest stay in a budget."""
+    order = torch.argsort(cost, descending=True, stable=True)
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(int(cost[order[start]]), 1))
+        yield order[start : start + size]
+        start += size
+
+
+def _offsets(lengths: Int[Tensor, " _"]) -> Int[Tensor, " _"]:
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+
+def _check_ends(users: Tensor, items: Tensor, n_users: int, n_items: int) -> None:
+    if users.shape != items.shape:
+        raise ShapeError(f"{len(users)} users and {len(items)} items are not pairs; give one of each an interaction")
+    for name, ends, count in (("user", users, n_users), ("item", items, n_items)):
+        if len(ends) and (int(ends.min()) < 0 or int(ends.max()) >= count):
+            raise ShapeError(f"{name} {int(ends.max())} (least {int(ends.min())}) is outside 0 to {count - 1}")

@@ -1,0 +1,155 @@
+r"""An item sheaf on the arcs of K neighbours: maps learnt around each node, and content through hubs.
+
+M, Lambda, P and B as in :mod:`.item_sheaf`, whose full form this approximates without a matrix of all pairs: time and
+memory are linear in the number of items.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.sheaf.item_sheaf import cholesky_factor, unit_scale
+from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks, gram_blocks
+
+
+@dataclass(frozen=True)
+class LocalMaps:
+    """Learnt maps on the arcs of K neighbours, without the content of :class:`ItemSignals`.
+
+    Attributes:
+        neighbours: N_i, best first; -1 is none.
+        weights: coefficients of node i on its neighbours; zero where there is none.
+        variance: the diagonal of P as node i sees it, one over what its regression leaves.
+    """
+
+    neighbours: Int[Tensor, "n K"]
+    weights: Float[Tensor, "n K"]
+    variance: Float[Tensor, " n"]
+
+
+def local_transport(
+    signals: ItemSignals,
+    neighbours: Int[Tensor, "n K"],
+    ridge: Float[Tensor, " n"],
+    gram: Optional[Float[Tensor, "n n"]] = None,
+    content: bool = True,
+    chunk_bytes: int = 2**28,
+) -> LocalMaps:
+    r"""The regression of each node on its neighbours alone, :math:`w_i = (M + \Lambda)_{NN}^{-1} M_{Ni}`.
+
+    Args:
+        neighbours: N_i, distinct and without i; -1 is none.
+        ridge: diagonal of Lambda.
+        gram: M, or its user part where ``content`` is False, if it is at hand; else its blocks are made one by one.
+        content: whether content is among the signals.
+        chunk_bytes: bounds what is held at once, unless one node alone needs more.
+
+    Raises:
+        ConfigError: if K is not below the number of items, or a block is not positive definite.
+
+    Time O(n K^3) and that of :func:`gram_blocks`. With all other items as neighbours it is the full transport.
+    """
+    weights = signals.content.new_zeros(neighbours.shape)
+    own = signals.diagonal if content else signals.diagonal - signals.content.square().sum(1)
+    variance = torch.zeros_like(ridge)
+    for rows, blocks in _blocks_around(signals, neighbours, gram, content, chunk_bytes):
+        near = neighbours[rows]
+        regular, target = blocks[:, 1:, 1:].contiguous(), blocks[:, 1:, :1]
+        absent = near < 0
+        extra = torch.where(absent, torch.ones_like(ridge[:1]), ridge[near.clamp(min=0)])
+        regular.diagonal(dim1=1, dim2=2).add_(extra)
+        solved = torch.cholesky_solve(target, cholesky_factor(regular)).squeeze(2)
+        weights[rows] = solved.masked_fill(absent, 0.0)
+        variance[rows] = 1 / (own[rows] + ridge[rows] - (target.squeeze(2) * weights[rows]).sum(1))
+    return LocalMaps(neighbours, weights, variance)
+
+
+def arc_cosines(
+    signals: ItemSignals,
+    neighbours: Int[Tensor, "n K"],
+    gram: Optional[Float[Tensor, "n n"]] = None,
+    content: bool = True,
+    chunk_bytes: int = 2**28,
+) -> Float[Tensor, "n K"]:
+    r"""Identity maps on the same arcs, the control: :math:`C_{ij} = M_{ij} / \sqrt{M_{ii} M_{jj}}`.
+
+    M is without content in the numerator where ``content`` is False. An item without any signal has zeros.
+    """
+    out = signals.content.new_zeros(neighbours.shape)
+    scale = unit_scale(signals.diagonal)
+    for rows, blocks in _blocks_around(signals, neighbours, gram, content, chunk_bytes):
+        out[rows] = blocks[:, 0, 1:] * scale[neighbours[rows].clamp(min=0)] * scale[rows].unsqueeze(1)
+    return out.masked_fill(neighbours < 0, 0.0)
+
+
+@dataclass(frozen=True)
+class Hubs:
+    r"""The low-rank part of P: :math:`P \approx Q - H H^\top`, content as c further nodes that every item is joined to.
+
+    Attributes:
+        factor: H.
+        variance: diag P, that is diag Q minus the squared lengths of the rows of H.
+    """
+
+    factor: Float[Tensor, "n c"]
+    variance: Float[Tensor, " n"]
+
+
+def content_hubs(maps: LocalMaps, content: Float[Tensor, "n c"]) -> Hubs:
+    r"""Add content to maps that were learnt on arcs without it, exactly (Woodbury).
+
+    Content is dense: every item is near every other, and K neighbours alone would have to carry what the n - 1 of the
+    full regression share, so rare items are scored far too high. But its rank c is small. With Q the inverse of
+    :math:`X^\top W X + \Lambda` as the arcs know it (column i: ``variance_i`` times 1 at i, ``-w_i`` at N_i),
+
+    .. math:: P = Q - Y G^{-1} Y^\top, \qquad Y = Q C, \qquad G = I + C^\top Q C, \qquad H = Y G^{-1/2},
+
+    with the symmetric part of Q in Y. With all other items as neighbours Q and so P are exact.
+
+    Raises:
+        ConfigError: if G is not positive definite or a variance not positive, which a larger ridge mends.
+
+    Time O(n K c + n c^2 + c^3), memory O(n c).
+    """
+    there = maps.neighbours >= 0
+    safe = maps.neighbours.clamp(min=0)
+    arcs = -(maps.weights * maps.variance.unsqueeze(1)).masked_fill(~there, 0.0)  # Q[N_i, i]
+    pulled = maps.variance.unsqueeze(1) * content
+    for k in range(safe.shape[1]):  # one column of neighbours at a time: nothing of shape (n, K, c)
+        weight = arcs[:, k : k + 1] / 2
+        pulled += weight * content[safe[:, k]]
+        pulled.index_add_(0, safe[:, k], weight * content)
+    gram = torch.eye(content.shape[1], dtype=content.dtype) + content.mT @ pulled
+    root = cholesky_factor((gram + gram.mT) / 2)
+    factor = torch.linalg.solve_triangular(root, pulled.mT, upper=False).mT.contiguous()
+    variance = maps.variance - factor.square().sum(1)
+    if bool((variance <= 0).any()):
+        raise ConfigError(f"the maps of {int((variance <= 0).sum())} items leave no variance; raise ridge")
+    return Hubs(factor, variance)
+
+
+def _blocks_around(
+    signals: ItemSignals, neighbours: Tensor, gram: Optional[Tensor], content: bool, chunk_bytes: int
+) -> Iterator[tuple[Int[Tensor, " g"], Float[Tensor, "g m m"]]]:
+    """Chunks of nodes and the blocks of M on each and its neighbours, the node itself first."""
+    n, k = neighbours.shape
+    if n != signals.n_items or k >= n:
+        raise ConfigError(f"{k} neighbours for each of {n} nodes of {signals.n_items} items; expected fewer than items")
+    there = neighbours >= 0
+    entries = (signals.degree[neighbours.clamp(min=0)] * there).sum(1) + signals.degree
+    size = signals.content.element_size()
+    cost = 4 * (k + 1) ** 2 + (k + 1) * signals.content.shape[1] * content
+    if gram is None:  # sorted interactions, and a row of k + 1 votes of each user who may meet there
+        cost = cost + (k + 1) * (entries // 2).clamp(max=signals.n_users) + 12 * entries
+    for rows in chunks(torch.as_tensor(cost).expand(n), chunk_bytes // size):
+        nodes = torch.cat([rows.unsqueeze(1), neighbours[rows]], dim=1)
+        if gram is None:
+            yield rows, gram_blocks(signals, nodes, content)
+            continue
+        safe, mask = nodes.clamp(min=0), (nodes >= 0).to(gram.dtype)
+        yield rows, gram[safe[:, :, None], safe[:, None, :]] * mask[:, :, None] * mask[:, None, :]
