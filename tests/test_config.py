@@ -38,7 +38,9 @@ def test_the_defaults_of_the_dataclass_are_those_of_the_yaml():
         written = config.read_yaml(config.properties_folder() / "model" / f"{name}.yaml")
         for spec in dataclasses.fields(settings):
             if spec.name in written:
-                assert written[spec.name] == spec.default, f"{name}.{spec.name}"
+                made = spec.default is dataclasses.MISSING
+                default = spec.default_factory() if made else spec.default
+                assert written[spec.name] == default, f"{name}.{spec.name}"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Optional, Union
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import ArcGraph
@@ -34,7 +35,14 @@ LOCAL_NEIGHBOURS = 200
 
 
 class ItemSheaf(nn.Module):
-    """What both forms share: histories of users, their scores and sparse vectors."""
+    """What both forms share: histories of users, their scores and sparse vectors.
+
+    Attributes:
+        ridge_loss: mean over the items of what their regressions leave, ridge included, ``1 / P_ii``; 0 for identity
+            maps, which are not learnt.
+    """
+
+    ridge_loss = 0.0
 
     def __init__(self, signals: ItemSignals) -> None:
         super().__init__()
@@ -84,12 +92,23 @@ class FullItemSheaf(ItemSheaf):
         transport: Optional[Float[Tensor, "n n"]] = None,
     ) -> None:
         super().__init__(signals)
+        if precision is not None:
+            self.ridge_loss = float(precision.diagonal().reciprocal().mean())
         self.register_buffer("precision", precision, persistent=False)
         self.register_buffer("transport", transport, persistent=False)
 
     def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """``x^T B``; time O(b n^2)."""
         return scores(self.precision, histories) if self.transport is None else histories @ self.transport
+
+    def scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
+        """Scores of users for every item, in time O(h n) where h is the length of all their histories."""
+        rows, positions = ragged(self.user_offsets, users)
+        lengths = torch.bincount(rows, minlength=len(users))
+        starts = lengths.cumsum(0) - lengths
+        matrix = self.precision if self.transport is None else self.transport
+        summed = embedding_bag(self.items_of_user[positions], matrix, starts, mode="sum")
+        return summed if self.precision is None else self.histories(users) - summed / self.precision.diagonal()
 
     def leave_one_out_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
         """Scores by the maps as they would be without each user, to train others on top of; learnt maps only.
@@ -199,15 +218,19 @@ def fit_item_sheaf(
         return FullItemSheaf(signals, precision=precision(gram, lambdas)).to(device)
     near = choose_neighbours(signals, lambdas, min(neighbours, signals.n_items - 1))
     gram = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
+    loss = 0.0
     if restriction_map == "identity":
         unit = signals.content * unit_scale(signals.diagonal).unsqueeze(1)
         parts = (arc_cosines(signals, near, gram, content=False), unit, unit)
     else:
         maps = local_transport(signals, near, lambdas, gram, content=False)
         hubs = content_hubs(maps, signals.content)
+        loss = float(hubs.variance.reciprocal().mean())
         weights = maps.weights * (maps.variance / hubs.variance).unsqueeze(1)
         parts = (weights, hubs.factor, hubs.factor / hubs.variance.unsqueeze(1))
-    return LocalItemSheaf(signals, near, *parts, backend=backend, device=device).to(device)
+    sheaf = LocalItemSheaf(signals, near, *parts, backend=backend, device=device).to(device)
+    sheaf.ridge_loss = loss
+    return sheaf
 
 
 def _largest(rows: Float[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "b size"], Float[Tensor, "b size"]]:

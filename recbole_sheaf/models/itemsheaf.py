@@ -5,7 +5,7 @@ the mathematics is in :mod:`recbole_sheaf.sheaf.item_sheaf`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,7 +31,12 @@ class ItemSheafSettings(ModelSettings):
     map_dropout: float = setting(0.2, low=0, high=0.99)
     history_power: float = setting(0.5, low=0, high=1)
     content_weight: float = setting(5.0, low=0)
-    modality_weights: dict = setting({})
+    modality_weights: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.modality_weights, Mapping):
+            raise ConfigError(f"modality_weights is {self.modality_weights!r}, expected {{modality: factor}}")
 
 
 class ItemSheaf(ContentRecommender):
@@ -44,6 +49,7 @@ class ItemSheaf(ContentRecommender):
 
     input_type = InputType.POINTWISE
     type = ModelType.TRADITIONAL
+    losses = ("bpr",)  # that is: not softmax; a closed form has a loss of its own
     settings_class = ItemSheafSettings
 
     def __init__(self, config: Any, dataset: Any) -> None:
@@ -67,8 +73,8 @@ class ItemSheaf(ContentRecommender):
         return self.sheaf.graph.backend if isinstance(self.sheaf, LocalItemSheaf) else None
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """Zero: there is nothing left to learn."""
-        return torch.zeros((), device=self.device, requires_grad=True)
+        """The maps' ridge loss, whatever the batch: it is at its minimum, and no parameter is left to lower it."""
+        return torch.tensor(self.sheaf.ridge_loss, device=self.device, requires_grad=True)
 
     def predict(self, interaction: Any) -> Float[Tensor, " b"]:
         """Scores of b user-item pairs."""

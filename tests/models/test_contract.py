@@ -15,14 +15,16 @@ from recbole_sheaf.config import RESTRICTION_MAPS
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
-from tests.conftest import TASTE, WITHOUT_CONTENT, WITHOUT_GRAPH, content_of, write_toy
+from tests.conftest import CLOSED_FORM, MESSAGES, TASTE, WITHOUT_CONTENT, WITHOUT_GRAPH, content_of, write_toy
 
 WITH_CONTENT = sorted(set(MODELS) - set(WITHOUT_CONTENT))
+TRAINED = sorted(set(MODELS) - set(CLOSED_FORM))
 SEVERAL = [name for name in WITH_CONTENT if not content_of(name)]
 CASES = [(name, ["image"]) for name in sorted(MODELS)]
 CASES += [(name, modalities) for name in SEVERAL for modalities in ("auto", ["text", "image"])]
 LOSSES = {name: getattr(get_model(name), "losses", ()) for name in MODELS}
 BY_LOSS = [(name, modalities, loss) for name, modalities in CASES for loss in LOSSES[name]]
+TRAINED_CASES = [case for case in BY_LOSS if case[0] in TRAINED]
 
 
 def build(name, settings):
@@ -34,7 +36,7 @@ def build(name, settings):
     return get_model(name)(config, train_data.dataset), next(iter(train_data)), test_data
 
 
-@pytest.mark.parametrize("name, modalities, loss", BY_LOSS)
+@pytest.mark.parametrize("name, modalities, loss", TRAINED_CASES)
 def test_every_parameter_gets_a_gradient(toy_settings, name, modalities, loss):
     model, batch, _ = build(name, {**toy_settings, "modalities": modalities, "loss": loss})
     for parameter in model.parameters():  # leave starts at zero, where some gradients vanish by symmetry
@@ -134,12 +136,37 @@ def test_predict_agrees_with_full_sort_predict(toy_settings, name, modalities, l
     for row, user in zip(full, users):
         pairs = Interaction({"user_id": user.repeat(len(items)), "item_id": items})
         torch.testing.assert_close(model.predict(pairs), row)
+    if name in CLOSED_FORM:
+        return
     u, i = model()
     scores = u[users] @ i.T if loss == "bpr" else cosine_similarity(u[users].unsqueeze(1), i.unsqueeze(0), dim=2)
     torch.testing.assert_close(full, scores)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", CLOSED_FORM)
+def test_a_closed_form_has_nothing_to_train(toy_settings, name):
+    model, batch, _ = build(name, toy_settings)
+    everyone = Interaction({"user_id": torch.arange(model.n_users)})
+    before = model.full_sort_predict(everyone)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    loss = model.train().calculate_loss(batch)
+    loss.backward()
+    assert torch.isfinite(loss) and loss > 0
+    assert torch.equal(model.full_sort_predict(everyone), before)
+
+
+@pytest.mark.parametrize("local", [{}, {"item_sheaf_neighbours": 5}])
+@pytest.mark.parametrize("name", CLOSED_FORM)
+def test_a_checkpoint_of_a_closed_form_is_loaded_into_the_same_scores(toy_settings, name, local):
+    """Built from the same data and settings, as RecBole does before it loads, a model says the same to the last bit."""
+    model, _, _ = build(name, {**toy_settings, **local})
+    other, _, _ = build(name, {**toy_settings, **local})
+    other.load_state_dict(model.state_dict())
+    everyone = Interaction({"user_id": torch.arange(model.n_users)})
+    assert torch.equal(model.full_sort_predict(everyone), other.full_sort_predict(everyone))
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_saving_and_loading_gives_the_same_scores(toy_settings, name):
     model, batch, _ = build(name, toy_settings)
     other, _, _ = build(name, toy_settings)
@@ -152,7 +179,7 @@ def test_saving_and_loading_gives_the_same_scores(toy_settings, name):
     assert torch.equal(model.full_sort_predict(everyone), other.full_sort_predict(everyone))
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", TRAINED)
 def test_ranking_follows_training(toy_settings, name):
     """The embeddings kept for ranking are forgotten as soon as the model trains."""
     model, batch, _ = build(name, toy_settings)
@@ -168,13 +195,16 @@ def test_ranking_follows_training(toy_settings, name):
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_GRAPH)))
 def test_both_backends_give_the_same_loss(toy_settings, name):
-    losses = []
+    losses, scores = [], []
     for backend in ("dgl", "torch"):
-        model, batch, _ = build(name, {**toy_settings, "message_passing": backend, "loss": LOSSES[name][-1]})
+        chosen = {**MESSAGES.get(name, {}), "message_passing": backend, "loss": LOSSES[name][-1]}
+        model, batch, _ = build(name, {**toy_settings, **chosen})
         assert model.message_passing == backend
         model.eval()
         losses.append(model.calculate_loss(batch))
+        scores.append(model.full_sort_predict(Interaction({"user_id": torch.arange(model.n_users)})))
     torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*scores)
 
 
 @pytest.mark.parametrize("name", WITHOUT_GRAPH)
