@@ -1,0 +1,91 @@
+"""Item sheaves as modules: messages are matrix products, and what is exported is what scores."""
+
+import pytest
+import torch
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
+from recbole_sheaf.sheaf.item_sheaf import transport
+from tests.sheaf.test_item_sheaf import random_problem
+
+USERS = torch.arange(40)
+
+
+@pytest.fixture
+def problem():
+    return random_problem(n=9, users=40, power=0.5, seed=0)
+
+
+def fit(problem, neighbours, **options):
+    return fit_item_sheaf(problem[1], neighbours=neighbours, ridge=0.5, map_dropout=0.3, **options)
+
+
+@pytest.mark.parametrize("maps", ["learnt", "identity"])
+@pytest.mark.parametrize("backend", ["dgl", "torch"])
+def test_messages_over_all_pairs_are_the_full_form(problem, backend, maps):
+    X, signals, _ = problem
+    full, local = (fit(problem, k, restriction_map=maps, backend=backend) for k in (0, 8))
+    everyone = full.scores(USERS)
+    assert (X.T @ X > 0).all()  # so that all 8 others are neighbours
+    torch.testing.assert_close(local.scores(USERS), everyone)
+    torch.testing.assert_close(full(X), everyone)
+    torch.testing.assert_close(local.ridge_loss, full.ridge_loss)
+
+
+def test_a_history_does_not_score_its_own_item(problem):
+    """One item at a time: its transport has a zero where it came from, hubs included."""
+    for neighbours in (0, 3):
+        for maps in ("learnt", "identity"):
+            B = fit(problem, neighbours, restriction_map=maps)(torch.eye(9).double())
+            torch.testing.assert_close(B.diagonal(), torch.zeros(9).double())
+
+
+def test_blocks_and_dense_matrix_give_the_same_local_form(problem, monkeypatch):
+    dense = fit(problem, 3).scores(USERS)
+    monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.FULL_UP_TO", 5)
+    torch.testing.assert_close(fit(problem, 3).scores(USERS), dense)
+
+
+def test_minus_one_takes_the_form_that_fits(problem, monkeypatch):
+    assert hasattr(fit(problem, -1), "precision")
+    monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.FULL_UP_TO", 5)
+    assert hasattr(fit(problem, -1), "graph")
+
+
+def test_leaving_out_needs_learnt_maps(problem):
+    sheaf = fit(problem, 0)
+    assert not torch.allclose(sheaf.leave_one_out_scores(USERS), sheaf.scores(USERS))
+    with pytest.raises(ConfigError, match="identity maps are not learnt"):
+        fit(problem, 0, restriction_map="identity").leave_one_out_scores(USERS)
+
+
+@pytest.mark.parametrize("neighbours", [0, 3])
+def test_exported_vectors_are_rows_of_the_transport(problem, neighbours):
+    sheaf = fit(problem, neighbours)
+    B = sheaf(torch.eye(9).double())
+    items, values = sheaf.item_vectors(3)
+    there = items >= 0
+    torch.testing.assert_close(values, B.T.gather(1, items.clamp(min=0)) * there)
+    assert (values.abs().diff(dim=1) <= 0).all()
+    if not neighbours:
+        torch.testing.assert_close(B, transport(sheaf.precision))
+        assert (sheaf.item_vectors(8)[1] < 0).any()  # signed
+        torch.testing.assert_close(values.abs(), B.T.abs().topk(3, dim=1).values)
+    places, of_users = sheaf.user_vectors(USERS, 4)
+    torch.testing.assert_close(of_users, sheaf.scores(USERS).gather(1, places))
+
+
+def test_a_user_without_a_history_gets_zeros(problem):
+    for neighbours in (0, 3):
+        assert not fit(problem, neighbours).scores(torch.tensor([0])).any()
+
+
+def test_nothing_is_saved_and_nothing_trained(problem):
+    for neighbours in (0, 3):
+        sheaf = fit(problem, neighbours)
+        assert not sheaf.state_dict() and not list(sheaf.parameters())
+
+
+def test_unknown_maps_are_refused(problem):
+    with pytest.raises(ConfigError, match="restriction_map is 'factored', expected one of learnt, identity"):
+        fit(problem, 0, restriction_map="factored")
