@@ -81,7 +81,7 @@ class ItemSheaf(ContentRecommender):
         users, rows = torch.unique(interaction[self.USER_ID], return_inverse=True)
         return self.sheaf.scores(users)[rows, interaction[self.ITEM_ID]]
 
-    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " b*n_items"]:
+    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " scores"]:
         """Scores of b users for every item, flattened as RecBole wants them."""
         return self.sheaf.scores(interaction[self.USER_ID]).flatten()
 

@@ -1,17 +1,29 @@
-"""MMSheaf: multimodal sheaf diffusion on the user-item graph.
+r"""MMSheaf: stalks of several modalities diffused on the user-item graph, plus a sheaf on the items.
 
-A node's stalk is a direct sum, F(v) = R^d (identity) + R^d (modality 1) + ... + R^d (modality M), of c channels. All
-of them restrict into one edge stalk, where the modalities meet, by maps learnt from content and kept near the
-identity; with identity maps the model is a multimodal LightGCN. Diffusion is that of Neural Sheaf Diffusion (Bodnar
-et al. 2022, https://arxiv.org/abs/2202.04579) without its weights and nonlinearity, as LightGCN is a GCN without them.
+Two sheaves score together, :math:`s_{ui} = \langle \hat y_u, \hat y_i \rangle / \tau + \omega \, (x_u^\top B)_i`:
+
+- On the user-item graph a node's stalk is a direct sum, F(v) = R^d (identity) + R^d (modality 1) + ... + R^d (modality
+  M), of c channels. All of them restrict into one edge stalk by the maps of ``restriction_map``; with identity maps the
+  diffusion is LightGCN's, in every stalk. It is that of Neural Sheaf Diffusion (Bodnar et al. 2022,
+  https://arxiv.org/abs/2202.04579) without its weights and nonlinearity. y are the diffused stalks, trained by a
+  softmax of their cosines at the temperature :math:`\tau` (:mod:`recbole_sheaf.layers.softmax_loss`).
+- On the items, histories x and all modalities restrict into one edge space by the same scalar maps, learnt in closed
+  form (:mod:`recbole_sheaf.sheaf.item_sheaf`); B carries a user's history to every item. Its entries regress ones and
+  zeros, so that its scores say by their own size how much is known of a user and of an item, and one weight
+  :math:`\omega` serves sparse and dense data. The stalks are trained without it: trained on top of it, by its
+  leave-one-out scores, they lose (docs/results/search-log.md).
+
+A stalk that an item lacks is absent: it is zero, and the cosine renormalises what is there. An item without training
+interactions lacks the identity stalk, and in each step of training a random share of the items does, so that content
+learns to speak alone.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -19,12 +31,17 @@ from recbole_sheaf.config import BACKENDS, RESTRICTION_MAPS, ModelSettings, sett
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
+from recbole_sheaf.layers.item_sheaf import MAPS as ITEM_MAPS
+from recbole_sheaf.layers.item_sheaf import ItemSheaf, fit_item_sheaf
 from recbole_sheaf.layers.sheaf_conv import SheafConv
 from recbole_sheaf.models.item_graph import ItemGraph
+from recbole_sheaf.models.itemsheaf import training_signals
 from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.registration import cache_folder
+
+SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
 
 
 @dataclass(frozen=True)
@@ -34,18 +51,26 @@ class MMSheafSettings(ModelSettings):
     embedding_size: int = setting(64, low=1)
     stalk_dim: int = setting(4, low=1, high=64)
     n_layers: int = setting(2, low=0)
-    restriction_map: str = setting("factored", choices=RESTRICTION_MAPS)
+    restriction_map: str = setting("identity", choices=RESTRICTION_MAPS)
     use_id_stalk: bool = setting(True)
+    stalk_dropout: float = setting(0.3, low=0, high=1)
     step_size: float = setting(1.0, above=0, high=1)
     map_mix: float = setting(0.5, low=0, high=1)
     map_source: str = setting("content", choices=("content", "signal"))
     map_features: int = setting(16, low=1)
     map_dropout: float = setting(0.2, low=0, high=1)
     map_weight_decay: float = setting(0.001, low=0)
-    item_graph_neighbours: int = setting(10, low=0)
+    item_graph_neighbours: int = setting(0, low=0)
     item_graph_layers: int = setting(1, low=0)
     feature_dropout: float = setting(0.1, low=0, high=1)
-    reg_weight: float = setting(0.001, low=0)
+    reg_weight: float = setting(0.0, low=0)
+    item_sheaf_weight: float = setting(8.0, low=0)
+    item_sheaf_map: str = setting("learnt", choices=ITEM_MAPS)
+    item_sheaf_neighbours: int = setting(-1, low=-1)
+    item_sheaf_ridge: float = setting(20.0, low=0)
+    item_sheaf_dropout: float = setting(0.5, low=0, high=0.99)
+    item_sheaf_history_power: float = setting(0.5, low=0, high=1)
+    item_sheaf_content: float = setting(5.0, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)
 
     def __post_init__(self) -> None:
@@ -60,12 +85,24 @@ class MMSheafSettings(ModelSettings):
 class StalkEmbeddings(nn.Module):
     """What the nodes hold before diffusion, x of shape (n, D, c) with D = stalk_dim times the number of stalks.
 
-    The identity stalk is free for users and items. A modality's stalk is a free preference for users and a projection
-    of the content for items; an item without a row starts with zeros there and receives what its users hold.
+    The identity stalk is free for users and for items with training interactions, and zeros for other items. A
+    modality's stalk is a free preference for users and a projection of the content for items; an item without a row
+    starts with zeros there and receives what its users hold.
+
+    Args:
+        modalities: content of the items.
+        n_users, n_items: padding included.
+        chosen: which items have training interactions.
+        settings: of the model.
     """
 
     def __init__(
-        self, modalities: Mapping[str, ModalityFeatures], n_users: int, n_items: int, settings: MMSheafSettings
+        self,
+        modalities: Mapping[str, ModalityFeatures],
+        n_users: int,
+        n_items: int,
+        chosen: Bool[Tensor, " n_items"],
+        settings: MMSheafSettings,
     ) -> None:
         super().__init__()
         self.stalk_dim, self.feature_dropout = settings.stalk_dim, settings.feature_dropout
@@ -76,6 +113,8 @@ class StalkEmbeddings(nn.Module):
         self.names: list[str] = ["id"] * settings.use_id_stalk + list(modalities)
         for m, features in enumerate(modalities.values()):
             self.register_buffer(f"content{m}", normalize(features.matrix), persistent=False)
+        has_identity = torch.cat([torch.ones(n_users), chosen.float()]).unsqueeze(1)
+        self.register_buffer("has_identity", has_identity, persistent=False)
 
     @property
     def stalk_size(self) -> int:
@@ -84,7 +123,7 @@ class StalkEmbeddings(nn.Module):
 
     def forward(self) -> Float[Tensor, "n D c"]:
         """Stalk vectors of all nodes, users first; rows of zeros in a modality stay zeros."""
-        stalks = [] if self.identity is None else [self.identity]
+        stalks = [] if self.identity is None else [self.identity * self.has_identity]
         if self.preference is not None:
             items = torch.cat([self._content(m) @ weight for m, weight in enumerate(self.project)], dim=1)
             stalks.append(torch.cat([self.preference, items]))
@@ -96,11 +135,15 @@ class StalkEmbeddings(nn.Module):
 
 
 class MMSheaf(MultimodalRecommender):
-    """Multimodal sheaf diffusion with common maps; see the module's docstring.
+    """Multimodal sheaf diffusion with common maps, and an item sheaf; see the module's docstring.
 
-    Users and items are ranked by the inner product of their mean signal over the diffusion steps; items add the mean
-    of their nearest neighbours in content. The loss is a softmax of cosines over all items, or BPR and inner products,
-    with an L2 penalty on the batch's stalk vectors and one on the maps' distance from the identity.
+    Users and items have the mean of their signal over the diffusion steps; items may add the mean of their nearest
+    neighbours in content. Users and items are compared by the cosine under ``loss: softmax``, by the inner product
+    under ``loss: bpr``. Penalties: L2 on the batch's stalk vectors, and the maps' distance from the identity.
+
+    Attributes:
+        item_sheaf: the sheaf on the items; None where ``item_sheaf_weight`` is 0.
+        item_sheaf_weight: omega.
     """
 
     settings_class = MMSheafSettings
@@ -111,7 +154,10 @@ class MMSheaf(MultimodalRecommender):
         if not self.modalities and not settings.use_id_stalk:
             raise ConfigError("MMSheaf has neither a modality nor the identity stalk; set modalities or use_id_stalk")
         self.reg_weight, self.map_weight_decay = settings.reg_weight, settings.map_weight_decay
-        self.stalks = StalkEmbeddings(self.modalities, self.n_users, self.n_items, settings)
+        chosen = self.graph.in_degrees[self.n_users :] > 0
+        self.stalks = StalkEmbeddings(self.modalities, self.n_users, self.n_items, chosen, settings)
+        drops = settings.use_id_stalk and len(self.stalks.names) > 1  # an item keeps one stalk at least
+        self.stalk_dropout = settings.stalk_dropout if drops else 0.0
         self.item_graph = self._build_item_graph(config, settings)
         self.learn_from_signal = settings.map_source == "signal"
         self.register_buffer("content", self._content(settings), persistent=False)
@@ -120,6 +166,24 @@ class MMSheaf(MultimodalRecommender):
             settings.restriction_map, sources, self.stalks.stalk_size, settings.map_mix, settings.map_dropout
         )
         self.steps = nn.ModuleList(SheafConv(self.maps.family, settings.step_size) for _ in range(settings.n_layers))
+        self.temperature = 1.0 if self.softmax is None else self.softmax.temperature
+        self.item_sheaf_weight = settings.item_sheaf_weight
+        self.item_sheaf = self._fit_item_sheaf(config, dataset, settings) if settings.item_sheaf_weight else None
+        self._sheaf_scores: Optional[Tensor] = None
+
+    def _fit_item_sheaf(self, config: Any, dataset: Any, settings: MMSheafSettings) -> ItemSheaf:
+        weights = dict.fromkeys(self.modalities, settings.item_sheaf_content / max(len(self.modalities), 1))
+        return fit_item_sheaf(
+            training_signals(
+                dataset, self.modalities, weights, settings.item_sheaf_history_power, self.n_users, self.n_items
+            ),
+            restriction_map=settings.item_sheaf_map,
+            neighbours=settings.item_sheaf_neighbours,
+            ridge=settings.item_sheaf_ridge,
+            map_dropout=settings.item_sheaf_dropout,
+            backend=settings.message_passing,
+            device=config["device"],
+        )
 
     def _content(self, settings: MMSheafSettings) -> Float[Tensor, "n p"]:
         if settings.restriction_map == "identity" or self.learn_from_signal:
@@ -164,10 +228,55 @@ class MMSheaf(MultimodalRecommender):
         users, chosen, sampled = self.triples(interaction)
         x = self.stalks()
         user_all, item_all = self._diffuse(x)
+        item_all = self._without_identity(item_all)
         loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
         penalty = self.reg_weight * self.squared_norms(nodes, x.flatten(1)) / (2 * max(len(users), 1))
         return loss + penalty + self.map_weight_decay * self.maps.distance()
+
+    def _without_identity(self, items: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
+        """Items of which a random share lacks the identity stalk, as one without training interactions does.
+
+        Only what is compared with users lacks it: users still receive it by diffusion, or they would change with it.
+        """
+        if not (self.training and self.stalk_dropout):
+            return items
+        width = items.shape[1] // len(self.stalks.names)
+        kept = (torch.rand(len(items), 1, device=items.device) >= self.stalk_dropout).to(items.dtype)
+        return torch.cat([items[:, :width] * kept, items[:, width:]], dim=1)
+
+    def dense_vectors(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """The stalks' part of a score as vectors: their inner product is it, the temperature shared out to both."""
+        users, items = self.ranked_embeddings()
+        return users / self.temperature**0.5, items / self.temperature**0.5
+
+    def predict(self, interaction: Any) -> Float[Tensor, " b"]:
+        """Scores of b user-item pairs, both parts."""
+        stalks = super().predict(interaction) / self.temperature
+        if self.item_sheaf is None:
+            return stalks
+        users, rows = torch.unique(interaction[self.USER_ID], return_inverse=True)
+        return stalks + self.item_sheaf_weight * self.item_sheaf_scores(users)[rows, interaction[self.ITEM_ID]]
+
+    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " scores"]:
+        """Scores of b users for every item, both parts, flattened as RecBole wants them."""
+        stalks = super().full_sort_predict(interaction) / self.temperature
+        if self.item_sheaf is None:
+            return stalks
+        return stalks.add_(self.item_sheaf_scores(interaction[self.USER_ID]).flatten(), alpha=self.item_sheaf_weight)
+
+    def item_sheaf_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n_items"]:
+        """What the item sheaf says of b users.
+
+        It does not change while the stalks train, so that it is computed once where it fits ``SHEAF_SCORES_KEPT``
+        floats, and for the users asked for otherwise.
+        """
+        if self.n_users * self.n_items > SHEAF_SCORES_KEPT:
+            return self.item_sheaf.scores(users)
+        if self._sheaf_scores is None:
+            everyone = torch.arange(self.n_users, device=self.device).split(1024)
+            self._sheaf_scores = torch.cat([self.item_sheaf.scores(some) for some in everyone])
+        return self._sheaf_scores[users]
 
 
 def _xavier(rows: int, columns: int) -> nn.Parameter:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from recbole_sheaf.config import setting
+from recbole_sheaf.config import RESTRICTION_MAPS, setting
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import MMSheaf, MMSheafSettings
 
@@ -13,14 +13,16 @@ class SheafRecSettings(MMSheafSettings):
     """Settings of SheafRec, MMSheaf with one modality; every field is a key of ``properties/model/SheafRec.yaml``."""
 
     use_id_stalk: bool = setting(False)
-    item_graph_neighbours: int = setting(0, low=0)
+    restriction_map: str = setting("factored", choices=RESTRICTION_MAPS)
+    item_sheaf_weight: float = setting(0.0, low=0)
 
 
 class SheafRec(MMSheaf):
     """MMSheaf with one stalk: that of one modality, or with ``modalities: []`` that of the identities.
 
-    The first stage of multimodal diffusion, and the setting of Neural Sheaf Diffusion: ``map_source: signal`` learns
-    the maps from the node signal as the paper does, ``content`` from the modality's principal components.
+    The first stage of multimodal diffusion, without the item sheaf, and the setting of Neural Sheaf Diffusion:
+    ``map_source: signal`` learns the maps from the node signal as the paper does, ``content`` from the modality's
+    principal components.
     """
 
     settings_class = SheafRecSettings

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from recbole.data.interaction import Interaction
 from torch.nn.functional import normalize
 
 from recbole_sheaf.config import RESTRICTION_MAPS
+from recbole_sheaf.models.mmsheaf import StalkEmbeddings
 from recbole_sheaf.models.node_content import node_content
+from recbole_sheaf.sheaf.item_signals import content_coordinates
 from tests.models.dense import UNEQUAL_DEGREES, dense_delta, item_matrix, perturb
 from tests.models.test_contract import build
 
@@ -70,7 +73,7 @@ def test_identities_alone_diffuse_along_maps_of_their_own(toy_settings, source):
 
 
 def test_maps_are_learnt_from_the_nodes_content(toy_settings):
-    model, _ = moved({**toy_settings, **SMALL})
+    model, _ = moved({**toy_settings, **SMALL, "restriction_map": "factored"})
     content = node_content(model.graph, model.modalities.values(), model.n_users, 3)
     torch.testing.assert_close(model.content, content.double())
     assert content.shape == (model.graph.num_nodes, 6)
@@ -94,3 +97,113 @@ def test_stalks_are_identity_preference_and_projected_content(toy_settings):
     for features in model.modalities.values():
         everything[model.n_users :] &= features.present
     torch.testing.assert_close(x[:, :2].flatten(1)[everything], model.stalks.identity[everything])
+
+
+def everyone(model):
+    return Interaction({"user_id": torch.arange(model.n_users)})
+
+
+def transport_of(model, settings):
+    """B of the item sheaf by its definition: ridge regression of each item on all others, one by one."""
+    inter = model.graph.src[: model.graph.num_arcs // 2], model.graph.dst[: model.graph.num_arcs // 2] - model.n_users
+    X = torch.zeros(model.n_users, model.n_items, dtype=torch.float64)
+    X[inter] = 1.0
+    rows = [(features.matrix, features.present) for features in model.modalities.values()]
+    C = content_coordinates(rows, [settings["item_sheaf_content"] / len(rows)] * len(rows)).double()
+    signals = torch.cat([X * X.sum(1, keepdim=True).clamp(min=1).pow(-0.25), C.T])  # w^(1/2) = |x|^(-1/4)
+    p = settings["item_sheaf_dropout"]
+    ridge = settings["item_sheaf_ridge"] + p / (1 - p) * signals.square().sum(0)
+    B = torch.zeros(model.n_items, model.n_items, dtype=torch.float64)
+    for i in range(model.n_items):
+        others = torch.arange(model.n_items) != i
+        A = signals[:, others]
+        B[others, i] = torch.linalg.solve(A.T @ A + torch.diag(ridge[others]), A.T @ signals[:, i])
+    return X, B
+
+
+def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item_sheaf(toy_settings):
+    own = {"item_sheaf_weight": 3.0, "item_sheaf_content": 2.0, "item_sheaf_dropout": 0.3, "item_sheaf_ridge": 1.5}
+    model = perturb(build("MMSheaf", {**toy_settings, **own, "softmax_temperature": 0.4})[0], 0.3).eval()
+    users, items = (normalize(y, dim=1) for y in model._diffuse(model.stalks()))
+    X, B = transport_of(model, own)
+    expected = users @ items.T / 0.4 + 3 * X @ B
+    assert (X @ B).abs().max() > 0.1
+    scores = model.full_sort_predict(everyone(model)).view(expected.shape).double()
+    torch.testing.assert_close(scores, expected.double(), atol=1e-5, rtol=1e-5)
+
+
+def test_identity_maps_between_items_give_other_scores(toy_settings):
+    scores = []
+    for name in ("learnt", "identity"):
+        model = build("MMSheaf", {**toy_settings, "item_sheaf_map": name})[0].eval()
+        scores.append(model.item_sheaf_scores(torch.arange(model.n_users)))
+    assert (scores[0] - scores[1]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("neighbours", [0, 5])
+def test_the_exported_pieces_are_the_score(toy_settings, neighbours):
+    """A dense vector of each user and item, and a sparse signed one of each item that meets a user's history."""
+    model = build("MMSheaf", {**toy_settings, "item_sheaf_neighbours": neighbours, "item_sheaf_content": 0.0})[0]
+    model = perturb(model, 0.1).float().eval()
+    users, items = model.dense_vectors()
+    near, values = model.item_sheaf.item_vectors(neighbours or model.n_items)
+    B = torch.zeros(model.n_items, model.n_items)
+    for i in range(model.n_items):
+        B[near[i][near[i] >= 0], i] = values[i][near[i] >= 0]
+    assert (B > 0).any() and (neighbours or (B < 0).any())
+    histories = model.item_sheaf.histories(torch.arange(model.n_users))
+    expected = users @ items.T + model.item_sheaf_weight * histories @ B
+    torch.testing.assert_close(model.full_sort_predict(everyone(model)).view(expected.shape), expected)
+
+
+def test_an_item_sheaf_of_weight_zero_is_not_there(toy_settings):
+    model = build("MMSheaf", {**toy_settings, "item_sheaf_weight": 0.0})[0].eval()
+    users, items = (normalize(y) for y in model.forward())
+    assert model.item_sheaf is None
+    torch.testing.assert_close(
+        model.full_sort_predict(everyone(model)), (users @ items.T / model.temperature).flatten()
+    )
+
+
+def test_scores_of_the_item_sheaf_are_the_same_kept_or_not(toy_settings, monkeypatch):
+    model = build("MMSheaf", toy_settings)[0].eval()
+    kept = model.full_sort_predict(everyone(model))
+    monkeypatch.setattr("recbole_sheaf.models.mmsheaf.SHEAF_SCORES_KEPT", 0)
+    torch.testing.assert_close(model.full_sort_predict(everyone(model)), kept)
+
+
+def test_an_item_nobody_chose_has_no_identity(toy_settings):
+    model = build("MMSheaf", toy_settings)[0]
+    settings = model.settings_class(embedding_size=4, stalk_dim=2)
+    chosen = torch.ones(model.n_items, dtype=torch.bool)
+    chosen[3] = False
+    stalks = StalkEmbeddings(model.modalities, model.n_users, model.n_items, chosen, settings).eval()
+    identity = stalks()[:, :2].flatten(1)
+    torch.testing.assert_close(identity, stalks.identity * (torch.arange(len(identity)) != model.n_users + 3)[:, None])
+    assert stalks()[model.n_users + 3, 2:].any()  # its content is there
+
+
+def test_training_compares_users_with_items_of_which_a_share_lacks_the_identity_stalk(toy_settings, monkeypatch):
+    model, batch, _ = build("MMSheaf", {**toy_settings, "stalk_dropout": 0.4, "feature_dropout": 0.0})
+    seen = []
+    ranking_loss = model.ranking_loss
+    monkeypatch.setattr(
+        model,
+        "ranking_loss",
+        lambda users, items, triples: seen.extend([users, items]) or ranking_loss(users, items, triples),
+    )
+    model.train().calculate_loss(batch)
+    users, items = model.forward()
+    width = model.stalks.identity.shape[1]
+    torch.testing.assert_close(seen[0], users)
+    torch.testing.assert_close(seen[1][:, width:], items[:, width:])
+    here = (seen[1][:, :width] == items[:, :width]).all(1)
+    assert not seen[1][~here, :width].any() and 0.1 < (~here).float().mean() < 0.7
+    seen.clear()
+    model.eval().calculate_loss(batch)
+    torch.testing.assert_close(seen[1], items)
+
+
+def test_the_only_stalk_is_never_dropped(toy_settings):
+    model, _, _ = build("MMSheaf", {**toy_settings, "modalities": []})
+    assert model.stalk_dropout == 0
