@@ -6,8 +6,9 @@
 
 import warnings
 
-from recbole_sheaf.environment import check_environment
+from recbole_sheaf.environment import check_environment, let_threads_sleep
 
+let_threads_sleep()
 check_environment()
 
 with warnings.catch_warnings():

@@ -1,5 +1,9 @@
 """A wrong environment is refused at import in one sentence."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from recbole_sheaf import environment
@@ -27,3 +31,20 @@ def test_an_absent_package_is_named(monkeypatch):
     monkeypatch.setattr(environment.metadata, "version", version)
     with pytest.raises(EnvironmentMismatch, match="recbole is not installed, recbole==1.2.1 is needed"):
         environment.check_environment()
+
+
+@pytest.mark.parametrize(
+    "before, given, expected",
+    [
+        ("", {}, "10000"),
+        ("", {"GOMP_SPINCOUNT": "7"}, "7"),
+        ("", {"OMP_WAIT_POLICY": "active"}, "None"),
+        ("import torch; ", {}, "None"),
+    ],
+)
+def test_threads_wait_asleep_unless_the_user_says_otherwise(before, given, expected):
+    code = f"{before}from recbole_sheaf import environment; import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    kept = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env={**kept, **given}, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == expected
