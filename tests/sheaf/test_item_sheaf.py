@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recbole.model.general_recommender.ease import EASE
 from scipy.sparse import csr_matrix
@@ -28,6 +28,9 @@ from recbole_sheaf.sheaf.item_signals import (
 )
 from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
 
+# the first eigendecomposition and the first assert_close of a process load libraries, which is no fault of an example
+few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 def random_problem(n, users, power, seed, width=3, missing=0.3):
     """Histories X as a dense matrix, their signals with content in float64, and Lambda."""
@@ -49,12 +52,6 @@ problems = st.builds(
     power=st.sampled_from([0.0, 0.5, 1.0]),
     seed=st.integers(0, 2**32 - 1),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def libraries_loaded():
-    """The first eigendecomposition of a process may take seconds on a busy machine; Hypothesis would call that slow."""
-    random_problem(n=3, users=2, power=0.0, seed=0)
 
 
 def dense_gram(X, signals, power_weight=None):
@@ -90,6 +87,7 @@ def all_others(n):
     return torch.stack([torch.tensor([j for j in range(n) if j != i]) for i in range(n)])
 
 
+@few
 @given(problems)
 def test_gram_matrix_and_its_blocks_are_the_definition(problem):
     X, signals, _ = problem
@@ -105,6 +103,7 @@ def test_gram_matrix_and_its_blocks_are_the_definition(problem):
     torch.testing.assert_close(users_only, gram_matrix(signals, content=False)[nodes[0][:, None], nodes[0]])
 
 
+@few
 @given(problems)
 def test_transport_is_one_ridge_regression_at_each_node(problem):
     X, signals, ridge = problem
@@ -115,6 +114,7 @@ def test_transport_is_one_ridge_regression_at_each_node(problem):
     torch.testing.assert_close(scores(P, X), X @ B)
 
 
+@few
 @given(problems)
 def test_ridge_loss_of_a_node_is_one_over_its_variance(problem):
     X, signals, ridge = problem
@@ -125,6 +125,7 @@ def test_ridge_loss_of_a_node_is_one_over_its_variance(problem):
     torch.testing.assert_close(P.diagonal().reciprocal(), loss)
 
 
+@few
 @given(problems)
 def test_leaving_a_user_out_is_fitting_again_without(problem):
     X, signals, ridge = problem
@@ -137,6 +138,7 @@ def test_leaving_a_user_out_is_fitting_again_without(problem):
         torch.testing.assert_close(quick[user], X[user] @ refitted)
 
 
+@few
 @given(problems)
 def test_local_regressions_see_their_neighbours_only(problem):
     X, signals, ridge = problem
@@ -150,6 +152,7 @@ def test_local_regressions_see_their_neighbours_only(problem):
     torch.testing.assert_close(on_arcs(near, cosines), cosine_transport(gram) * kept)
 
 
+@few
 @given(problems)
 def test_local_with_all_neighbours_is_full(problem):
     X, signals, ridge = problem
@@ -165,6 +168,7 @@ def test_local_with_all_neighbours_is_full(problem):
     torch.testing.assert_close(Q - hubs.factor @ hubs.factor.T, P)
 
 
+@few
 @given(problems)
 def test_neighbours_are_those_that_lower_the_loss_most(problem):
     X, signals, ridge = problem
@@ -181,6 +185,7 @@ def test_neighbours_are_those_that_lower_the_loss_most(problem):
         assert all(len(set(row[row >= 0].tolist())) == int((row >= 0).sum()) for row in near)
 
 
+@few
 @given(problems)
 def test_order_of_items_does_not_matter(problem):
     X, signals, ridge = problem
@@ -213,8 +218,8 @@ def test_without_content_and_weights_it_is_ease():
     dataset = SimpleNamespace(
         inter_matrix=lambda form: csr_matrix(X.numpy()), num=lambda field: 1, uid_field="u", iid_field="i"
     )
-    settings = {key: key for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "NEG_PREFIX")}
-    ease = EASE(_Config({**settings, "reg_weight": 3.0, "device": "cpu"}), dataset)
+    keys = {key: key for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "NEG_PREFIX")}
+    ease = EASE(_Config({**keys, "reg_weight": 3.0, "device": "cpu"}), dataset)
     B = transport(precision(gram_matrix(signals), ridge_diagonal(signals.diagonal, 3.0, 0.0)))
     torch.testing.assert_close(B, torch.from_numpy(ease.item_similarity).float(), rtol=1e-4, atol=1e-6)
 
