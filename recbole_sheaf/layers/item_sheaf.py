@@ -209,14 +209,14 @@ def fit_item_sheaf(
     if restriction_map not in MAPS:
         raise ConfigError(f"restriction_map is {restriction_map!r}, expected one of {', '.join(MAPS)}")
     if neighbours < 0:
-        neighbours = 0 if signals.n_items <= FULL_UP_TO else LOCAL_NEIGHBOURS
+        neighbours = 0 if signals.n_items <= FULL_UP_TO else min(LOCAL_NEIGHBOURS, signals.n_items - 1)
     lambdas = ridge_diagonal(signals.diagonal, ridge, map_dropout)
     if not neighbours:
         gram = gram_matrix(signals)
         if restriction_map == "identity":
             return FullItemSheaf(signals, transport=cosine_transport(gram)).to(device)
         return FullItemSheaf(signals, precision=precision(gram, lambdas)).to(device)
-    near = choose_neighbours(signals, lambdas, min(neighbours, signals.n_items - 1))
+    near = choose_neighbours(signals, lambdas, neighbours)
     gram = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
     loss = 0.0
     if restriction_map == "identity":

@@ -31,7 +31,9 @@ def choose_neighbours(
     """
     n = signals.n_items
     if not 1 <= neighbours < n:
-        raise ConfigError(f"{neighbours} neighbours of each of {n} items; expected 1 to {n - 1}")
+        raise ConfigError(
+            f"item_sheaf_neighbours is {neighbours}, but there are {n} items; expected 1 to {n - 1}, or 0 for all pairs"
+        )
     scale = (signals.diagonal + ridge).rsqrt()
     length = signals.user_offsets.diff()
     cost = torch.zeros(n, dtype=torch.long)

@@ -6,6 +6,7 @@ import torch
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
 from recbole_sheaf.sheaf.item_sheaf import transport
+from recbole_sheaf.sheaf.item_signals import item_signals
 from tests.sheaf.test_item_sheaf import random_problem
 
 USERS = torch.arange(40)
@@ -89,3 +90,9 @@ def test_nothing_is_saved_and_nothing_trained(problem):
 def test_unknown_maps_are_refused(problem):
     with pytest.raises(ConfigError, match="restriction_map is 'factored', expected one of learnt, identity"):
         fit(problem, 0, restriction_map="factored")
+
+
+def test_more_neighbours_than_items_are_refused_not_cut():
+    signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2]), 2, 3)
+    with pytest.raises(ConfigError, match="item_sheaf_neighbours is 3, but there are 3 items; expected 1 to 2"):
+        fit_item_sheaf(signals, neighbours=3)

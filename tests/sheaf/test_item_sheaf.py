@@ -298,14 +298,14 @@ def test_a_diagonally_dominant_precision_is_a_sheaf_laplacian():
         (lambda: content_coordinates([(torch.eye(2), torch.ones(2) > 0)], [-1.0]), ConfigError, "weight is -1.0"),
     ],
 )
-def test_what_does_not_fit_is_refused(call, error, message):
+def test_what_does_not_fit_is_refused(our_refusals, call, error, message):
     with pytest.raises(error, match=message):
         call()
 
 
 def test_more_neighbours_than_items_are_refused():
     _, signals, ridge = random_problem(n=5, users=6, power=0.0, seed=0)
-    with pytest.raises(ConfigError, match="5 neighbours of each of 5 items; expected 1 to 4"):
+    with pytest.raises(ConfigError, match="item_sheaf_neighbours is 5, but there are 5 items; expected 1 to 4"):
         choose_neighbours(signals, ridge, 5)
     with pytest.raises(ConfigError, match="5 neighbours for each of 5 nodes"):
         local_transport(signals, torch.zeros(5, 5).long(), ridge)
