@@ -132,6 +132,22 @@ def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item
     torch.testing.assert_close(scores, expected.double(), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kept", [2**27, 0])
+def test_predict_agrees_with_full_sort_predict_for_users_in_any_order(toy_settings, kept, monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.models.mmsheaf.SHEAF_SCORES_KEPT", kept)
+    model = build("MMSheaf", toy_settings)[0].eval()
+    everyones = model.full_sort_predict(everyone(model)).view(model.n_users, -1)
+    some = torch.tensor([7, 2, 9])
+    torch.testing.assert_close(
+        model.full_sort_predict(Interaction({"user_id": some})).view(3, -1), everyones[some], atol=1e-5, rtol=1e-5
+    )
+    items = torch.tensor([4, 1, 1, 6])
+    users = torch.tensor([7, 2, 9, 2])
+    pairs = Interaction({"user_id": users, "item_id": items})
+    torch.testing.assert_close(model.predict(pairs), everyones[users, items], atol=1e-5, rtol=1e-5)
+    assert model.item_sheaf_scores(users)[range(4), items].abs().max() > 0.01
+
+
 def test_identity_maps_between_items_give_other_scores(toy_settings):
     scores = []
     for name in ("learnt", "identity"):
