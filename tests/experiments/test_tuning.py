@@ -140,7 +140,7 @@ def test_under_the_softmax_its_temperature_is_searched_for_every_model_alike(toy
         (config,) = resolve_configs([model], "toy", [], {**toy_settings, "loss": loss})
         spaces[loss] = read_space(config)
     assert set(spaces["softmax"]) == {*spaces["bpr"], "softmax_temperature"}
-    assert spaces["softmax"]["softmax_temperature"].choices == (0.1, 0.15, 0.2, 0.3)
+    assert spaces["softmax"]["softmax_temperature"].choices == (0.1, 0.15, 0.17, 0.2, 0.3)
     assert spaces["softmax"]["learning_rate"].high == 0.03
     (config,) = resolve_configs([model], "toy", [], {**toy_settings, "loss": "softmax", "softmax_search_space": {}})
     assert read_space(config) == spaces["bpr"]
