@@ -55,7 +55,7 @@ class ItemSheaf(ContentRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = ItemSheafSettings.from_recbole(config)
-        weights = _share_out(settings.content_weight, settings.modality_weights, self.modalities)
+        weights = share_out(settings.content_weight, settings.modality_weights, self.modalities)
         self.sheaf = fit_item_sheaf(
             training_signals(dataset, self.modalities, weights, settings.history_power, self.n_users, self.n_items),
             restriction_map=settings.restriction_map,
@@ -107,7 +107,7 @@ def training_signals(
     )
 
 
-def _share_out(total: float, given: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, float]:
+def share_out(total: float, given: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, float]:
     """Weights alpha_m: ``total`` in equal parts, or each modality's own part of it where it is given."""
     for name, share in given.items():
         if name not in names:

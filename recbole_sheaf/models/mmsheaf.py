@@ -35,7 +35,7 @@ from recbole_sheaf.layers.item_sheaf import MAPS as ITEM_MAPS
 from recbole_sheaf.layers.item_sheaf import ItemSheaf, fit_item_sheaf
 from recbole_sheaf.layers.sheaf_conv import SheafConv
 from recbole_sheaf.models.item_graph import ItemGraph
-from recbole_sheaf.models.itemsheaf import training_signals
+from recbole_sheaf.models.itemsheaf import share_out, training_signals
 from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
@@ -172,7 +172,7 @@ class MMSheaf(MultimodalRecommender):
         self._sheaf_scores: Optional[Tensor] = None
 
     def _fit_item_sheaf(self, config: Any, dataset: Any, settings: MMSheafSettings) -> ItemSheaf:
-        weights = dict.fromkeys(self.modalities, settings.item_sheaf_content / max(len(self.modalities), 1))
+        weights = share_out(settings.item_sheaf_content, {}, self.modalities)
         return fit_item_sheaf(
             training_signals(
                 dataset, self.modalities, weights, settings.item_sheaf_history_power, self.n_users, self.n_items
@@ -230,9 +230,10 @@ class MMSheaf(MultimodalRecommender):
         user_all, item_all = self._diffuse(x)
         item_all = self._without_identity(item_all)
         loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
-        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.reg_weight * self.squared_norms(nodes, x.flatten(1)) / (2 * max(len(users), 1))
-        return loss + penalty + self.map_weight_decay * self.maps.distance()
+        if self.reg_weight:
+            nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
+            loss = loss + self.reg_weight * self.squared_norms(nodes, x.flatten(1)) / (2 * max(len(users), 1))
+        return loss + self.map_weight_decay * self.maps.distance()
 
     def _without_identity(self, items: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
         """Items of which a random share lacks the identity stalk, as one without training interactions does.
