@@ -16,6 +16,17 @@ Two sheaves score together, :math:`s_{ui} = \langle \hat y_u, \hat y_i \rangle /
 A stalk that an item lacks is absent: it is zero, and the cosine renormalises what is there. An item without training
 interactions lacks the identity stalk, and in each step of training a random share of the items does, so that content
 learns to speak alone.
+
+**Rare items are the item sheaf's.** Stalks of an item with few interactions are noise, and the closed form, which knows
+its neighbours in content, shrinks its scores towards zero. So a share :math:`\rho_i` of the stalks' score, 1 where an
+item has no training interaction and 1/2 at ``item_sheaf_rarity`` of them, gives way to the sheaf's score stretched to
+the same spread (:mod:`recbole_sheaf.models.rare_items`):
+
+.. math:: s_{ui} = \frac{1}{\tau} \langle \hat y_u, (1 - \rho_i) \hat y_i + \rho_i \bar y \rangle
+    + (\omega + \rho_i \nu) (x_u^\top B)_i
+
+with :math:`\bar y` the mean of the items' vectors weighed by their shares, so that rare items keep the height they had
+among others, and :math:`\nu` the ratio of the two spreads. It stays a dense vector and a sparse one per item.
 """
 
 from collections.abc import Mapping
@@ -39,9 +50,11 @@ from recbole_sheaf.models.itemsheaf import share_out, training_signals
 from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
+from recbole_sheaf.models.rare_items import rarity, spread_of_products, spread_of_scores
 from recbole_sheaf.registration import cache_folder
 
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
+SPREAD_USERS = 2048  # at most, from whom spreads are measured
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class MMSheafSettings(ModelSettings):
     item_sheaf_dropout: float = setting(0.5, low=0, high=0.99)
     item_sheaf_history_power: float = setting(0.5, low=0, high=1)
     item_sheaf_content: float = setting(5.0, low=0)
+    item_sheaf_rarity: float = setting(3.0, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)
 
     def __post_init__(self) -> None:
@@ -144,6 +158,7 @@ class MMSheaf(MultimodalRecommender):
     Attributes:
         item_sheaf: the sheaf on the items; None where ``item_sheaf_weight`` is 0.
         item_sheaf_weight: omega.
+        rarity: rho; zeros without an item sheaf, or one that says nothing.
     """
 
     settings_class = MMSheafSettings
@@ -170,6 +185,12 @@ class MMSheaf(MultimodalRecommender):
         self.item_sheaf_weight = settings.item_sheaf_weight
         self.item_sheaf = self._fit_item_sheaf(config, dataset, settings) if settings.item_sheaf_weight else None
         self._sheaf_scores: Optional[Tensor] = None
+        self._item_weights: Optional[Tensor] = None
+        self.sheaf_spread = 0.0
+        rho = rarity(self.graph.in_degrees[self.n_users :], settings.item_sheaf_rarity)
+        if self.item_sheaf is not None and rho.any():
+            self.sheaf_spread = float(spread_of_scores(self.item_sheaf.scores(self._sampled_users()), rho))
+        self.register_buffer("rarity", rho if self.sheaf_spread else torch.zeros_like(rho), persistent=False)
 
     def _fit_item_sheaf(self, config: Any, dataset: Any, settings: MMSheafSettings) -> ItemSheaf:
         weights = share_out(settings.item_sheaf_content, {}, self.modalities)
@@ -246,25 +267,52 @@ class MMSheaf(MultimodalRecommender):
         kept = (torch.rand(len(items), 1, device=items.device) >= self.stalk_dropout).to(items.dtype)
         return torch.cat([items[:, :width] * kept, items[:, width:]], dim=1)
 
-    def dense_vectors(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        """The stalks' part of a score as vectors: their inner product is it, the temperature shared out to both."""
-        users, items = self.ranked_embeddings()
-        return users / self.temperature**0.5, items / self.temperature**0.5
+    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Dense vectors of a score, kept until the model trains or loads again; the temperature is shared out to both.
+
+        Their inner product is the stalks' part: cosines over the temperature, with rare items drawn to their mean.
+        """
+        if self._ranked is not None:
+            return self._ranked
+        users, items = (vectors / self.temperature**0.5 for vectors in super().ranked_embeddings())
+        self._item_weights = self.item_sheaf_weight + torch.zeros_like(self.rarity)
+        if self.rarity.any():
+            with torch.no_grad():
+                stretch = spread_of_products(users[self._sampled_users()], items, self.rarity) / self.sheaf_spread
+            self._item_weights = self.item_sheaf_weight + self.rarity * stretch
+            mean = self.rarity @ items / self.rarity.sum()
+            items = torch.lerp(items, mean, self.rarity.unsqueeze(1))
+        if not self.training:
+            self._ranked = (users, items)
+        return users, items
+
+    def _sampled_users(self) -> Int[Tensor, " s"]:
+        """Users with training interactions, evenly spaced, few enough that all their scores are soon made."""
+        active = (self.graph.in_degrees[: self.n_users] > 0).nonzero().squeeze(1)
+        most = max(16, min(SPREAD_USERS, SHEAF_SCORES_KEPT // (8 * self.n_items)))
+        return active[:: max(1, -(-len(active) // most))]
+
+    def item_sheaf_weights(self) -> Float[Tensor, " n_items"]:
+        """Of each item what its transported histories count, omega + rho nu; its sparse vector is so many times B's."""
+        self.ranked_embeddings()
+        return self._item_weights
 
     def predict(self, interaction: Any) -> Float[Tensor, " b"]:
         """Scores of b user-item pairs, both parts."""
-        stalks = super().predict(interaction) / self.temperature
+        stalks = super().predict(interaction)
         if self.item_sheaf is None:
             return stalks
         users, rows = torch.unique(interaction[self.USER_ID], return_inverse=True)
-        return stalks + self.item_sheaf_weight * self.item_sheaf_scores(users)[rows, interaction[self.ITEM_ID]]
+        items = interaction[self.ITEM_ID]
+        return stalks + self.item_sheaf_weights()[items] * self.item_sheaf_scores(users)[rows, items]
 
     def full_sort_predict(self, interaction: Any) -> Float[Tensor, " scores"]:
         """Scores of b users for every item, both parts, flattened as RecBole wants them."""
-        stalks = super().full_sort_predict(interaction) / self.temperature
+        stalks = super().full_sort_predict(interaction)
         if self.item_sheaf is None:
             return stalks
-        return stalks.add_(self.item_sheaf_scores(interaction[self.USER_ID]).flatten(), alpha=self.item_sheaf_weight)
+        sheaf = self.item_sheaf_scores(interaction[self.USER_ID])
+        return stalks.view(sheaf.shape).addcmul_(sheaf, self.item_sheaf_weights()).flatten()
 
     def item_sheaf_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n_items"]:
         """What the item sheaf says of b users.

@@ -123,6 +123,7 @@ def transport_of(model, settings):
 
 def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item_sheaf(toy_settings):
     own = {"item_sheaf_weight": 3.0, "item_sheaf_content": 2.0, "item_sheaf_dropout": 0.3, "item_sheaf_ridge": 1.5}
+    own["item_sheaf_rarity"] = 0.0
     model = perturb(build("MMSheaf", {**toy_settings, **own, "softmax_temperature": 0.4})[0], 0.3).eval()
     users, items = (normalize(y, dim=1) for y in model._diffuse(model.stalks()))
     X, B = transport_of(model, own)
@@ -130,6 +131,32 @@ def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item
     assert (X @ B).abs().max() > 0.1
     scores = model.full_sort_predict(everyone(model)).view(expected.shape).double()
     torch.testing.assert_close(scores, expected.double(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_rare_items_score_is_its_sheafs_at_the_spread_and_the_height_of_the_stalks(toy_settings):
+    """By the definition, from all scores: means and deviations over items weighed by rho = 2 / (2 + degree)."""
+    own = {"item_sheaf_weight": 3.0, "item_sheaf_content": 2.0, "item_sheaf_dropout": 0.3, "item_sheaf_ridge": 1.5}
+    settings = {**toy_settings, **own, "softmax_temperature": 0.4, "item_sheaf_rarity": 2.0}
+    settings["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}  # some items remain without training
+    model = perturb(build("MMSheaf", settings)[0], 0.3).eval()
+    users, items = (normalize(y, dim=1) for y in model._diffuse(model.stalks()))
+    stalks = users @ items.T / 0.4
+    X, B = transport_of(model, own)
+    sheaf, degree = X @ B, X.sum(0)
+    rho = 2 / (2 + degree)
+    rho[0] = 0
+    assert (degree[1:] == 0).any() and len(degree.unique()) > 3
+    active = X.sum(1) > 0
+
+    def mean_and_spread(scores):
+        mean = (scores * rho).sum(1, keepdim=True) / rho.sum()
+        return mean, (((scores - mean) ** 2 * rho).sum(1) / rho.sum()).sqrt()[active].mean()
+
+    mean, spread = mean_and_spread(stalks)
+    stretch = spread / mean_and_spread(sheaf)[1]
+    expected = (1 - rho) * stalks + rho * mean + (3 + rho * stretch) * sheaf
+    scores = model.full_sort_predict(everyone(model)).view(expected.shape).double()
+    torch.testing.assert_close(scores, expected.double(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kept", [2**27, 0])
@@ -161,15 +188,23 @@ def test_the_exported_pieces_are_the_score(toy_settings, neighbours):
     """A dense vector of each user and item, and a sparse signed one of each item that meets a user's history."""
     model = build("MMSheaf", {**toy_settings, "item_sheaf_neighbours": neighbours, "item_sheaf_content": 0.0})[0]
     model = perturb(model, 0.1).float().eval()
-    users, items = model.dense_vectors()
+    users, items = model.ranked_embeddings()
     near, values = model.item_sheaf.item_vectors(neighbours or model.n_items)
     B = torch.zeros(model.n_items, model.n_items)
     for i in range(model.n_items):
         B[near[i][near[i] >= 0], i] = values[i][near[i] >= 0]
     assert (B > 0).any() and (neighbours or (B < 0).any())
     histories = model.item_sheaf.histories(torch.arange(model.n_users))
-    expected = users @ items.T + model.item_sheaf_weight * histories @ B
+    expected = users @ items.T + histories @ B * model.item_sheaf_weights()
+    assert model.item_sheaf_weights().unique().numel() > 2
     torch.testing.assert_close(model.full_sort_predict(everyone(model)).view(expected.shape), expected)
+
+
+def test_a_sheaf_that_says_nothing_takes_over_no_item(toy_settings):
+    """Its maps are zero by an endless ridge: rho would silence the stalks in favour of zeros."""
+    model = build("MMSheaf", {**toy_settings, "item_sheaf_ridge": 1e30, "item_sheaf_content": 0.0})[0].eval()
+    assert not model.rarity.any() and model.full_sort_predict(everyone(model)).isfinite().all()
+    assert model.item_sheaf_weights().eq(8).all()
 
 
 def test_an_item_sheaf_of_weight_zero_is_not_there(toy_settings):
