@@ -1,7 +1,7 @@
 """Ranks items without training interactions among themselves, by models that know them from content alone.
 
-    python -m benchmarks.cold_items --dataset=tiktok --data_path=DIR
-    python -m benchmarks.cold_items --dataset=ml-1m --data_path=DIR --cold_share=0.1
+    python -m benchmarks.cold_items --dataset=tiktok --data_path=DIR --out=cold.jsonl
+    python -m benchmarks.cold_items --dataset=ml-1m --data_path=DIR --cold_share=0.1 --out=cold.jsonl
 
 Cold items are those without training interactions; ``--cold_share`` makes a random share of the items cold by taking
 their interactions out of the training part. Models are trained and their epoch is chosen on validation as in every

@@ -275,13 +275,13 @@ class MMSheaf(MultimodalRecommender):
         if self._ranked is not None:
             return self._ranked
         users, items = (vectors / self.temperature**0.5 for vectors in super().ranked_embeddings())
-        self._item_weights = self.item_sheaf_weight + torch.zeros_like(self.rarity)
+        stretch = 0.0
         if self.rarity.any():
             with torch.no_grad():
                 stretch = spread_of_products(users[self._sampled_users()], items, self.rarity) / self.sheaf_spread
-            self._item_weights = self.item_sheaf_weight + self.rarity * stretch
             mean = self.rarity @ items / self.rarity.sum()
             items = torch.lerp(items, mean, self.rarity.unsqueeze(1))
+        self._item_weights = self.item_sheaf_weight + self.rarity * stretch
         if not self.training:
             self._ranked = (users, items)
         return users, items
