@@ -1,7 +1,8 @@
 r"""An item sheaf as a module: scores of users are their histories, transported to every item.
 
 :math:`s_u = x_u^\top B`, with B learnt in closed form (:mod:`recbole_sheaf.sheaf.item_sheaf`) or the cosines of the
-control. n items. Nothing here has a gradient: :func:`fit_item_sheaf` does in one step what training would.
+control. n items. Nothing here has a gradient: :func:`fit_item_sheaf` does in one step what training would. Columns of B
+into cold items are :math:`(I + B) K` of :mod:`recbole_sheaf.sheaf.cold_items`.
 
 The transport is held in buffers that are not saved. It follows from the training interactions, the content and the
 settings, which a checkpoint needs anyway to be loaded, and is fitted again in seconds; saved, it would add n^2 floats
@@ -17,6 +18,7 @@ from torch.nn.functional import embedding_bag
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps
 from recbole_sheaf.sheaf.item_arcs import choose_neighbours
 from recbole_sheaf.sheaf.item_sheaf import (
     cosine_transport,
@@ -32,10 +34,15 @@ from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, loca
 MAPS = ("learnt", "identity")
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
 LOCAL_NEIGHBOURS = 200
+COLD_ENTRIES = 2**24  # of transports into cold items, made at once where their largest are sought
 
 
 class ItemSheaf(nn.Module):
-    """What both forms share: histories of users, their scores and sparse vectors.
+    """What both forms share: histories of users, their scores and sparse vectors, and the maps into cold items.
+
+    Args:
+        signals: of the items.
+        cold: maps into cold items; None leaves these to the form's own maps.
 
     Attributes:
         ridge_loss: mean over the items of what their regressions leave, ridge included, ``1 / P_ii``; 0 for identity
@@ -44,15 +51,27 @@ class ItemSheaf(nn.Module):
 
     ridge_loss = 0.0
 
-    def __init__(self, signals: ItemSignals) -> None:
+    def __init__(self, signals: ItemSignals, cold: Optional[ColdMaps]) -> None:
         super().__init__()
         self.n_items = signals.n_items
         for name in ("user_offsets", "items_of_user", "user_weight"):
             self.register_buffer(name, getattr(signals, name), persistent=False)
+        for name in ("items", "told", "heard"):
+            self.register_buffer(f"cold_{name}", None if cold is None else getattr(cold, name), persistent=False)
 
     def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """Transport histories, or any signals on items, to all items."""
+        return self._with_cold_items(histories, self.between_items(histories))
+
+    def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """Transport by the form's own maps, as if every item were warm."""
         raise NotImplementedError
+
+    def _with_cold_items(self, histories: Float[Tensor, "b n"], scores: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """Scores with those of cold items replaced, in place; time O(b n c)."""
+        if self.cold_items is not None:
+            scores[:, self.cold_items] = ((histories + scores) @ self.cold_told) @ self.cold_heard.mT
+        return scores
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
         """Of each item its neighbours with the coefficients largest in size, signed; -1 and 0 where there are fewer."""
@@ -83,6 +102,7 @@ class FullItemSheaf(ItemSheaf):
         signals: of the items.
         precision: P, for learnt maps.
         transport: B, for others; give one of the two.
+        cold: see :class:`ItemSheaf`.
     """
 
     def __init__(
@@ -90,25 +110,30 @@ class FullItemSheaf(ItemSheaf):
         signals: ItemSignals,
         precision: Optional[Float[Tensor, "n n"]] = None,
         transport: Optional[Float[Tensor, "n n"]] = None,
+        cold: Optional[ColdMaps] = None,
     ) -> None:
-        super().__init__(signals)
+        super().__init__(signals, cold)
         if precision is not None:
             self.ridge_loss = float(precision.diagonal().reciprocal().mean())
         self.register_buffer("precision", precision, persistent=False)
         self.register_buffer("transport", transport, persistent=False)
 
-    def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+    def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """``x^T B``; time O(b n^2)."""
         return scores(self.precision, histories) if self.transport is None else histories @ self.transport
 
     def scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
-        """Scores of users for every item, in time O(h n) where h is the length of all their histories."""
+        """Scores of users for every item, in time O(h n + b n c) where h is the length of all their histories."""
         rows, positions = ragged(self.user_offsets, users)
         lengths = torch.bincount(rows, minlength=len(users))
         starts = lengths.cumsum(0) - lengths
         matrix = self.precision if self.transport is None else self.transport
         summed = embedding_bag(self.items_of_user[positions], matrix, starts, mode="sum")
-        return summed if self.precision is None else self.histories(users) - summed / self.precision.diagonal()
+        if self.precision is None and self.cold_items is None:
+            return summed
+        histories = self.histories(users)
+        own = summed if self.precision is None else histories - summed / self.precision.diagonal()
+        return self._with_cold_items(histories, own)
 
     def leave_one_out_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
         """Scores by the maps as they would be without each user, to train others on top of; learnt maps only.
@@ -118,13 +143,19 @@ class FullItemSheaf(ItemSheaf):
         """
         if self.precision is None:
             raise ConfigError("identity maps are not learnt, so no user can be left out of them; use scores")
-        return leave_one_out_scores(self.precision, self.histories(users), self.user_weight[users])
+        histories = self.histories(users)
+        return self._with_cold_items(
+            histories, leave_one_out_scores(self.precision, histories, self.user_weight[users])
+        )
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
         """Of each item its neighbours with the coefficients largest in size, signed; memory O(n^2)."""
         transport = self.transport
         if transport is None:
             transport = (-self.precision / self.precision.diagonal()).fill_diagonal_(0.0)
+        if self.cold_items is not None:
+            into_cold = (self.cold_told + transport @ self.cold_told) @ self.cold_heard.mT
+            transport = transport.index_copy(1, self.cold_items, into_cold)
         return _largest(transport.mT, size)
 
 
@@ -138,6 +169,7 @@ class LocalItemSheaf(ItemSheaf):
         neighbours: N_i; -1 is none.
         weights: w_{ji} on the arc from the k-th neighbour of i.
         hubs_in, hubs_out: what items tell the hubs and hear from them.
+        cold: see :class:`ItemSheaf`.
         backend: of the messages.
     """
 
@@ -148,10 +180,11 @@ class LocalItemSheaf(ItemSheaf):
         weights: Float[Tensor, "n K"],
         hubs_in: Float[Tensor, "n c"],
         hubs_out: Float[Tensor, "n c"],
+        cold: Optional[ColdMaps] = None,
         backend: str = "auto",
         device: Optional[Union[str, torch.device]] = None,
     ) -> None:
-        super().__init__(signals)
+        super().__init__(signals, cold)
         item, place = (neighbours >= 0).nonzero(as_tuple=True)
         self.graph = ArcGraph(
             neighbours[item, place], item, signals.n_items, backend=backend, device=device, undirected=False
@@ -160,14 +193,17 @@ class LocalItemSheaf(ItemSheaf):
         self.register_buffer("hubs_in", hubs_in, persistent=False)
         self.register_buffer("hubs_out", hubs_out, persistent=False)
 
-    def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+    def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """The equation above; time O(b n (K + c)), memory O(b n)."""
         over_arcs = self.graph.weighted_sum(histories.mT.unsqueeze(1).contiguous(), self.weights)
         own = (self.hubs_in * self.hubs_out).sum(1)
         return over_arcs.squeeze(1).mT + (histories @ self.hubs_in) @ self.hubs_out.mT - histories * own
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
-        """Of each item its largest coefficients on arcs and hubs together, signed, over its neighbours alone."""
+        """Of each item its largest coefficients on arcs and hubs together, signed, over its neighbours alone.
+
+        A cold item has no neighbours, and its coefficients over all items are looked through; O(n size) in memory.
+        """
         src, dst = self.graph.src, self.graph.dst
         values = self.weights.flatten() + (self.hubs_in[src] * self.hubs_out[dst]).sum(1)
         order = torch.argsort(values.abs(), descending=True, stable=True)
@@ -179,7 +215,21 @@ class LocalItemSheaf(ItemSheaf):
         items = torch.full((self.n_items, size), -1, device=dst.device)
         out = self.weights.new_zeros(self.n_items, size)
         items[dst[kept], rank[kept]], out[dst[kept], rank[kept]] = src[kept], values[kept]
+        if self.cold_items is not None:
+            told = self.cold_told + self._pulled_back(self.cold_told)
+            rows = max(1, COLD_ENTRIES // self.n_items)
+            for some, heard in zip(self.cold_items.split(rows), self.cold_heard.split(rows)):
+                items[some], out[some] = _largest(heard @ told.mT, size)
         return items, out
+
+    def _pulled_back(self, columns: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+        """``B @ columns``, messages against the arcs; time O(n q (K + c))."""
+        ends = torch.stack([self.graph.src, self.graph.dst])
+        arcs = torch.sparse_coo_tensor(
+            ends, self.weights.flatten(), (self.n_items, self.n_items), check_invariants=True
+        )
+        own = (self.hubs_in * self.hubs_out).sum(1, keepdim=True)
+        return arcs @ columns + self.hubs_in @ (self.hubs_out.mT @ columns) - own * columns
 
 
 def fit_item_sheaf(
@@ -188,6 +238,7 @@ def fit_item_sheaf(
     neighbours: int = -1,
     ridge: float = 50.0,
     map_dropout: float = 0.2,
+    cold_ridge: float = 20.0,
     backend: str = "auto",
     device: Optional[Union[str, torch.device]] = None,
 ) -> ItemSheaf:
@@ -200,6 +251,8 @@ def fit_item_sheaf(
             local one with ``LOCAL_NEIGHBOURS``.
         ridge: lambda, on a scale where an interaction of a user with one item is 1.
         map_dropout: p.
+        cold_ridge: of the learnt maps into cold items, on a scale where an item's content is 1; 0 fits those maps as
+            all others. Identity maps into cold items are cosines anyway.
 
     Raises:
         ConfigError: for unknown maps, settings out of range, or a system that is not positive definite.
@@ -215,10 +268,12 @@ def fit_item_sheaf(
         gram = gram_matrix(signals)
         if restriction_map == "identity":
             return FullItemSheaf(signals, transport=cosine_transport(gram)).to(device)
-        return FullItemSheaf(signals, precision=precision(gram, lambdas)).to(device)
+        return FullItemSheaf(signals, precision=precision(gram, lambdas), cold=cold_maps(signals, cold_ridge)).to(
+            device
+        )
     near = choose_neighbours(signals, lambdas, neighbours)
     gram = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
-    loss = 0.0
+    loss, cold = 0.0, None
     if restriction_map == "identity":
         unit = signals.content * unit_scale(signals.diagonal).unsqueeze(1)
         parts = (arc_cosines(signals, near, gram, content=False), unit, unit)
@@ -228,7 +283,8 @@ def fit_item_sheaf(
         loss = float(hubs.variance.reciprocal().mean())
         weights = maps.weights * (maps.variance / hubs.variance).unsqueeze(1)
         parts = (weights, hubs.factor, hubs.factor / hubs.variance.unsqueeze(1))
-    sheaf = LocalItemSheaf(signals, near, *parts, backend=backend, device=device).to(device)
+        cold = cold_maps(signals, cold_ridge)
+    sheaf = LocalItemSheaf(signals, near, *parts, cold, backend=backend, device=device).to(device)
     sheaf.ridge_loss = loss
     return sheaf
 

@@ -29,6 +29,7 @@ class ItemSheafSettings(ModelSettings):
     item_sheaf_neighbours: int = setting(-1, low=-1)
     ridge: float = setting(50.0, low=0)
     map_dropout: float = setting(0.2, low=0, high=0.99)
+    cold_ridge: float = setting(20.0, low=0)
     history_power: float = setting(0.5, low=0, high=1)
     content_weight: float = setting(5.0, low=0)
     modality_weights: dict = field(default_factory=dict)
@@ -43,8 +44,8 @@ class ItemSheaf(ContentRecommender):
     r"""Scores :math:`x_u^\top B` of a user's history x_u, B the transport between items.
 
     Fitted when it is built; RecBole's one epoch of a traditional model changes nothing. An item without training
-    interactions is scored through its content, a user without a history gets zeros. ``restriction_map: identity`` is
-    the control: cosines on the same arcs.
+    interactions is scored through maps fitted to its content (:mod:`recbole_sheaf.sheaf.cold_items`), a user without a
+    history gets zeros. ``restriction_map: identity`` is the control: cosines on the same arcs.
     """
 
     input_type = InputType.POINTWISE
@@ -62,6 +63,7 @@ class ItemSheaf(ContentRecommender):
             neighbours=settings.item_sheaf_neighbours,
             ridge=settings.ridge,
             map_dropout=settings.map_dropout,
+            cold_ridge=settings.cold_ridge,
             backend=config["message_passing"],
             device=config["device"],
         )

@@ -8,7 +8,8 @@ Two sheaves score together, :math:`s_{ui} = \langle \hat y_u, \hat y_i \rangle /
   https://arxiv.org/abs/2202.04579) without its weights and nonlinearity. y are the diffused stalks, trained by a
   softmax of their cosines at the temperature :math:`\tau` (:mod:`recbole_sheaf.layers.softmax_loss`).
 - On the items, histories x and all modalities restrict into one edge space by the same scalar maps, learnt in closed
-  form (:mod:`recbole_sheaf.sheaf.item_sheaf`); B carries a user's history to every item. Its entries regress ones and
+  form (:mod:`recbole_sheaf.sheaf.item_sheaf`); B carries a user's history to every item, to those that nobody chose
+  by maps fitted to their content (:mod:`recbole_sheaf.sheaf.cold_items`). Its entries regress ones and
   zeros, so that its scores say by their own size how much is known of a user and of an item, and one weight
   :math:`\omega` serves sparse and dense data. The stalks are trained without it: trained on top of it, by its
   leave-one-out scores, they lose (docs/results/search-log.md).
@@ -82,6 +83,7 @@ class MMSheafSettings(ModelSettings):
     item_sheaf_neighbours: int = setting(-1, low=-1)
     item_sheaf_ridge: float = setting(20.0, low=0)
     item_sheaf_dropout: float = setting(0.5, low=0, high=0.99)
+    item_sheaf_cold_ridge: float = setting(20.0, low=0)
     item_sheaf_history_power: float = setting(0.5, low=0, high=1)
     item_sheaf_content: float = setting(5.0, low=0)
     item_sheaf_rarity: float = setting(3.0, low=0)
@@ -202,6 +204,7 @@ class MMSheaf(MultimodalRecommender):
             neighbours=settings.item_sheaf_neighbours,
             ridge=settings.item_sheaf_ridge,
             map_dropout=settings.item_sheaf_dropout,
+            cold_ridge=settings.item_sheaf_cold_ridge,
             backend=settings.message_passing,
             device=config["device"],
         )

@@ -5,6 +5,7 @@ import torch
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
+from recbole_sheaf.sheaf.cold_items import cold_maps
 from recbole_sheaf.sheaf.item_sheaf import transport
 from recbole_sheaf.sheaf.item_signals import item_signals
 from tests.sheaf.test_item_sheaf import random_problem
@@ -31,6 +32,46 @@ def test_messages_over_all_pairs_are_the_full_form(problem, backend, maps):
     torch.testing.assert_close(local.scores(USERS), everyone)
     torch.testing.assert_close(full(X), everyone)
     torch.testing.assert_close(local.ridge_loss, full.ridge_loss)
+
+
+def with_cold_items():
+    """Items 2 and 5 chosen by nobody, with content; item 7 chosen by nobody, without."""
+    X, signals, _ = random_problem(n=9, users=40, power=0.5, seed=0)
+    X[:, [2, 5, 7]] = 0.0
+    content = signals.content.clone()
+    content[[2, 5]], content[7] = torch.tensor([[0.5, -0.2, 0.4], [-0.3, 0.6, 0.2]]).double(), 0.0
+    return X, item_signals(*X.nonzero(as_tuple=True), 40, 9, content, 0.5)
+
+
+@pytest.mark.parametrize("neighbours", [0, 3])
+@pytest.mark.parametrize("backend", ["dgl", "torch"])
+def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(neighbours, backend, monkeypatch):
+    """Columns (I + B) K, in both forms; those of warm items and of one without content are as without."""
+    monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.COLD_ENTRIES", 9)  # one cold item at a time
+    X, signals = with_cold_items()
+    B = fit((X, signals), neighbours, cold_ridge=0)(torch.eye(9).double())
+    maps = cold_maps(signals, 0.3)
+    assert maps.items.tolist() == [2, 5]
+    expected = B.clone()
+    expected[:, maps.items] = (torch.eye(9).double() + B) @ maps.told @ maps.heard.T
+    assert (expected - B)[:, [2, 5]].abs().max(0).values.min() > 0.05
+    sheaf = fit((X, signals), neighbours, cold_ridge=0.3, backend=backend)
+    torch.testing.assert_close(sheaf(torch.eye(9).double()), expected)
+    torch.testing.assert_close(sheaf.scores(USERS), X @ expected)
+    items, values = sheaf.item_vectors(4)
+    torch.testing.assert_close(values[maps.items].abs(), expected.T[maps.items].abs().topk(4, dim=1).values)
+    torch.testing.assert_close(values, expected.T.gather(1, items.clamp(min=0)) * (items >= 0))
+    if not neighbours:
+        without = fit((X, signals), 0, cold_ridge=0).leave_one_out_scores(USERS)
+        left_out = without.index_copy(1, maps.items, (X + without) @ maps.told @ maps.heard.T)
+        torch.testing.assert_close(sheaf.leave_one_out_scores(USERS), left_out)
+
+
+@pytest.mark.parametrize("neighbours", [0, 3])
+def test_identity_maps_into_cold_items_are_cosines_whatever_the_ridge(neighbours):
+    X, signals = with_cold_items()
+    one, other = (fit((X, signals), neighbours, restriction_map="identity", cold_ridge=r).scores(USERS) for r in (0, 3))
+    assert torch.equal(one, other) and one[:, 2].any()
 
 
 def test_a_history_does_not_score_its_own_item(problem):

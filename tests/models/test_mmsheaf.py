@@ -103,11 +103,16 @@ def everyone(model):
     return Interaction({"user_id": torch.arange(model.n_users)})
 
 
-def transport_of(model, settings):
-    """B of the item sheaf by its definition: ridge regression of each item on all others, one by one."""
-    inter = model.graph.src[: model.graph.num_arcs // 2], model.graph.dst[: model.graph.num_arcs // 2] - model.n_users
+def histories(model):
+    """X, ones at the training interactions."""
+    half = model.graph.num_arcs // 2
     X = torch.zeros(model.n_users, model.n_items, dtype=torch.float64)
-    X[inter] = 1.0
+    X[model.graph.src[:half], model.graph.dst[:half] - model.n_users] = 1.0
+    return X
+
+
+def transport_of(model, X, settings):
+    """B of the item sheaf by its definition: ridge regression of each item on all others, one by one."""
     rows = [(features.matrix, features.present) for features in model.modalities.values()]
     C = content_coordinates(rows, [settings["item_sheaf_content"] / len(rows)] * len(rows)).double()
     signals = torch.cat([X * X.sum(1, keepdim=True).clamp(min=1).pow(-0.25), C.T])  # w^(1/2) = |x|^(-1/4)
@@ -118,15 +123,27 @@ def transport_of(model, settings):
         others = torch.arange(model.n_items) != i
         A = signals[:, others]
         B[others, i] = torch.linalg.solve(A.T @ A + torch.diag(ridge[others]), A.T @ signals[:, i])
-    return X, B
+    return with_cold_columns(X, B, C, settings["item_sheaf_cold_ridge"] * settings["item_sheaf_content"])
+
+
+def with_cold_columns(X, B, C, ridge):
+    """B with the columns of items that nobody chose: content regressed on warm items' content, after a step along B."""
+    warm, B = X.sum(0) > 0, B.clone()
+    A = C[warm].T
+    for i in range(1, len(C)):
+        if not warm[i]:
+            maps = torch.linalg.solve(A.T @ A + ridge * torch.eye(A.shape[1], dtype=A.dtype), A.T @ C[i])
+            B[:, i] = (torch.eye(len(C), dtype=A.dtype) + B)[:, warm] @ maps
+    return B
 
 
 def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item_sheaf(toy_settings):
     own = {"item_sheaf_weight": 3.0, "item_sheaf_content": 2.0, "item_sheaf_dropout": 0.3, "item_sheaf_ridge": 1.5}
-    own["item_sheaf_rarity"] = 0.0
+    own.update(item_sheaf_rarity=0.0, item_sheaf_cold_ridge=0.4)
     model = perturb(build("MMSheaf", {**toy_settings, **own, "softmax_temperature": 0.4})[0], 0.3).eval()
     users, items = (normalize(y, dim=1) for y in model._diffuse(model.stalks()))
-    X, B = transport_of(model, own)
+    X = histories(model)
+    B = transport_of(model, X, own)
     expected = users @ items.T / 0.4 + 3 * X @ B
     assert (X @ B).abs().max() > 0.1
     scores = model.full_sort_predict(everyone(model)).view(expected.shape).double()
@@ -136,12 +153,14 @@ def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item
 def test_a_rare_items_score_is_its_sheafs_at_the_spread_and_the_height_of_the_stalks(toy_settings):
     """By the definition, from all scores: means and deviations over items weighed by rho = 2 / (2 + degree)."""
     own = {"item_sheaf_weight": 3.0, "item_sheaf_content": 2.0, "item_sheaf_dropout": 0.3, "item_sheaf_ridge": 1.5}
+    own["item_sheaf_cold_ridge"] = 0.4
     settings = {**toy_settings, **own, "softmax_temperature": 0.4, "item_sheaf_rarity": 2.0}
     settings["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}  # some items remain without training
     model = perturb(build("MMSheaf", settings)[0], 0.3).eval()
     users, items = (normalize(y, dim=1) for y in model._diffuse(model.stalks()))
     stalks = users @ items.T / 0.4
-    X, B = transport_of(model, own)
+    X = histories(model)
+    B = transport_of(model, X, own)
     sheaf, degree = X @ B, X.sum(0)
     rho = 2 / (2 + degree)
     rho[0] = 0
@@ -183,10 +202,16 @@ def test_identity_maps_between_items_give_other_scores(toy_settings):
     assert (scores[0] - scores[1]).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("neighbours", [0, 5])
-def test_the_exported_pieces_are_the_score(toy_settings, neighbours):
-    """A dense vector of each user and item, and a sparse signed one of each item that meets a user's history."""
-    model = build("MMSheaf", {**toy_settings, "item_sheaf_neighbours": neighbours, "item_sheaf_content": 0.0})[0]
+@pytest.mark.parametrize("neighbours, content", [(0, 5.0), (5, 0.0)])
+def test_the_exported_pieces_are_the_score(toy_settings, neighbours, content):
+    """A dense vector of each user and item, and a sparse signed one of each item that meets a user's history.
+
+    In full with content, some items being cold: their vectors are as exact as others.
+    """
+    settings = {**toy_settings, "item_sheaf_neighbours": neighbours, "item_sheaf_content": content}
+    settings["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}
+    model = build("MMSheaf", settings)[0]
+    assert (model.item_sheaf.cold_items is not None) == (content > 0)
     model = perturb(model, 0.1).float().eval()
     users, items = model.ranked_embeddings()
     near, values = model.item_sheaf.item_vectors(neighbours or model.n_items)
