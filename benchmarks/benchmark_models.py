@@ -21,8 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.measuring import machine
 from recbole_sheaf.experiments.heap import keep_freed_memory
-from recbole_sheaf.experiments.jobs import split_of
-from recbole_sheaf.experiments.runs import resolve_configs
+from recbole_sheaf.experiments.run import split_of
+from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import loaders
 from recbole_sheaf.registration import MODELS
 

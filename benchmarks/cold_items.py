@@ -21,7 +21,7 @@ from recbole.utils import get_model
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from recbole_sheaf.experiments.runs import resolve_configs
+from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split
 from recbole_sheaf.experiments.training import train
 from recbole_sheaf.models.multimodal import read_modalities

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from recbole_sheaf.experiments.grid import KEYS, read_experiment
-from recbole_sheaf.experiments.runs import resolve_configs
 from recbole_sheaf.experiments.search_space import read_space
+from recbole_sheaf.experiments.settings import resolve_configs
 from tests.conftest import REPOSITORY
 from tests.experiments.planted import plant
 
@@ -60,8 +60,8 @@ def test_the_experiment_file_is_read_as_printed(workplace):
     tuned.mkdir(parents=True)
     (tuned / "LightGCN.yaml").write_text("n_layers: 1\n")
     experiment = read_experiment(workplace / "study.yaml")
-    assert len(experiment.jobs) == 1 * 3 * 3 * 3 and set(re.findall(r"^(\w+):", study, re.MULTILINE)) == set(KEYS)
-    assert {job.settings["n_layers"] for job in experiment.jobs if job.label == "LightGCN"} == {1}
+    assert len(experiment.runs) == 1 * 3 * 3 * 3 and set(re.findall(r"^(\w+):", study, re.MULTILINE)) == set(KEYS)
+    assert {job.settings["n_layers"] for job in experiment.runs if job.label == "LightGCN"} == {1}
 
 
 def test_the_search_space_is_read_as_printed(workplace):

@@ -32,7 +32,7 @@ an experiment file
 
 A run that the store holds is not run again, whatever experiment asked for it. Stop the command at any moment, start it
 again, and it goes on where it was, losing at most the epoch in progress. Several commands may share a store.
---key=value sets a setting of every job. Exit code: 0 when all is finished, 1 when a job failed, 2 for refused input.
+--key=value sets a setting of every run. Exit code: 0 when all is finished, 1 when a run failed, 2 for refused input.
 """
 
 
@@ -43,11 +43,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     experiment = read_experiment(
         options.experiment, {"show_progress": False, "state": "WARNING", **read_settings(others)}
     )
-    try:
-        report = run_grid(experiment, _workers(options, experiment))
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    report = run_grid(experiment, _workers(options, experiment))
     _say(report, experiment)
     return 1 if report.failed else 0
 
@@ -72,7 +68,7 @@ def _workers(options: argparse.Namespace, experiment: Experiment) -> Workers:
     if count < 1:
         raise ConfigError(f"--workers is {count}, expected a whole number from 1")
     if options.ray_address:
-        return RayWorkers(options.ray_address, max(job.threads for job in experiment.jobs))
+        return RayWorkers(options.ray_address, max(run.threads for run in experiment.runs))
     return ProcessWorkers(count) if count > 1 else ThisProcess()
 
 
@@ -81,5 +77,5 @@ def _say(report: GridReport, experiment: Experiment) -> None:
         f"{report.done} runs done, {report.finished_before} finished before, {len(report.failed)} failed, "
         f"of {report.runs}; see them with: recbole-sheaf results {experiment.store}"
     )
-    for job, error in report.failed.items():
-        print(f"failed: {job}: {error}", file=sys.stderr)
+    for run, error in report.failed.items():
+        print(f"failed: {run}: {error}", file=sys.stderr)

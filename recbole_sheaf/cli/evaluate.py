@@ -3,16 +3,39 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
+
+import pandas as pd
 
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.experiments.runs import evaluate_checkpoint
+from recbole_sheaf.evaluation import to_markdown
+from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint
 
 
 @one_sentence
 def main(argv: Optional[list[str]] = None) -> int:
-    """Load, evaluate, print JSON."""
-    options = argparse.ArgumentParser(prog="recbole-sheaf evaluate", description="Metrics of a saved checkpoint.")
-    options.add_argument("checkpoint", type=Path, help="a .pth file that a run wrote into checkpoint_dir (saved/)")
-    print(json.dumps(evaluate_checkpoint(options.parse_args(argv).checkpoint)))
+    """Load, judge, print; gives the exit code."""
+    options = parser().parse_args(argv)
+    found = evaluate_checkpoint(options.checkpoint, options.data_path)
+    print(json.dumps(found) if options.json else _table(found))
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``evaluate``."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf evaluate",
+        description="Judge a checkpoint again: same split, same items left out, same metrics as the run that wrote it.",
+        allow_abbrev=False,
+    )
+    options.add_argument("checkpoint", type=Path, help="a .pth file that a run wrote into checkpoint_dir (saved/)")
+    options.add_argument("--data_path", help="where the datasets lie, if not where they lay when the run was made")
+    options.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    return options
+
+
+def _table(found: dict[str, Any]) -> str:
+    """A line per metric, validation and test beside each other."""
+    columns = {part: pd.Series(found[part], dtype=float) for part in ("valid", "test")}
+    table = pd.DataFrame(columns).round(4).rename_axis("metric").loc[list(found["test"])].reset_index()
+    return f"{found['model']} on {found['dataset']}, seed {found['seed']}\n\n{to_markdown(table)}"

@@ -38,6 +38,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Print or write a table; gives the exit code."""
     options = parser().parse_args(argv)
     store = Store(options.store)
+    if options.output is not None and options.output.resolve() == options.store.resolve():
+        raise ConfigError(f"--output is the store {options.store} itself; give another file")
     table, legend = _table(store, options)
     text = FORMATS[options.format](table)
     if legend and options.format == "markdown":

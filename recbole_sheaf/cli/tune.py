@@ -8,7 +8,7 @@ from typing import Optional
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import read_settings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.runs import settings_by_model
+from recbole_sheaf.experiments.settings import settings_by_model
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
 from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
@@ -45,12 +45,8 @@ def main(argv: Optional[list[str]] = None) -> int:
         Search(model, options.dataset, own, budget, folder)
         for model, own in settings_by_model(models, options.dataset, files, settings).items()
     ]
-    try:
-        workers = ProcessWorkers(options.workers) if options.workers > 1 else ThisProcess()
-        errors = run_searches(searches, Store(options.store), workers)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    workers = ProcessWorkers(options.workers) if options.workers > 1 else ThisProcess()
+    errors = run_searches(searches, Store(options.store), workers)
     for search in searches:
         path = write_best(search, options.output / search.dataset / f"{search.model}.yaml")
         print(f"{search}: {path or 'no trial was completed'}")

@@ -6,6 +6,7 @@ the atomic files that RecBole reads with ``benchmark_filename``, once per conten
 """
 
 import csv
+import functools
 import hashlib
 import json
 import logging
@@ -91,8 +92,16 @@ def _feature_files(folder: Path) -> dict[str, Path]:
 
 
 def _content_hash(folder: Path, name: str) -> str:
+    files = [folder / f"{name}.inter", *_feature_files(folder).values()]
+    stamps = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return _hash_of(tuple(files), tuple(stamps))
+
+
+@functools.lru_cache(maxsize=64)  # a Config is built several times a run, a gigabyte of features is read once
+def _hash_of(files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> str:
+    """Of the content of files; their sizes and times of change are there to notice that they changed."""
     digest = hashlib.sha256(FORMAT_VERSION.encode())
-    for path in [folder / f"{name}.inter", *_feature_files(folder).values()]:
+    for path in files:
         digest.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
         with open(path, "rb") as file:
             for block in iter(lambda file=file: file.read(1 << 20), b""):

@@ -46,7 +46,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     line = {"model": f"{row['model']} ({maps})" if maps else row["model"], "seed": row["seed"]}
     line[f"valid {chosen_by}"] = _score(row["valid"], chosen_by)
     test = row["test"]
-    shown = [name for name in COLUMNS if name.lower() in test] or list(test)
+    shown = [name for name in COLUMNS if name.lower() in test] or [name for name in test if name in row["valid"]]
     line.update({name: _score(test, name) for name in shown})
     line["best epoch"] = row["best_epoch"]
     line["epochs"] = row["epochs"]

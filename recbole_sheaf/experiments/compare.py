@@ -1,30 +1,27 @@
-"""Runs the jobs of a grid that the store does not hold yet, and writes each as it ends.
+"""Runs of a grid that the store does not hold yet, each written as it ends.
 
-Any number of these may work on one store at once: a job is claimed by a lock that the operating system takes back
-when its owner dies, and looked up in the store once more after it is claimed.
+Any number of commands may work on one store at once: a run is looked up in the store once more after it is claimed.
 """
 
 import logging
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional
 
 import pandas as pd
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from recbole_sheaf.experiments.grid import Experiment, Job
-from recbole_sheaf.experiments.jobs import JobOutcome, run_job
+from recbole_sheaf.experiments.grid import Experiment
 from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments
+from recbole_sheaf.experiments.run import Outcome, Run
+from recbole_sheaf.experiments.schedule import Claimed, Source, as_sentence, claim, work_off
+from recbole_sheaf.experiments.sinks import Sink
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import Workers
 
 logger = logging.getLogger(__name__)
-
-SECONDS_BETWEEN_LOOKS = 2.0  # at jobs that another command is running
 
 
 @dataclass
@@ -35,132 +32,123 @@ class GridReport:
         runs: distinct runs of the grid.
         finished_before: runs that the store held already, or another command finished meanwhile.
         done: runs trained here.
-        failed: error by job.
-        training_seconds: what the jobs took in their workers, all together.
+        failed: error by run.
+        training_seconds: what the runs took in their workers, all together.
     """
 
     runs: int
     finished_before: int = 0
     done: int = 0
-    failed: dict[Job, str] = field(default_factory=dict)
+    failed: dict[Run, str] = field(default_factory=dict)
     training_seconds: float = 0.0
 
 
 def run_grid(
-    experiment: Experiment, workers: Workers, run: Callable[[Job, Path], JobOutcome] = run_job, quiet: bool = False
+    experiment: Experiment,
+    workers: Workers,
+    call: Callable[[Run, Path], Outcome] = Run.carry_out,
+    quiet: bool = False,
 ) -> GridReport:
-    """Run every job of an experiment that has not finished.
+    """Carry out every run of an experiment that has not finished.
 
     Args:
         experiment: as ``read_experiment`` gives it.
-        workers: where jobs run; entered here.
-        run: what runs a job, given its folder.
+        workers: where runs train; entered here.
+        call: what carries out a run, given its folder.
         quiet: show no progress.
 
     Raises:
-        StoreError: if the store cannot be written; jobs in progress keep their state and go on the next time.
+        StoreError: if the store cannot be written; runs in progress keep their state and go on the next time.
         ConfigError: if MLflow is asked for and does not answer.
     """
-    open_experiments(job.tracking for job in experiment.jobs)
+    open_experiments(run.tracking for run in experiment.runs)
     store = Store(experiment.store)
-    store.add_entries(_entries(experiment.jobs))
-    jobs = list({job.id: job for job in experiment.jobs}.values())
-    with _Progress(len(jobs), quiet) as progress, workers:
-        return _Grid(experiment, store, workers, run, progress).work(jobs)
+    store.add_entries(_entries(experiment.runs))
+    runs = list({run.id: run for run in experiment.runs}.values())
+    with _Progress(len(runs), quiet) as progress, workers:
+        grid = _Grid(store, runs, call, [StoreSink(store), progress], progress)
+        progress.slots = workers.slots
+        work_off(grid, workers)
+    return grid.report
 
 
-class _Grid:
+class StoreSink(Sink):
+    """Writes results and failures into a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def result(self, run: Run, outcome: Outcome) -> None:
+        self.store.add_run(run.id, outcome.result, outcome.epochs, outcome.user_metrics, outcome.strata)
+
+    def end(self, run: Run, error: Optional[BaseException]) -> None:
+        if error is not None:
+            self.store.add_failure(run.id, run.experiment, str(run), as_sentence(error))
+
+
+class _Grid(Source):
     def __init__(
         self,
-        experiment: Experiment,
         store: Store,
-        workers: Workers,
-        run: Callable[[Job, Path], JobOutcome],
+        runs: Sequence[Run],
+        call: Callable[[Run, Path], Outcome],
+        sinks: Sequence[Sink],
         progress: "_Progress",
     ) -> None:
-        self.experiment, self.store, self.workers, self.run, self.progress = experiment, store, workers, run, progress
-        self.folder = experiment.store.with_name(experiment.store.name + ".jobs")
-        self.running: dict[Future, tuple[Job, FileLock]] = {}
+        self.store, self.call, self.sinks, self.progress = store, call, sinks, progress
+        self.folder = store.path.with_name(f"{store.path.name}.jobs")
+        self.report = GridReport(len(runs))
+        self.waiting = self._unfinished(runs)
 
-    def work(self, jobs: Sequence[Job]) -> GridReport:
-        self.report = GridReport(len(jobs))
-        waiting = self._unfinished(jobs)
-        while waiting or self.running:
-            busy = []
-            while waiting and len(self.running) < self.workers.slots:
-                job = waiting.pop(0)
-                if not self._start(job):
-                    busy.append(job)
-            waiting += busy
-            self._collect(None if not busy else SECONDS_BETWEEN_LOOKS)
-            if busy:
-                waiting = self._unfinished(waiting)
-        return self.report
+    def take(self) -> Optional[Claimed]:
+        for run in list(self.waiting):
+            folder = (self.folder / run.id).resolve()
+            held = claim(folder)
+            if held is None:
+                continue
+            self.waiting.remove(run)
+            if self._unfinished([run]):
+                return Claimed(run, folder, held, self.call, (run, folder))
+            held.release()
+        self.waiting = self._unfinished(self.waiting)  # others have them
+        return None
 
-    def _unfinished(self, jobs: Sequence[Job]) -> list[Job]:
-        finished = self.store.finished([job.id for job in jobs])
-        for job in jobs:
-            if job.id in finished:
-                self.report.finished_before += 1
-                self.progress.skip()
-        return [job for job in jobs if job.id not in finished]
+    def _unfinished(self, runs: Sequence[Run]) -> list[Run]:
+        finished = self.store.finished([run.id for run in runs]) if runs else set()
+        left = [run for run in runs if run.id not in finished]
+        self.report.finished_before += len(runs) - len(left)
+        self.progress.skip(len(runs) - len(left))
+        return left
 
-    def _start(self, job: Job) -> bool:
-        """Claim a job and hand it to a worker; False where another command has it."""
-        folder = self._folder(job)
-        folder.mkdir(parents=True, exist_ok=True)
-        claim = FileLock(folder / "claim")
-        try:
-            claim.acquire(timeout=0)
-        except Timeout:
-            return False
-        if not self._unfinished([job]):
-            claim.release()
-            return True
-        self.running[self.workers.submit(self.run, job, folder)] = (job, claim)
-        return True
-
-    def _folder(self, job: Job) -> Path:
-        return (self.folder / job.id).resolve()
-
-    def _collect(self, seconds: Optional[float]) -> None:
-        """Write what has ended; wait for something to end, at most so many seconds."""
-        if not self.running:
-            time.sleep(seconds or 0)
-            return
-        ended, _ = wait(self.running, timeout=seconds, return_when=FIRST_COMPLETED)
-        for future in ended:
-            job, claim = self.running.pop(future)
-            try:
-                self._write(job, future)
-            finally:
-                claim.release()
-
-    def _write(self, job: Job, future: Future) -> None:
-        error = future.exception()
+    def settle(self, claimed: Claimed, ended: Future) -> None:
+        run, error = claimed.run, ended.exception()
         if error is not None:
-            message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            self.report.failed[job] = message
-            self.progress.failed(job, message)
-            close_failed(job.tracking, self._folder(job), message)
-            self.store.add_failure(job.id, job.experiment, str(job), message)
-            return
-        outcome = future.result()
-        self.store.add_run(outcome.run, outcome.result, outcome.epochs, outcome.user_metrics, outcome.strata)
-        self.report.done += 1
-        self.report.training_seconds += outcome.seconds
-        self.progress.done(job, outcome, self.workers.slots)
+            self.report.failed[run] = as_sentence(error)
+            close_failed(run.tracking, claimed.folder, as_sentence(error))
+        else:
+            outcome = ended.result()
+            self.report.done += 1
+            self.report.training_seconds += outcome.seconds
+        for sink in self.sinks:
+            if error is None:
+                sink.result(run, outcome)
+            sink.end(run, error)
+
+    def is_over(self) -> bool:
+        return not self.waiting
 
 
-def _entries(jobs: Iterable[Job]) -> pd.DataFrame:
+def _entries(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(
-        [(job.experiment, job.label, job.dataset, job.ablation, job.seed, job.id) for job in jobs],
+        [(run.experiment, run.label, run.dataset, run.ablation, run.seed, run.id) for run in runs],
         columns=["experiment", "label", "dataset", "ablation", "seed", "run"],
     )
 
 
-class _Progress:
-    """A bar over the whole grid, a line per job that ended, and how long the rest may take."""
+class _Progress(Sink):
+    """A bar over the whole grid, a line per run that ended, and how long the rest may take."""
+
+    slots = 1
 
     def __init__(self, runs: int, quiet: bool) -> None:
         self.runs, self.ended = runs, 0
@@ -174,23 +162,22 @@ class _Progress:
     def __exit__(self, *error: object) -> None:
         self.bar.close()
 
-    def skip(self) -> None:
-        """A run that was finished before."""
-        self.ended += 1
-        self.bar.update()
+    def skip(self, runs: int) -> None:
+        """So many runs were finished before."""
+        self.ended += runs
+        self.bar.update(runs)
 
-    def failed(self, job: Job, message: str) -> None:
-        """A run that ended with an error."""
-        self.skip()
-        self._say(f"failed: {job}: {message}")
-
-    def done(self, job: Job, outcome: JobOutcome, slots: int) -> None:
-        """A run that ended well."""
-        self.seconds.setdefault((job.dataset, job.label), []).append(outcome.seconds)
-        self.skip()
+    def result(self, run: Run, outcome: Outcome) -> None:
+        self.seconds.setdefault((run.dataset, run.label), []).append(outcome.seconds)
+        self.skip(1)
         chosen = outcome.result.config["valid_metric"].lower()
         score = outcome.result.valid.get(chosen, float("nan"))
-        self._say(f"{job}: valid {chosen} {score:.4f}, {outcome.seconds:.0f} s{self._remaining(slots)}")
+        self._say(f"{run}: valid {chosen} {score:.4f}, {outcome.seconds:.0f} s{self._remaining(self.slots)}")
+
+    def end(self, run: Run, error: Optional[BaseException]) -> None:
+        if error is not None:
+            self.skip(1)
+            self._say(f"failed: {run}: {as_sentence(error)}")
 
     def _remaining(self, slots: int) -> str:
         left = self.runs - self.ended

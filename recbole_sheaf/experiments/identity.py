@@ -17,6 +17,7 @@ from recbole.config import Config
 
 from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.training import plain_settings
+from recbole_sheaf.models.multimodal import ContentRecommender
 from recbole_sheaf.registration import MODELS
 
 # Settings that say where things lie or what is shown; none changes a number. The content of what they point to counts.
@@ -26,11 +27,13 @@ NOT_IDENTITY = frozenset(
     "mlflow_tracking_uri save_dataset dataset_save_path save_dataloaders dataloaders_save_path config_files "
     "single_spec encoding".split()
 )
+# Settings of item content: without meaning to a model that reads none, which then is trained once for all ablations.
+OF_CONTENT = frozenset("features missing_share ablation_seed modalities text_modalities text_dim".split())
 # Modules that find names and refuse input; what they decide shows in the settings.
 _REFUSING = ("recbole_sheaf.config", "recbole_sheaf.errors", "recbole_sheaf.environment")
 _LISTS = ("MODEL_NAMES",)  # assignments that grow with every new model and change no other's numbers
 _ROOTS = ("recbole_sheaf", "recbole_sheaf.experiments.training")
-_PACKAGES = ("recbole", "torch", "dgl", "numpy", "scipy", "pandas")
+_PACKAGES = ("recbole", "torch", "dgl", "numpy", "scipy", "pandas", "scikit-learn")
 
 
 def run_id(config: Config, threads: int) -> str:
@@ -50,7 +53,8 @@ def run_id(config: Config, threads: int) -> str:
 def identity_settings(config: Config) -> dict[str, Any]:
     """The resolved settings that decide a run's numbers."""
     settings: Mapping[str, Any] = config.final_config_dict
-    return plain_settings({key: value for key, value in settings.items() if key not in NOT_IDENTITY})
+    left = NOT_IDENTITY if issubclass(config.model_class, ContentRecommender) else NOT_IDENTITY | OF_CONTENT
+    return plain_settings({key: value for key, value in settings.items() if key not in left})
 
 
 def data_digest(config: Config) -> str:

@@ -11,10 +11,9 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from recbole.config import Config
 
@@ -22,7 +21,10 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.identity import identity_settings
 from recbole_sheaf.experiments.measure import versions
-from recbole_sheaf.experiments.training import RunResult
+from recbole_sheaf.experiments.sinks import Sink
+
+if TYPE_CHECKING:
+    from recbole_sheaf.experiments.run import Outcome, Run
 
 logger = logging.getLogger(__name__)
 
@@ -46,16 +48,6 @@ class Tracking:
 
     uri: str
     experiment: str
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a training is called in MLflow, and what it is found by there."""
-
-    name: str
-    run: str
-    threads: int
-    tags: Mapping[str, Any] = field(default_factory=dict)
 
 
 def tracking_of(config: Config) -> Optional[Tracking]:
@@ -93,63 +85,25 @@ def open_experiments(trackings: Iterable[Optional[Tracking]]) -> None:
             )
 
 
-class Record:
-    """The record of one training, a context around it; this one writes nothing."""
-
-    def __enter__(self) -> "Record":
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        """Closes the record: finished, failed on an error, killed on an interruption."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """An epoch is over; a listener of ``train``."""
-
-    def result(self, result: RunResult) -> None:
-        """The training has ended with a result."""
-
-    def pruned(self) -> None:
-        """The training was ended because it lagged behind."""
-
-
-def record_of(
-    tracking: Optional[Tracking], subject: Callable[[], Subject], config: Config, folder: Optional[Path] = None
-) -> Record:
-    """The record of a training.
+class MlflowSink(Sink):
+    """A training as a run in MLflow. Once MLflow fails, a warning is given and the training goes on without it.
 
     Args:
-        tracking: where it is written; None writes nothing.
-        subject: what the training is called, asked for where there is something to write.
-        config: its resolved settings.
+        tracking: where it is written.
+        config: the resolved settings of the training.
         folder: of this training alone, in which an earlier sitting may have left its MLflow run.
     """
-    return Record() if tracking is None else MlflowRecord(tracking, subject(), config, folder)
 
-
-class MlflowRecord(Record):
-    """A training as a run in MLflow. Once MLflow fails, a warning is given and the training goes on without it."""
-
-    def __init__(self, tracking: Tracking, subject: Subject, config: Config, folder: Optional[Path]) -> None:
+    def __init__(self, tracking: Tracking, config: Config, folder: Path) -> None:
         self.mlflow = _mlflow()
-        self.tracking, self.subject, self.config = tracking, subject, config
-        self.file = folder / RUN_FILE if folder is not None else None
+        self.tracking, self.config, self.file = tracking, config, folder / RUN_FILE
         self.written: set[tuple[str, int]] = set()
         self.status = FINISHED
         self.lost = False
 
-    def __enter__(self) -> "MlflowRecord":
+    def start(self, run: "Run") -> None:
+        self.run = run
         self._ask(self._start)
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        if kind is not None:
-            self.status = FAILED if issubclass(kind, Exception) else KILLED
-            self._ask(lambda: self.client.set_tag(self.id, "error", _described(value)))
-        self._ask(lambda: self.client.set_terminated(self.id, self.status))
 
     def epoch(self, epoch: Epoch) -> None:
         points = {"train_loss": epoch.train_loss, "train_seconds": epoch.train_seconds}
@@ -158,40 +112,46 @@ class MlflowRecord(Record):
             points.update({f"valid/{name}": value for name, value in epoch.valid.items()})
         self._write(points, epoch.number)
 
-    def result(self, result: RunResult) -> None:
+    def result(self, run: "Run", outcome: "Outcome") -> None:
+        if outcome.result is None:
+            self.status = KILLED
+            return
+        result = outcome.result
         points = {f"best_valid/{name}": value for name, value in result.valid.items()}
         points.update({f"test/{name}": value for name, value in result.test.items()})
         for name in ("best_epoch", "epochs", "seconds_per_epoch", "peak_memory_mib", "parameters"):
             points[name] = getattr(result, name)
         self._write({name: value for name, value in points.items() if value is not None}, result.best_epoch or 0)
 
-    def pruned(self) -> None:
-        self.status = KILLED
+    def end(self, run: "Run", error: Optional[BaseException]) -> None:
+        if error is not None:
+            self.status = FAILED if isinstance(error, Exception) else KILLED
+            self._ask(lambda: self.client.set_tag(self.id, "error", _described(error)))
+        self._ask(lambda: self.client.set_terminated(self.id, self.status))
 
     def _start(self) -> None:
         """Find or make the MLflow run, and say what is trained; saying it twice changes nothing."""
         self.client = self.mlflow.MlflowClient(tracking_uri=self.tracking.uri)
         self.id = self._earlier() or self._made()
         entities = self.mlflow.entities
-        settings = {**identity_settings(self.config), "threads": self.subject.threads}
+        settings = {**identity_settings(self.config), "threads": self.run.threads}
         parameters = [entities.Param(name, _text(value, LONGEST_PARAMETER)) for name, value in settings.items()]
         for first in range(0, len(parameters), PARAMETERS_AT_ONCE):
             self.client.log_batch(self.id, params=parameters[first : first + PARAMETERS_AT_ONCE])
-        tags = {"run": self.subject.run, "model": self.config["model"], "dataset": self.config["dataset"]}
-        tags.update(self.subject.tags, seed=self.config["seed"])
+        tags = {"run": self.run.id, "model": self.run.model, "dataset": self.run.dataset}
+        tags.update(self.run.tags, seed=self.run.seed)
         tags.update({f"version.{package}": release for package, release in versions().items()})
         self.client.log_batch(self.id, tags=[entities.RunTag(name, str(value)) for name, value in tags.items()])
 
     def _made(self) -> str:
         experiment = _experiment(self.client, self.tracking.experiment)
-        made = self.client.create_run(experiment.experiment_id, run_name=self.subject.name).info.run_id
-        if self.file is not None:
-            self.file.write_text(made, encoding="utf-8")
+        made = self.client.create_run(experiment.experiment_id, run_name=self.run.name).info.run_id
+        self.file.write_text(made, encoding="utf-8")
         return made
 
     def _earlier(self) -> Optional[str]:
         """The MLflow run of an earlier sitting, running again; None where there is none or MLflow has it no more."""
-        if self.file is None or (found := _found(self.client, self.file)) is None:
+        if (found := _found(self.client, self.file)) is None:
             return None
         name = found.info.run_id
         self.client.update_run(name, status="RUNNING")
@@ -215,7 +175,7 @@ class MlflowRecord(Record):
             request()
         except self.mlflow.exceptions.MlflowException as error:
             self.lost = True
-            where = f"{self.subject.name} at {self.tracking.uri}"
+            where = f"{self.run.name} at {self.tracking.uri}"
             logger.warning("MLflow's record of %s ends here (%s); the training goes on", where, _one_line(error))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole.config import Config
-from recbole.data import create_dataset
+from recbole.data import dataset as recbole_datasets
 from recbole.data.dataset import Dataset
 from recbole.data.utils import create_samplers, get_dataloader
 from recbole.sampler import Sampler
@@ -39,7 +39,7 @@ def load_split(config: Config) -> LoadedSplit:
     """
     start_logger(config)
     init_seed(config["seed"], config["reproducibility"])
-    dataset = create_dataset(config)
+    dataset = _dataset(config)
     split = LoadedSplit(dataset, dataset.build())
     empty = [name for name, size in split.sizes.items() if not size]
     if empty:
@@ -51,11 +51,27 @@ def load_split(config: Config) -> LoadedSplit:
     return split
 
 
+def _dataset(config: Config) -> Dataset:
+    """RecBole's dataset for a model, read from its files.
+
+    RecBole's ``create_dataset`` unpickles one that lies in ``checkpoint_dir``, whoever put it there and whatever has
+    changed since.
+    """
+    by_kind = {ModelType.SEQUENTIAL: "SequentialDataset", ModelType.KNOWLEDGE: "KnowledgeBasedDataset"}
+    name = f"{config['model']}Dataset"
+    name = name if hasattr(recbole_datasets, name) else by_kind.get(config["MODEL_TYPE"], "Dataset")
+    dataset = getattr(recbole_datasets, name)(config)
+    if config["save_dataset"]:
+        dataset.save()
+    return dataset
+
+
 def same_data(loaded: Config, wanted: Config) -> bool:
     """Whether two models read the very same interactions, so that one loaded split serves both."""
     kinds = [config["MODEL_TYPE"] in (ModelType.GENERAL, ModelType.TRADITIONAL) for config in (loaded, wanted)]
     keys = [key for key in loaded.parameters["Dataset"] if key not in ("LABEL_FIELD", "NEG_PREFIX")]
     keys += ["data_path", "split_seed", "eval_args"]
+    keys += ["seed"] if wanted["split_seed"] is None else []  # which then draws the split too
     return all(kinds) and all(loaded[key] == wanted[key] for key in keys)
 
 

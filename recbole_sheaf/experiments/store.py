@@ -73,6 +73,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._written = False
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -89,6 +90,8 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked():
             fresh = not self.path.is_file()
+            if fresh and self._written:
+                raise StoreError(f"{self.path} was deleted while this command wrote to it; start the command again")
             with self._connected(read_only=False) as connection:
                 connection.execute("BEGIN")
                 if fresh or not connection.execute("SHOW TABLES").fetchall():
@@ -97,6 +100,7 @@ class Store:
                 self._refuse_other_version(connection)
                 yield connection
                 connection.execute("COMMIT")
+                self._written = True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -12,15 +12,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-import numpy as np
-import torch
 from recbole.config import Config
-from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.utils import get_local_time, get_model, get_trainer, init_seed
 
-from recbole_sheaf.evaluation.ranking import Rankings
 from recbole_sheaf.experiments.epochs import Epoch, EpochLog, best_epoch, seconds_per_epoch
 from recbole_sheaf.experiments.heap import keep_freed_memory
+from recbole_sheaf.experiments.judging import Judgement, judge
 from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
@@ -60,11 +57,39 @@ class RunResult:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished training: its result, its epochs and, under full ranking, what it recommended at test."""
+    """A finished training: its result, its epochs, and how it was judged; None where the test part was not read."""
 
     result: RunResult
     epochs: list[Epoch]
-    rankings: Optional[Rankings] = None
+    judgement: Optional[Judgement] = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model before its first epoch, RecBole's trainer of it, and the loaders of its split."""
+
+    model: Any
+    trainer: Any
+    train_data: Any
+    valid_data: Any
+    test_data: Any
+
+
+def prepare(config: Config, split: LoadedSplit) -> Prepared:
+    """Build loaders, model and trainer; every draw starts from ``seed``.
+
+    Raises:
+        ConfigError: if a list is longer than the catalogue.
+    """
+    refuse_long_lists(config, split.dataset)
+    start_logger(config)
+    init_seed(config["seed"], config["reproducibility"])
+    train_data, valid_data, test_data = loaders(config, split)
+    init_seed(config["seed"], config["reproducibility"])
+    model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    trainer.eval_step = min(trainer.eval_step, trainer.epochs)  # traditional models have one epoch, whatever is set
+    return Prepared(model, trainer, train_data, valid_data, test_data)
 
 
 def train(
@@ -85,20 +110,14 @@ def train(
             training.
         test: False leaves the test part unread, and ``result.test`` empty.
     """
-    refuse_long_lists(config, split.dataset)
-    start_logger(config)
-    init_seed(config["seed"], config["reproducibility"])
-    train_data, valid_data, test_data = loaders(config, split)
     keep_freed_memory()
     with PeakMemory(config["device"]) as memory:
-        init_seed(config["seed"], config["reproducibility"])
-        model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
-        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        prepared = prepare(config, split)
+        model, trainer = prepared.model, prepared.trainer
         trainer.saved_model_file = _checkpoint_path(config, folder)
-        trainer.eval_step = min(trainer.eval_step, trainer.epochs)  # traditional models have one epoch, whatever is set
         log = EpochLog(trainer)
-        valid = _fit(trainer, train_data, valid_data, log, folder, listener)
-        scores, rankings = _test(trainer, test_data) if test else ({}, None)
+        valid = _fit(trainer, prepared.train_data, prepared.valid_data, log, folder, listener)
+        judgement = judge(trainer, prepared.test_data, config, split) if test else None
     result = RunResult(
         model=config["model"],
         dataset=config["dataset"],
@@ -108,7 +127,7 @@ def train(
         best_epoch=best_epoch(log.epochs, config["valid_metric_bigger"]),
         epochs=len(log.epochs),
         valid={name: float(value) for name, value in (valid or {}).items()},
-        test=scores,
+        test=dict(judgement.scores) if judgement else {},
         seconds_per_epoch=seconds_per_epoch(log.epochs),
         peak_memory_mib=memory.mib,
         parameters=trainable_parameters(model),
@@ -119,7 +138,7 @@ def train(
         config=plain_settings(config.final_config_dict),
         train_loss=[epoch.train_loss for epoch in log.epochs],
     )
-    return TrainedRun(result, log.epochs, rankings)
+    return TrainedRun(result, log.epochs, judgement)
 
 
 def _fit(
@@ -146,31 +165,6 @@ def _fit(
     )
     log.settle()
     return valid
-
-
-def _test(trainer: Any, test_data: Any) -> tuple[dict[str, float], Optional[Rankings]]:
-    """Test metrics of the chosen checkpoint, and its rankings where every item was ranked."""
-    seen: dict[str, torch.Tensor] = {}
-    evaluate = trainer.evaluator.evaluate
-
-    def evaluate_and_keep(struct: Any) -> Any:
-        seen["items"] = struct.get("rec.items")
-        return evaluate(struct)
-
-    ranked = isinstance(test_data, FullSortEvalDataLoader) and not test_data.is_sequential
-    if ranked:
-        setattr(trainer.eval_collector.register, "rec.items", True)
-        trainer.evaluator.evaluate = evaluate_and_keep
-    scores = trainer.evaluate(test_data, show_progress=trainer.config["show_progress"])
-    rankings = _rankings(test_data, seen["items"]) if ranked else None
-    return {name: float(value) for name, value in scores.items()}, rankings
-
-
-def _rankings(test_data: FullSortEvalDataLoader, items: torch.Tensor) -> Rankings:
-    users = test_data.uid_list.numpy()
-    relevant = [np.sort(test_data.uid2positive_item[user].numpy()) for user in users]
-    offsets = np.concatenate([[0], np.cumsum([len(held_out) for held_out in relevant])]).astype(np.int64)
-    return Rankings(users, items.numpy().astype(np.int64), offsets, np.concatenate(relevant).astype(np.int64))
 
 
 def _checkpoint_path(config: Config, folder: Optional[Path]) -> str:

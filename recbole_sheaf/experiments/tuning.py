@@ -8,17 +8,15 @@ proposal is drawn from the search's seed and the trial's number, and a trial cut
 import json
 import logging
 import shutil
-import time
-import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import optuna
 import yaml
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -27,27 +25,19 @@ from tqdm import tqdm
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.experiments.grid import REAL, Job
-from recbole_sheaf.experiments.identity import code_version, data_digest, digest, identity_settings, run_id
-from recbole_sheaf.experiments.jobs import SECONDS_TO_WAIT, limited_to, split_of
-from recbole_sheaf.experiments.mlflow_tracking import (
-    Subject,
-    close_failed,
-    open_experiments,
-    record_of,
-    tracking_of,
-)
-from recbole_sheaf.experiments.runs import resolve_configs
+from recbole_sheaf.experiments.identity import code_version, data_digest, digest, identity_settings
+from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments, tracking_of
+from recbole_sheaf.experiments.run import COMPLETE, PRUNED, Run, StopRun
+from recbole_sheaf.experiments.schedule import Claimed, Source, as_sentence, claim, work_off
 from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
+from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.experiments.training import plain_settings, train
-from recbole_sheaf.experiments.wandb_runs import WandbRun
+from recbole_sheaf.experiments.training import plain_settings
 from recbole_sheaf.experiments.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-PRUNED, COMPLETE, FAILED = "pruned", "complete", "failed"
-SECONDS_BETWEEN_LOOKS = 2.0
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -82,6 +72,7 @@ class TrialPlace:
     journal: Path
     study: str
     number: int
+    bigger: bool
     startup_trials: int
     warmup_epochs: int
 
@@ -124,57 +115,41 @@ class Search:
     def next_trial(self) -> Optional[tuple[FrozenTrial, FileLock]]:
         """A trial to run, claimed: one that was cut short, or a new one; None when there is none to start."""
         with self.lock:
-            for trial in self.trials:
-                if trial.state == TrialState.RUNNING and (claim := self._claim(trial.number)):
-                    return trial, claim
-            if len(self.trials) >= self.wanted:
+            asked = [trial for trial in self.trials if trial.state != TrialState.WAITING]
+            for trial in asked:
+                if trial.state == TrialState.RUNNING and (held := claim(self.trial_folder(trial.number))):
+                    return trial, held
+            if len(asked) >= self.wanted:
                 return None
-            number = len(self.trials)
-            if number == 0 and self.defaults:
+            number = len(asked)
+            if len(self.trials) == 0 and self.defaults:  # a command that was killed here leaves them waiting
                 self.study.enqueue_trial(self.defaults)
             self.study.sampler = optuna.samplers.TPESampler(
                 seed=_seed(self.budget.seed, number), n_startup_trials=_startup(self.wanted), constant_liar=True
             )
             proposed = self.study.ask(self.space)
-            claim = self._claim(proposed.number)
-            return self.trials[proposed.number], claim
-
-    def _claim(self, number: int) -> Optional[FileLock]:
-        folder = self.trial_folder(number)
-        folder.mkdir(parents=True, exist_ok=True)
-        claim = FileLock(folder / "claim")
-        try:
-            claim.acquire(timeout=0)
-        except Timeout:
-            return None
-        return claim
+            return self.trials[proposed.number], claim(self.trial_folder(proposed.number))
 
     def trial_folder(self, number: int) -> Path:
         """For the state of one trial."""
         return self.folder / f"trial-{number}"
 
-    def job(self, parameters: Mapping[str, Any]) -> Job:
-        """The training of a trial."""
-        settings = {**self.settings, **parameters}
-        (config,) = resolve_configs([self.model], self.dataset, [], settings)
-        run = run_id(config, self.budget.threads)
-        return Job(
-            run,
-            "tune",
-            self.model,
+    def run_of(self, number: int, parameters: Mapping[str, Any]) -> Run:
+        """The run of a trial."""
+        return Run.of(
             self.model,
             self.dataset,
-            REAL,
-            config["seed"],
+            {**self.settings, **parameters},
             self.budget.threads,
-            settings,
-            self.tracking,
+            name=f"{self}, trial {number}",
+            experiment="tune",
+            tags={"study": self.name, "trial": number},
         )
 
     def place(self, number: int) -> TrialPlace:
         """How a worker finds this search."""
         warmup = max(1, self.epochs // 4)
-        return TrialPlace(self.journal.resolve(), self.name, number, _startup(self.wanted), warmup)
+        return TrialPlace(self.journal.resolve(), self.name, number, self.bigger, _startup(self.wanted), warmup)
 
     def tell(self, number: int, outcome: TrialOutcome) -> None:
         """Record how a trial ended."""
@@ -198,8 +173,7 @@ class Search:
 
     def is_over(self) -> bool:
         """Whether the budget is spent and every trial has ended."""
-        trials = self.trials
-        return len(trials) >= self.wanted and all(trial.state.is_finished() for trial in trials)
+        return sum(trial.state.is_finished() for trial in self.trials) >= self.wanted
 
 
 def run_searches(searches: Sequence[Search], store: Store, workers: Workers, quiet: bool = False) -> dict[str, str]:
@@ -220,110 +194,80 @@ def run_searches(searches: Sequence[Search], store: Store, workers: Workers, qui
     open_experiments(search.tracking for search in searches)
     for search in searches:
         _record_study(store, search)
-    errors: dict[str, str] = {}
-    running: dict[Future, tuple[Search, FrozenTrial, FileLock]] = {}
     with tqdm(total=sum(search.wanted for search in searches), unit="trial", disable=quiet) as bar, workers:
         bar.update(sum(trial.state.is_finished() for search in searches for trial in search.trials))
-        while True:
-            while len(running) < workers.slots and (started := _start_one(searches, workers)):
-                running[started[0]] = started[1:]
-            if not running:
-                if all(search.is_over() for search in searches):
-                    return errors
-                time.sleep(SECONDS_BETWEEN_LOOKS)  # another command has the last trials
+        source = _Searches(searches, store, bar)
+        work_off(source, workers)
+    return source.errors
+
+
+class _Searches(Source):
+    """Trials by ask and tell, one search after the other."""
+
+    def __init__(self, searches: Sequence[Search], store: Store, bar: tqdm) -> None:
+        self.searches, self.store, self.bar = searches, store, bar
+        self.errors: dict[str, str] = {}
+        self.running: dict[Run, tuple[Search, FrozenTrial]] = {}
+
+    def take(self) -> Optional[Claimed]:
+        for search in self.searches:
+            found = search.next_trial()
+            if found is None:
                 continue
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                search, trial, claim = running.pop(future)
-                _end(search, trial, future, store, errors, bar)
-                claim.release()
-
-
-def _start_one(searches: Sequence[Search], workers: Workers) -> Optional[tuple[Future, Search, FrozenTrial, FileLock]]:
-    for search in searches:
-        found = search.next_trial()
-        if found is not None:
-            trial, claim = found
-            folder = search.trial_folder(trial.number).resolve()
-            future = _twin_outcome(search, trial)
-            if future is None:
-                future = workers.submit(run_trial, search.job(trial.params), folder, search.place(trial.number))
-            return future, search, trial, claim
-    return None
-
-
-def _twin_outcome(search: Search, trial: FrozenTrial) -> Optional[Future]:
-    """The outcome of an earlier trial with the same parameters, which would be the same to the last bit."""
-    twin = search.twin(trial)
-    if twin is None:
+            trial, held = found
+            run, folder = search.run_of(trial.number, trial.params), search.trial_folder(trial.number).resolve()
+            self.running[run] = search, trial
+            twin = search.twin(trial)
+            if twin is not None:  # the same parameters, which would give the same to the last bit
+                return Claimed(run, folder, held, TrialOutcome, (COMPLETE, twin.value, 0, 0.0))
+            return Claimed(run, folder, held, run_trial, (run, folder, search.place(trial.number)))
         return None
-    future: Future = Future()
-    future.set_result(TrialOutcome(COMPLETE, twin.value, 0, 0.0))
-    return future
+
+    def settle(self, claimed: Claimed, ended: Future) -> None:
+        search, trial = self.running.pop(claimed.run)
+        error = ended.exception()
+        outcome = TrialOutcome(FAILED, None, 0, 0.0) if error else ended.result()
+        name = f"{search}, trial {trial.number} {trial.params}"
+        if error:
+            self.errors[name] = as_sentence(error)
+            close_failed(search.tracking, claimed.folder, self.errors[name])
+        search.tell(trial.number, outcome)
+        _record_trial(self.store, search, trial, outcome)
+        said = self.errors.get(name) or f"{outcome.state} {search.metric} {outcome.score}, {outcome.seconds:.0f} s"
+        logger.info("%s: %s", name, said)
+        self.bar.update()
+        if not self.bar.disable:
+            self.bar.write(f"{name}: {said}")
+
+    def is_over(self) -> bool:
+        return all(search.is_over() for search in self.searches)
 
 
-def _end(search: Search, trial: FrozenTrial, future: Future, store: Store, errors: dict[str, str], bar: tqdm) -> None:
-    error = future.exception()
-    outcome = TrialOutcome(FAILED, None, 0, 0.0) if error else future.result()
-    name = f"{search}, trial {trial.number} {trial.params}"
-    if error:
-        errors[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        close_failed(search.tracking, search.trial_folder(trial.number).resolve(), errors[name])
-    search.tell(trial.number, outcome)
-    _record_trial(store, search, trial, outcome)
-    said = errors.get(name) or f"{outcome.state} {search.metric} {outcome.score}, {outcome.seconds:.0f} s"
-    logger.info("%s: %s", name, said)
-    bar.update()
-    if not bar.disable:
-        bar.write(f"{name}: {said}")
-
-
-def run_trial(job: Job, folder: Path, place: TrialPlace) -> TrialOutcome:
+def run_trial(run: Run, folder: Path, place: TrialPlace) -> TrialOutcome:
     """Train one trial in this process, up to its end or until the median rule ends it; the test part is not read."""
-    started = time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
-    seen: list[Epoch] = []
-    with FileLock(folder / "lock", timeout=SECONDS_TO_WAIT), limited_to(job.threads), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"recbole\.")
-        (config,) = resolve_configs([job.model], job.dataset, [], job.settings)
-        bigger = config["valid_metric_bigger"]
-        state = COMPLETE
-        with record_of(job.tracking, lambda: _subject(job, place), config, folder) as record, WandbRun(config):
-            asked = _Asked(place, bigger, [seen.append, record.epoch])
-            try:
-                record.result(train(config, split_of(config), folder, asked, test=False).result)
-            except optuna.TrialPruned:
-                state = PRUNED
-                record.pruned()
-    scores = [epoch.score for epoch in seen if epoch.score is not None]
-    score = (max if bigger else min)(scores) if scores else None
-    return TrialOutcome(state, score, len(seen), time.perf_counter() - started)
-
-
-def _subject(job: Job, place: TrialPlace) -> Subject:
-    name = f"{job.label} on {job.dataset}, trial {place.number}"
-    return Subject(name, job.id, job.threads, {"study": place.study, "trial": place.number})
+    outcome = run.carry_out(folder, [_Asked(place)], test=False)
+    scores = [epoch.score for epoch in outcome.epochs if epoch.score is not None]
+    score = (max if place.bigger else min)(scores) if scores else None
+    return TrialOutcome(outcome.state, score, len(outcome.epochs), outcome.seconds)
 
 
 class _Asked:
-    """Listens to a training's epochs, tells others of each, and asks the search after each whether to go on."""
+    """Listens to a training's epochs, and asks the search after each whether to go on."""
 
-    def __init__(self, place: TrialPlace, bigger: bool, others: Sequence[Callable[[Epoch], None]]) -> None:
-        self.others = others
+    def __init__(self, place: TrialPlace) -> None:
         pruner = optuna.pruners.MedianPruner(place.startup_trials, place.warmup_epochs)
-        study = _load_study(place.journal, place.study, bigger, pruner)
+        study = _load_study(place.journal, place.study, place.bigger, pruner)
         frozen = study.get_trials(deepcopy=False)[place.number]
         self.trial = optuna.trial.Trial(study, frozen._trial_id)
         self.reported = set(frozen.intermediate_values)
 
     def __call__(self, epoch: Epoch) -> None:
-        for other in self.others:
-            other(epoch)
         if epoch.score is None:
             return
         if epoch.number not in self.reported:
             self.trial.report(epoch.score, epoch.number)
         if self.trial.should_prune():
-            raise optuna.TrialPruned
+            raise StopRun
 
 
 def _load_study(

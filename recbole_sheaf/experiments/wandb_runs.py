@@ -5,12 +5,12 @@ RecBole opens a W&B run where none is open and closes none, so trainings in a ro
 
 import importlib
 import importlib.util
-from types import TracebackType
-from typing import Optional
+from typing import Any, Optional
 
 from recbole.config import Config
 
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.sinks import Sink
 
 
 def refuse_absent_wandb(config: Config) -> None:
@@ -26,17 +26,13 @@ def refuse_absent_wandb(config: Config) -> None:
         raise ConfigError("log_wandb is true, but wandb is not installed; install it with: pip install wandb")
 
 
-class WandbRun:
-    """A context around one training that closes the W&B run RecBole opened in it; one that was open before stays."""
+class WandbSink(Sink):
+    """Closes the W&B run that RecBole opens in a training; one that was open before stays."""
 
-    def __init__(self, config: Config) -> None:
-        self.wandb = importlib.import_module("wandb") if config["log_wandb"] else None
+    def start(self, run: Any) -> None:
+        self.wandb = importlib.import_module("wandb")
+        self.ours = self.wandb.run is None
 
-    def __enter__(self) -> None:
-        self.ours = self.wandb is not None and self.wandb.run is None
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def end(self, run: Any, error: Optional[BaseException]) -> None:
         if self.ours and self.wandb.run is not None:
-            self.wandb.finish(exit_code=0 if kind is None else 1)
+            self.wandb.finish(exit_code=0 if error is None else 1)

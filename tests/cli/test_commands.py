@@ -2,6 +2,10 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -80,3 +84,31 @@ def test_models_lists_ours_and_recboles(capsys):
     assert main(["models"]) == 0
     printed = capsys.readouterr().out
     assert "MMSheaf" in printed and "LightGCN" in printed
+
+
+def test_evaluate_prints_a_table_or_json(toy, workplace, capsys):
+    assert main(["run", "--model=MMSheaf", "--dataset=toy", "--result_file=run.json", *_arguments(toy)]) == 0
+    run = json.loads((workplace / "run.json").read_text())
+    capsys.readouterr()
+    assert main(["evaluate", run["checkpoint"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["test"] == run["test"]
+    assert main(["evaluate", run["checkpoint"]]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("MMSheaf on toy, seed ") and f"{run['test']['recall@20']:.4g}" in printed
+    assert len(printed.splitlines()) < 50
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_in_a_sentence_and_the_same_command_goes_on(toy, workplace, number, code):
+    arguments = ["run", "--model=BPR", "--dataset=toy", *_arguments(toy, epochs=2000, stopping_step=2000)]
+    script = "import sys; from recbole_sheaf.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(workplace.glob("saved/*/state.pth")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    said = process.communicate()[1]
+    assert process.returncode == code
+    assert said.strip().splitlines()[-1].startswith("interrupted; what is finished is kept") and "Traceback" not in said
+    assert list(workplace.glob("saved/*/state.pth"))

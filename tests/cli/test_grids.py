@@ -4,7 +4,7 @@ import pytest
 
 from recbole_sheaf.cli import compare, main, tune
 from recbole_sheaf.config import read_yaml
-from recbole_sheaf.experiments import jobs, tuning
+from recbole_sheaf.experiments import run
 from recbole_sheaf.experiments.store import Store
 from tests.experiments.test_compare import write_experiment
 
@@ -30,14 +30,14 @@ def test_compare_ends_with_0_and_says_where_the_results_are(path, capsys):
 
 
 def test_compare_ends_with_1_where_a_job_failed(path, capsys, monkeypatch):
-    train = jobs.train
+    train = run.train
 
     def fails_for_seed_two(config, *arguments):
         if config["seed"] == 2:
             raise ValueError("Training loss is nan")
         return train(config, *arguments)
 
-    monkeypatch.setattr(jobs, "train", fails_for_seed_two)
+    monkeypatch.setattr(run, "train", fails_for_seed_two)
     assert main(["compare", str(path)]) == 1
     told = capsys.readouterr()
     assert "1 runs done, 0 finished before, 1 failed, of 2" in told.out
@@ -91,14 +91,14 @@ def test_tune_ends_with_0_and_writes_the_best_of_each_model(search, workplace, c
 
 
 def test_tune_ends_with_1_where_a_trial_failed(search, capsys, monkeypatch):
-    train = tuning.train
+    train = run.train
 
     def fails(config, *arguments, **named):
         if config["model"] == "BPR":
             raise ValueError("Training loss is nan")
         return train(config, *arguments, **named)
 
-    monkeypatch.setattr(tuning, "train", fails)
+    monkeypatch.setattr(run, "train", fails)
     assert main(search) == 1
     told = capsys.readouterr()
     assert "BPR on toy: no trial was completed" in told.out and "LightGCN on toy: tuned" in told.out

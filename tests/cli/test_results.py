@@ -128,3 +128,10 @@ def test_an_unknown_table_is_refused_by_the_parser(path, capsys):
     with pytest.raises(SystemExit) as exit:
         main(["results", path, "--show=everything"])
     assert exit.value.code == 2 and "invalid choice: 'everything'" in capsys.readouterr().err
+
+
+def test_the_store_itself_is_no_place_for_a_table(tmp_path, capsys):
+    path = plant(tmp_path / "s.duckdb").path
+    before = path.read_bytes()
+    assert main(["results", str(path), "--output", str(tmp_path / "x" / ".." / "s.duckdb")]) == 2
+    assert "--output is the store" in capsys.readouterr().err and path.read_bytes() == before

@@ -194,3 +194,14 @@ def test_tiktok_keeps_its_split_and_everyone_in_it(shared_data, workplace):
     train = parts[0].inter_feat
     assert dataset.user_num - 1 - len(np.unique(train["user_id"])) == 10
     assert dataset.item_num - 1 - len(np.unique(train["item_id"])) == 465
+
+
+def test_a_folder_is_read_once_until_it_changes(tmp_path, monkeypatch):
+    folder = write_mmrec(tmp_path / "toy", image=5)
+    first = mmrec._content_hash(folder, "toy")
+    monkeypatch.setattr("builtins.open", lambda *arguments: pytest.fail("read again"))
+    assert mmrec._content_hash(folder, "toy") == first
+    monkeypatch.undo()
+    with (folder / "toy.inter").open("a") as file:
+        file.write("\n")
+    assert mmrec._content_hash(folder, "toy") != first

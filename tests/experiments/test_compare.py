@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from recbole_sheaf.errors import StoreError
 from recbole_sheaf.experiments.compare import duration, mean_seconds, run_grid
 from recbole_sheaf.experiments.grid import read_experiment
-from recbole_sheaf.experiments.jobs import run_job
+from recbole_sheaf.experiments.run import Run
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess
 from tests.conftest import TOY
@@ -37,7 +38,7 @@ def write_experiment(folder, name, **changed):
     return path
 
 
-def run(path, workers=None, job=run_job):
+def run(path, workers=None, job=Run.carry_out):
     experiment = read_experiment(path, {"show_progress": False, "state": "ERROR"})
     return run_grid(experiment, workers or ThisProcess(), job, quiet=True), Store(experiment.store)
 
@@ -96,7 +97,7 @@ def test_a_failing_job_is_reported_and_the_others_go_on(toy, workplace):
     def fails_for_seed_two(job, folder):
         if job.seed == 2:
             raise RuntimeError("out of luck")
-        return run_job(job, folder)
+        return job.carry_out(folder)
 
     path = write_experiment(workplace, "failing")
     report, store = run(path, job=fails_for_seed_two)
@@ -111,7 +112,7 @@ def test_a_dataset_that_vanishes_in_the_middle_fails_its_jobs_alone(toy, workpla
     def without_data_for_seed_two(job, folder):
         (toy / "toy").rename(toy / "gone") if job.seed == 2 else None
         try:
-            return run_job(job, folder)
+            return job.carry_out(folder)
         finally:
             (toy / "gone").rename(toy / "toy") if job.seed == 2 else None
 
@@ -126,11 +127,11 @@ def test_data_that_change_in_the_middle_are_not_taken_for_the_others(toy, workpl
         if job.seed == 2:
             with open(toy / "toy" / "toy.inter", "a") as file:
                 file.write("u0\ti1\n")
-        return run_job(job, folder)
+        return job.carry_out(folder)
 
     report, _ = run(write_experiment(workplace, "changing", models=["BPR"]), job=changed_for_seed_two)
     ((_, error),) = report.failed.items()
-    assert "changed while the grid ran" in error and report.done == 1
+    assert "changed since it was planned" in error and report.done == 1
 
 
 def test_users_of_the_store_average_to_the_run(undisturbed):
@@ -144,7 +145,7 @@ def test_users_of_the_store_average_to_the_run(undisturbed):
 def dies_for_bpr_with_seed_one(job, folder):
     if job.model == "BPR" and job.seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return run_job(job, folder)
+    return job.carry_out(folder)
 
 
 def test_worker_processes_give_the_same_rows_and_a_dead_one_takes_its_job_alone(undisturbed, workplace):
@@ -169,7 +170,7 @@ def test_a_job_that_another_command_runs_is_waited_for(undisturbed, workplace):
     """While its claim is held the others go on; when it is let go unfinished, its job is run here."""
     path = write_experiment(workplace, "shared")
     experiment = read_experiment(path, {"show_progress": False, "state": "ERROR"})
-    first = experiment.jobs[0]
+    first = experiment.runs[0]
     folder = experiment.store.with_name(experiment.store.name + ".jobs") / first.id
     folder.mkdir(parents=True)
     claim = FileLock(folder / "claim", thread_local=False)
@@ -180,7 +181,7 @@ def test_a_job_that_another_command_runs_is_waited_for(undisturbed, workplace):
         started.append(job.id)
         if len(started) == 3:
             threading.Timer(0.5, claim.release).start()
-        return run_job(job, folder)
+        return job.carry_out(folder)
 
     report = run_grid(experiment, ThisProcess(), counted, quiet=True)
     assert report.done == 4 and started[-1] == first.id and len(set(started)) == 4
@@ -191,7 +192,7 @@ def test_a_job_that_another_command_finished_is_not_run_again(undisturbed, workp
     """Both saw it unfinished; the one that claims it second finds it in the store."""
     path = write_experiment(workplace, "finished", store="undisturbed.duckdb")
     experiment = read_experiment(path, {"show_progress": False, "state": "ERROR"})
-    held = {job.id for job in experiment.jobs}
+    held = {job.id for job in experiment.runs}
     answers = [set(), *[held] * 8]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "finished", lambda self, runs: answers.pop(0))
@@ -258,3 +259,21 @@ def test_time_that_remains_is_told_as_people_tell_it():
     assert [duration(seconds) for seconds in (50, 420, 7500)] == ["50 s", "7 min", "2 h 05 min"]
     assert mean_seconds({("a", "x"): [1.0, 3.0], ("a", "y"): [4.0]}) == 3.0
     assert mean_seconds({}) == 0.0
+
+
+def test_a_store_deleted_meanwhile_ends_the_command(toy, workplace):
+    def deletes(job, folder):
+        (workplace / "deleted.duckdb").unlink()
+        return job.carry_out(folder)
+
+    with pytest.raises(StoreError, match="deleted.duckdb was deleted while this command wrote to it"):
+        run(write_experiment(workplace, "deleted", seeds=[1]), job=deletes)
+    report, _ = run(workplace / "deleted.yaml")
+    assert report.done == 2
+
+
+def test_a_model_that_reads_no_content_is_trained_once_for_all_ablations(toy, workplace):
+    ablations = {"real": {}, "shuffled": {"features": "shuffled"}, "image": {"modalities": ["image"]}}
+    path = write_experiment(workplace, "ablated", models=["BPR", "VBPR"], seeds=[1], ablations=ablations)
+    report, store = run(path)
+    assert report.done == 1 + 3 and len(store.rows("SELECT * FROM entries")) == 6

@@ -5,7 +5,7 @@ With training items alone left out of the ranking, over the 6,130 test interacti
 
 import pytest
 
-from recbole_sheaf.experiments.runs import resolve_configs
+from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import train
 
@@ -22,7 +22,7 @@ def scores_of(shared_data, workplace, model, **settings):
     }
     (config,) = resolve_configs([model], "tiktok", [], given)
     run = train(config, load_split(config))
-    assert len(run.rankings.relevant_items) == 6130
+    assert len(run.judgement.rankings.relevant_items) == 6130
     return run.result.test
 
 

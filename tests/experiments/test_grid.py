@@ -26,7 +26,7 @@ models: [LightGCN]
 
 
 def by_label(found, key):
-    return {(job.label, job.ablation): job.settings.get(key) for job in found.jobs}
+    return {(job.label, job.ablation): job.settings.get(key) for job in found.runs}
 
 
 def test_every_cell_once_in_the_order_of_the_file(experiment):
@@ -36,7 +36,7 @@ def test_every_cell_once_in_the_order_of_the_file(experiment):
         "ablations: {real: , image: {modalities: [image]}}\n"
         "seeds: [3, 1]\nthreads: 2\nworkers: 4\n"
     )
-    cells = [(job.dataset, job.label, job.model, job.ablation, job.seed) for job in found.jobs]
+    cells = [(job.dataset, job.label, job.model, job.ablation, job.seed) for job in found.runs]
     expected = [
         ("toy", label, model, ablation, seed)
         for label, model in (("MMSheaf", "MMSheaf"), ("control", "MMSheaf"), ("BPR", "BPR"))
@@ -44,9 +44,9 @@ def test_every_cell_once_in_the_order_of_the_file(experiment):
         for seed in (3, 1)
     ]
     assert cells == expected
-    assert {job.threads for job in found.jobs} == {2} and found.workers == 4
+    assert {job.threads for job in found.runs} == {2} and found.workers == 4
     assert (found.name, found.store.name) == ("grid", "grid.duckdb")
-    assert str(found.jobs[-1]) == "BPR on toy, image, seed 1"
+    assert str(found.runs[-1]) == "BPR on toy, image, seed 1"
 
 
 @pytest.mark.parametrize("strongest", range(5))
@@ -146,6 +146,7 @@ REFUSED = {
     ),
     "a bad seed": (HEAD + "seeds:\n  - 1\n  - one\n", r"line 5, key 'seeds.1': 'one' is no seed; write whole numbers"),
     "a seed below 0": (HEAD + "seeds: -1\n", r"line 3, key 'seeds.*': -1 is no seed"),
+    "a name that leaves its folder": (HEAD + "name: ../../x\n", r"key 'name': '../../x' is no name; write one without"),
     "a seed twice": (HEAD + "seeds: [1, 2, 1]\n", r"line 3, key 'seeds.2': seed 1 is named more than once"),
     "no seeds": (HEAD + "seeds: []\n", r"line 3, key 'seeds': .*at least one"),
     "a seed among the settings": (HEAD + "settings:\n  seed: 3\n", r"line 4, key 'settings.seed': .*'seeds:'"),

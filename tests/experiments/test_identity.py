@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from recbole_sheaf.experiments import identity
-from recbole_sheaf.experiments.runs import resolve_configs
+from recbole_sheaf.experiments.settings import resolve_configs
 
 
 def run_id(settings, model="MMSheaf", threads=1):
@@ -68,3 +68,10 @@ def test_a_new_model_changes_no_other(monkeypatch):
         prints.append(identity._fingerprint("some"))
     identity._fingerprint.cache_clear()
     assert prints[0] == prints[1] and "X = 1" in prints[0]
+
+
+def test_what_judges_a_run_counts_as_its_code():
+    reached = identity._reached(identity._ROOTS)
+    for module in ("experiments.judging", "evaluation.strata", "evaluation.beyond_accuracy", "evaluation.ranking"):
+        assert f"recbole_sheaf.{module}" in reached
+    assert "scikit-learn" in identity._PACKAGES and set(identity._PACKAGES) <= set(identity.versions())

@@ -10,11 +10,14 @@ import pytest
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments import jobs, mlflow_tracking, tuning
+from recbole_sheaf.experiments import mlflow_tracking, tuning
+from recbole_sheaf.experiments import run as running
 from recbole_sheaf.experiments.grid import read_experiment
 from recbole_sheaf.experiments.identity import run_id
-from recbole_sheaf.experiments.mlflow_tracking import LONGEST_PARAMETER, Subject, record_of, tracking_of
-from recbole_sheaf.experiments.runs import resolve_configs, run_models
+from recbole_sheaf.experiments.mlflow_tracking import LONGEST_PARAMETER, MlflowSink, tracking_of
+from recbole_sheaf.experiments.runs import run_models
+from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.sinks import around
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.tuning import Budget, Search
 from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
@@ -62,7 +65,7 @@ def tracked(database, request):
 def job_of(workplace, tracked, model="BPR"):
     settings = {"epochs": 5, **tracked.settings}
     path = write_experiment(workplace, "one", models=["BPR", "RecVAE"], seeds=[1], settings=settings)
-    jobs_of_both = read_experiment(path, {"show_progress": False, "state": "ERROR"}).jobs
+    jobs_of_both = read_experiment(path, {"show_progress": False, "state": "ERROR"}).runs
     return next(job for job in jobs_of_both if job.model == model)
 
 
@@ -126,58 +129,58 @@ def test_a_training_that_goes_on_is_the_same_run_with_each_point_once(
 ):
     """RecVAE cannot go on between epochs: it starts again, and its points are there already."""
     job = job_of(workplace, tracked, model)
-    train = jobs.train
+    train = running.train
 
-    def stopped(config, split, folder, listener):
+    def stopped(config, split, folder, listener, test):
         def until_two(epoch):
             listener(epoch)
             if epoch.number == 2:
                 raise stop("enough")
 
-        return train(config, split, folder, until_two)
+        return train(config, split, folder, until_two, test)
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "train", stopped)
+        patch.setattr(running, "train", stopped)
         with pytest.raises(stop):
-            jobs.run_job(job, workplace / "job")
+            job.carry_out(workplace / "job")
     (first,) = tracked.runs
     assert first.info.status == status and first.data.tags["error"] == f"{stop.__name__}: enough"
     assert set(tracked.steps(first, "train_loss")) == {0, 1, 2}
-    outcome = jobs.run_job(job, workplace / "job")
+    outcome = job.carry_out(workplace / "job")
     (last,) = tracked.runs
     assert last.info.run_id == first.info.run_id
     assert last.info.status == "FINISHED" and "error" not in last.data.tags
     for key in ("train_loss", "valid/recall_at_10", "train_seconds"):
         assert [point.step for point in tracked.points(last, key)] == [0, 1, 2, 3, 4], key
     assert list(tracked.steps(last, "train_loss").values()) == pytest.approx(outcome.result.train_loss)
-    jobs.run_job(job, workplace / "job")  # as when the store was lost: trained again, with the same numbers
+    job.carry_out(workplace / "job")  # as when the store was lost: trained again, with the same numbers
     (again,) = tracked.runs
     assert len(tracked.points(again, "train_loss")) == 5 and len(tracked.points(again, "test/recall_at_20")) == 1
 
 
 def test_a_run_that_mlflow_has_no_more_is_made_anew(toy, workplace, tracked):
     job = job_of(workplace, tracked)
-    jobs.run_job(job, workplace / "job")
+    job.carry_out(workplace / "job")
     tracked.client.delete_run(tracked.runs[0].info.run_id)
-    jobs.run_job(job, workplace / "job")
+    job.carry_out(workplace / "job")
     (workplace / "job" / mlflow_tracking.RUN_FILE).write_text("0" * 32)
-    jobs.run_job(job, workplace / "job")
+    job.carry_out(workplace / "job")
     assert [one.info.status for one in tracked.runs] == ["FINISHED"] * 2
 
 
 def dies_in_its_third_epoch(job, folder):
-    train = jobs.train
+    train = running.train
 
-    def doomed(config, split, folder, listener):
+    def doomed(config, split, folder, listener, test):
         def until_two(epoch):
             listener(epoch)
             if epoch.number == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        return train(config, split, folder, until_two)
+        return train(config, split, folder, until_two, test)
 
-    jobs.train = doomed
-    return jobs.run_job(job, folder)
+    running.train = doomed
+    return job.carry_out(folder)
 
 
 def test_a_worker_that_dies_leaves_a_failed_run(toy, workplace, tracked):
@@ -198,7 +201,9 @@ def test_trials_are_runs_without_a_test_and_a_laggard_is_killed(toy_settings, wo
     for number, rate in enumerate((0.05, 0.04, 1e-9)):
         one.study.enqueue_trial({"learning_rate": rate})
         one.study.ask(one.space)
-        outcome = tuning.run_trial(one.job({"learning_rate": rate}), one.trial_folder(number), one.place(number))
+        outcome = tuning.run_trial(
+            one.run_of(number, {"learning_rate": rate}), one.trial_folder(number), one.place(number)
+        )
         one.tell(number, outcome)
     runs = tracked.runs
     assert [one.info.status for one in runs] == ["FINISHED", "FINISHED", "KILLED"]
@@ -217,7 +222,7 @@ def test_a_failing_trial_is_a_failed_run(toy_settings, workplace, tracked, monke
     def fails(*arguments, **named):
         raise ValueError("Training loss is nan")
 
-    monkeypatch.setattr(tuning, "train", fails)
+    monkeypatch.setattr(running, "train", fails)
     one = Search("BPR", "toy", {**toy_settings, **tracked.settings, "state": "ERROR"}, Budget(1), workplace / "a")
     errors = tuning.run_searches([one], Store(workplace / "a.duckdb"), ThisProcess(), quiet=True)
     assert list(errors.values()) == ["ValueError: Training loss is nan"]
@@ -236,20 +241,22 @@ def test_a_training_outlives_mlflow(toy, workplace, tracked, monkeypatch, caplog
             raise mlflow.exceptions.MlflowException("connection lost")
         return log_batch(self, run, metrics=metrics, **others)
 
+    caplog.set_level("WARNING")
     monkeypatch.setattr(mlflow.MlflowClient, "log_batch", lost)
     job = job_of(workplace, tracked)
-    outcome = jobs.run_job(job, workplace / "job")
+    outcome = job.carry_out(workplace / "job")
     assert len(outcome.result.train_loss) == 5 and outcome.result.test
     assert caplog.text.count("MLflow's record of BPR on toy, seed 1") == 1 and "connection lost" in caplog.text
     monkeypatch.undo()
     assert set(tracked.steps(tracked.runs[0], "train_loss")) == {0}
 
 
-def test_long_settings_are_cut_and_many_are_written(toy_settings, tracked):
+def test_long_settings_are_cut_and_many_are_written(toy_settings, tracked, workplace):
     (config,) = resolve_configs(["BPR"], "toy", [], {**toy_settings, **tracked.settings})
     config.final_config_dict.update({f"more_{number}": number for number in range(150)}, long="x" * 10_000)
     mlflow_tracking.open_experiments([tracking_of(config)])
-    with record_of(tracking_of(config), lambda: Subject("long", "0", 1), config):
+    one = running.Run("0", "BPR", "toy", 2020, 1, {}, "long")
+    with around(one, [MlflowSink(tracking_of(config), config, workplace)]):
         pass
     (one,) = tracked.runs
     assert one.data.params["more_149"] == "149" and one.info.status == "FINISHED"

@@ -1,6 +1,8 @@
 """Runs side by side: one split, the same numbers alone or in company, twice, and from a checkpoint elsewhere."""
 
 import json
+import pickle
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +10,13 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError
-from recbole_sheaf.experiments.runs import evaluate_checkpoint, resolve_configs, run_models
+from recbole_sheaf.experiments import run as running
+from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint
+from recbole_sheaf.experiments.run import split_of
+from recbole_sheaf.experiments.runs import run_models
+from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.sinks import JsonLines
+from recbole_sheaf.experiments.training import RunResult
 
 
 def test_a_model_gives_the_same_numbers_alone_in_company_and_twice(toy_settings):
@@ -38,7 +46,22 @@ def test_two_threads_give_the_same_bits_twice(workplace, model):
 def test_another_seed_gives_other_numbers_on_the_same_split(toy_settings):
     one, two = (run_models(["BPR"], "toy", overrides={**toy_settings, "seed": seed})[0] for seed in (1, 2))
     assert one.train_loss != two.train_loss
-    assert one.split == two.split
+    assert pairs_held_out(toy_settings, seed=1) == pairs_held_out(toy_settings, seed=2)
+
+
+def test_without_a_split_seed_the_seed_draws_the_split(toy_settings):
+    """And a split that was loaded for one seed does not serve another."""
+    free = {**toy_settings, "split_seed": None}
+    first = pairs_held_out(free, seed=1)
+    assert pairs_held_out(free, seed=2) != first
+    assert pairs_held_out(free, seed=1) == first
+
+
+def pairs_held_out(settings, seed):
+    """The test part of the split that a run with this seed is given."""
+    (config,) = resolve_configs(["BPR"], "toy", [], {**settings, "seed": seed})
+    part = split_of(config).parts[2].inter_feat
+    return set(zip(part["user_id"].tolist(), part["item_id"].tolist()))
 
 
 def test_the_result_file_holds_one_object_per_run(toy_settings, workplace):
@@ -66,11 +89,101 @@ def test_a_refused_run_leaves_an_older_result_file_alone(toy_settings, workplace
     assert path.read_text() == "kept\n"
 
 
+@pytest.mark.parametrize("seen", [["train", "valid"], ["train"]])
+def test_a_checkpoint_is_judged_as_its_run_was(toy_settings, seen):
+    results = run_models(["MMSheaf", "Pop", "BPR"], "toy", overrides={**toy_settings, "seen_at_test": seen})
+    for result in results:
+        found = evaluate_checkpoint(result.checkpoint)
+        assert (found["test"], found["valid"], found["seen_at_test"]) == (result.test, result.valid, seen)
+        assert "novelty@20" in found["test"]
+
+
+def test_a_checkpoint_moves_to_where_the_data_lie(toy_settings, workplace):
+    (result,) = run_models(["MMSheaf"], "toy", overrides=toy_settings)
+    shutil.move(toy_settings["data_path"], workplace / "elsewhere")
+    with pytest.raises(DataError, match="dataset 'toy' is not in"):
+        evaluate_checkpoint(result.checkpoint)
+    try:
+        assert evaluate_checkpoint(result.checkpoint, str(workplace / "elsewhere"))["test"] == result.test
+    finally:
+        shutil.move(workplace / "elsewhere", toy_settings["data_path"])
+
+
+@pytest.mark.parametrize(
+    "content, said", [(b"nothing", "no checkpoint that can be read safely"), (None, "no checkpoint")]
+)
+def test_what_is_no_checkpoint_is_refused(workplace, content, said):
+    if content is None:
+        torch.save({"config": {}, "state_dict": {}}, workplace / "x.pth")
+    else:
+        (workplace / "x.pth").write_bytes(content)
+    with pytest.raises(ConfigError, match=f"x.pth is {said}"):
+        evaluate_checkpoint(workplace / "x.pth")
+    with pytest.raises(ConfigError, match="there is no checkpoint absent.pth"):
+        evaluate_checkpoint("absent.pth")
+
+
+def test_runs_that_were_stopped_go_on_with_the_same_numbers(toy_settings, workplace, monkeypatch):
+    """Stopped in the second epoch of the second model: the first is not trained again, the second from there on."""
+    settings, models = {**toy_settings, "epochs": 4}, ["BPR", "MMSheaf"]
+    undisturbed = run_models(models, "toy", overrides={**settings, "checkpoint_dir": "one"})
+    settings["checkpoint_dir"] = "two"
+    train, trained = running.train, []
+
+    def watched(config, split, folder, listener, test):
+        def until_one(epoch):
+            trained.append((config["model"], epoch.number))
+            listener(epoch)
+            if trained.count(("MMSheaf", 1)) == 1 and epoch.number == 1:
+                raise KeyboardInterrupt
+
+        return train(config, split, folder, until_one if config["model"] == "MMSheaf" else listener, test)
+
+    monkeypatch.setattr(running, "train", watched)
+    path = workplace / "runs.json"
+    with pytest.raises(KeyboardInterrupt):
+        run_models(models, "toy", overrides=settings, result_file=path)
+    assert [json.loads(line)["model"] for line in path.read_text().splitlines()] == ["BPR"]
+    monkeypatch.setattr(
+        running, "train", lambda config, *others: trained.append(config["model"]) or train(config, *others)
+    )
+    resumed = run_models(models, "toy", overrides=settings, result_file=path)
+    assert trained == [("MMSheaf", 0), ("MMSheaf", 1), "MMSheaf"]
+    for one, other in zip(undisturbed, resumed):
+        assert (one.train_loss, one.valid, one.test) == (other.train_loss, other.valid, other.test)
+    assert [json.loads(line)["test"] for line in path.read_text().splitlines()] == [one.test for one in undisturbed]
+    assert sorted(found.suffix for found in (workplace / "two").iterdir()) == [".pth", ".pth"], "no state is left"
+
+
+def test_a_second_command_on_a_result_file_loses_no_line(workplace):
+    path = workplace / "runs.json"
+    path.write_text("of last week\n")
+    one, two = JsonLines(path), JsonLines(path)
+    result = RunResult("BPR", "toy", 1, 1, {}, 0, 1, {}, {}, 0.0, 0.0, 1, "cpu", None, {}, "", {})
+    for sink in (one, two, one):
+        sink.result(None, running.Outcome("complete", result, [], None, None, 0.0))
+    assert len(path.read_text().splitlines()) == 3 and "of last week" not in path.read_text()
+
+
+class Payload:
+    def __reduce__(self):
+        return (open, ("touched", "w"))
+
+
+def test_a_pickled_dataset_is_not_read(toy_settings, workplace):
+    """RecBole would unpickle what lies in checkpoint_dir, whoever put it there."""
+    (workplace / "saved").mkdir()
+    (workplace / "saved" / "toy-Dataset.pth").write_bytes(pickle.dumps(Payload()))
+    run_models(["BPR"], "toy", overrides={**toy_settings, "checkpoint_dir": "saved"})
+    assert not (workplace / "touched").exists()
+    with pytest.raises(ConfigError, match="dataset_save_path names a pickle, which is not read"):
+        run_models(["BPR"], "toy", overrides={**toy_settings, "dataset_save_path": "saved/toy-Dataset.pth"})
+
+
 def test_a_checkpoint_gives_the_same_result_in_another_process(toy_settings, workplace):
     (result,) = run_models(["MMSheaf"], "toy", overrides=toy_settings)
-    assert evaluate_checkpoint(result.checkpoint)["test"] == result.test
     script = "import sys; from recbole_sheaf.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", script, "evaluate", result.checkpoint]
+    command = [sys.executable, "-c", script, "evaluate", result.checkpoint, "--json"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = json.loads(printed.splitlines()[-1])
     assert found["test"] == result.test and found["valid"] == result.valid

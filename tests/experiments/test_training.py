@@ -5,7 +5,9 @@ import pytest
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.evaluation.ranking import per_user_metrics
-from recbole_sheaf.experiments.runs import resolve_configs, run_models
+from recbole_sheaf.experiments import training
+from recbole_sheaf.experiments.runs import run_models
+from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import STATE_FILE, train
 
@@ -32,7 +34,7 @@ def same_numbers(one, other):
     assert (one.result.valid, one.result.test) == (other.result.valid, other.result.test)
     assert (one.result.best_epoch, one.result.epochs) == (other.result.best_epoch, other.result.epochs)
     assert [(epoch.valid, epoch.score) for epoch in one.epochs] == [(e.valid, e.score) for e in other.epochs]
-    assert np.array_equal(one.rankings.top, other.rankings.top)
+    assert np.array_equal(one.judgement.rankings.top, other.judgement.rankings.top)
 
 
 BPR_ONES = [(model, {"loss": "bpr"}) for model in ("MMSheaf", "MMGCN", "LightGCN", "BPR", "SGL", "MultiVAE", "RecVAE")]
@@ -90,14 +92,15 @@ def test_a_damaged_state_starts_again(toy_settings, tmp_path):
 def test_users_add_up_to_the_result(toy_settings):
     """The rankings that are kept give RecBole's own test metrics."""
     run = train(*prepared("MMSheaf", toy_settings))
-    means = per_user_metrics(run.rankings, ["Recall", "NDCG", "Precision", "MRR"], [10, 20]).mean()
+    means = per_user_metrics(run.judgement.rankings, ["Recall", "NDCG", "Precision", "MRR"], [10, 20]).mean()
     for name, value in means.items():
         assert run.result.test[name] == pytest.approx(value, abs=1e-6)
 
 
 def test_without_a_test_the_test_part_is_not_read(toy_settings, monkeypatch):
+    monkeypatch.setattr(training, "judge", lambda *arguments: pytest.fail("the test part was read"))
     run = train(*prepared("BPR", toy_settings), test=False)
-    assert run.result.test == {} and run.rankings is None and run.result.valid
+    assert run.result.test == {} and run.judgement is None and run.result.valid
 
 
 def test_only_training_items_are_left_out_where_asked(toy_settings):
@@ -106,7 +109,7 @@ def test_only_training_items_are_left_out_where_asked(toy_settings):
     del toy_settings["embedding_size"]
     for seen in (["train", "valid"], ["train"]):
         config, split = prepared("Pop", {**toy_settings, "seen_at_test": seen})
-        rankings = train(config, split).rankings
+        rankings = train(config, split).judgement.rankings
         lists[len(seen)] = dict(zip(rankings.users, rankings.top))
     held = {}
     for part in (0, 1):

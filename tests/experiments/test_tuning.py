@@ -5,8 +5,9 @@ import pytest
 from recbole_sheaf.config import read_yaml
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments import training, tuning
-from recbole_sheaf.experiments.runs import resolve_configs, run_models
+from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.search_space import defaults_within, read_space
+from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
 from recbole_sheaf.experiments.workers import ThisProcess
@@ -28,7 +29,7 @@ def test_a_search_keeps_its_budget_starts_from_the_defaults_and_never_tests(toy_
     def read_the_test_part(*arguments):
         raise AssertionError("a search read the test part")
 
-    monkeypatch.setattr(training, "_test", read_the_test_part)
+    monkeypatch.setattr(training, "judge", read_the_test_part)
     one = search(toy_settings, workplace / "a", learning_rate=0.01, reg_weight=0.01)
     trials, errors = searched(one, workplace)
     assert errors == {} and len(trials) == 4 and one.is_over()
@@ -90,7 +91,9 @@ def test_a_laggard_is_pruned(toy_settings, workplace):
     for number, rate in enumerate((0.05, 0.04, 1e-9)):
         one.study.enqueue_trial({"learning_rate": rate})
         one.study.ask(one.space)
-        outcome = tuning.run_trial(one.job({"learning_rate": rate}), one.trial_folder(number), one.place(number))
+        outcome = tuning.run_trial(
+            one.run_of(number, {"learning_rate": rate}), one.trial_folder(number), one.place(number)
+        )
         one.tell(number, outcome)
         states.append((outcome.state, outcome.epochs))
     assert states[:2] == [("complete", 12)] * 2
@@ -150,3 +153,12 @@ def test_only_defaults_inside_the_space_are_taken(toy_settings):
     (config,) = resolve_configs(["LightGCN"], "toy", [], {**toy_settings, "search_space": SPACE})
     settings = {"learning_rate": 0.5, "reg_weight": 0.01}
     assert defaults_within(read_space(config), settings) == {"reg_weight": 0.01}
+
+
+def test_a_search_killed_before_its_first_trial_was_asked_for_goes_on(toy_settings, workplace):
+    """The defaults were enqueued and nothing more: with a budget of one they are that one."""
+    one = search(toy_settings, workplace / "a", trials=1)
+    one.study.enqueue_trial(one.defaults)
+    trials, errors = searched(search(toy_settings, workplace / "a", trials=1), workplace)
+    ((params, _, _),) = trials
+    assert one.defaults and {key: params[key] for key in one.defaults} == one.defaults and errors == {}

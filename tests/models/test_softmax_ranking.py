@@ -6,7 +6,8 @@ import torch
 
 from recbole_sheaf.config import LossSettings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.runs import resolve_configs, run_models
+from recbole_sheaf.experiments.runs import run_models
+from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.models import multimodal
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
 from tests.layers.test_softmax_loss import slow_loss

@@ -1,0 +1,116 @@
+"""Settings of models from YAML files, the command line and the evaluation protocol, resolved and checked.
+
+Everything a person can get wrong is refused here, before any data are read.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole.config import Config
+
+from recbole_sheaf.config import (
+    check_evaluation,
+    check_ranges,
+    known_keys,
+    properties_folder,
+    read_yaml,
+    refuse_unknown_keys,
+)
+from recbole_sheaf.errors import ConfigError, SheafError
+from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
+from recbole_sheaf.registration import check_model_name
+
+PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}
+
+
+def resolve_configs(
+    models: Sequence[str], dataset: str, config_files: Sequence[str], overrides: Mapping[str, Any]
+) -> list[Config]:
+    """A checked ``Config`` per model, the evaluation protocol beneath the user's own settings.
+
+    Raises:
+        ConfigError, DataError: in one sentence, before any data are read.
+    """
+    protocol = read_yaml(properties_folder() / "protocol.yaml")
+    configs = []
+    for model, own in settings_by_model(models, dataset, config_files, overrides).items():
+        known = known_keys(model, dataset)
+        check_evaluation({**protocol, **own})
+        config = _config(model, dataset, {**{key: protocol[key] for key in protocol if key in known}, **own})
+        refuse_absent_wandb(config)
+        _refuse_pickles(config)
+        configs.append(config)
+    return configs
+
+
+def _refuse_pickles(config: Config) -> None:
+    for key in ("dataset_save_path", "dataloaders_save_path"):
+        if config[key]:
+            raise ConfigError(f"{key} names a pickle, which is not read; give data_path and the dataset's own files")
+
+
+def settings_by_model(
+    models: Sequence[str], dataset: str, config_files: Sequence[str], overrides: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What files and overrides set, for each model those that it reads.
+
+    Raises:
+        ConfigError: if a model is unknown or named twice, a setting is read by none of them, or is out of range.
+    """
+    for model in models:
+        check_model_name(model)
+    repeated = sorted({model for model in models if list(models).count(model) > 1})
+    if repeated:
+        raise ConfigError(f"{', '.join(repeated)} is named more than once; name each model once")
+    known = {model: known_keys(model, dataset) for model in models}
+    everyones, each = _read_files(config_files, known)
+    refuse_unknown_keys({**everyones, **overrides}, frozenset().union(*known.values()), ", ".join(models))
+    check_ranges({**everyones, **overrides})
+    given = {model: {**everyones, **each.get(model, {}), **overrides} for model in models}
+    return {model: {key: given[model][key] for key in given[model] if key in known[model]} for model in models}
+
+
+def _read_files(
+    paths: Sequence[str], known: Mapping[str, frozenset[str]]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Settings of the files for every model, and those under ``model_settings`` for each model by name."""
+    everyones: dict[str, Any] = {}
+    each: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        settings = read_yaml(Path(path))
+        by_model = settings.pop(PER_MODEL, None) or {}
+        if not isinstance(by_model, dict) or not all(isinstance(value, dict) for value in by_model.values()):
+            raise ConfigError(f"{PER_MODEL} in {path} is {by_model!r}, expected 'model: {{key: value}}' lines")
+        for model, own in by_model.items():
+            check_model_name(model)
+            refuse_unknown_keys(own, known.get(model, own), f"{model} (in {path})")
+            check_ranges(own)
+            each.setdefault(model, {}).update(own)
+        everyones.update(settings)
+    return everyones, each
+
+
+def _config(model: str, dataset: str, settings: dict[str, Any]) -> Config:
+    """RecBole's ``Config``, its own refusals turned into ours."""
+    try:
+        with _argv_cleared():
+            return Config(model=model, dataset=dataset, config_dict=settings)
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        raise ConfigError(f"RecBole refuses the settings of {model}: {error}") from error
+    except ValueError as error:
+        if isinstance(error, SheafError):
+            raise
+        raise ConfigError(f"RecBole refuses the settings of {model}: {error}") from error
+
+
+@contextlib.contextmanager
+def _argv_cleared() -> Iterator[None]:
+    """RecBole's ``Config`` reads ``sys.argv``; our command line has been parsed already."""
+    kept, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        yield
+    finally:
+        sys.argv = kept

@@ -1,0 +1,65 @@
+"""What is told of runs: where they are written while they train and when they end.
+
+A scheduler has sinks of its own (the store, JSON lines), told of results and failures; a training has others
+(:mod:`.mlflow_tracking`, :mod:`.wandb_runs`), told in its worker of every epoch. All follow :class:`Sink`.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from recbole_sheaf.experiments.epochs import Epoch
+
+if TYPE_CHECKING:
+    from recbole_sheaf.experiments.run import Outcome, Run
+
+
+class Sink:
+    """The protocol; what a sink leaves out it ignores."""
+
+    def start(self, run: "Run") -> None:
+        """A run starts, or goes on after a stop."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch of it is over; those of an earlier sitting are told again."""
+
+    def result(self, run: "Run", outcome: "Outcome") -> None:
+        """It came to its end, or was ended because it lagged behind."""
+
+    def end(self, run: "Run", error: Optional[BaseException]) -> None:
+        """Nothing more comes of it; the error, if one ended it."""
+
+
+@contextlib.contextmanager
+def around(run: "Run", sinks: Sequence[Sink]) -> Iterator[None]:
+    """Tell sinks that a run starts, and whatever happens, that it ends."""
+    with contextlib.ExitStack() as stack:
+        for sink in sinks:
+            stack.push(lambda kind, error, trace, sink=sink: sink.end(run, error))
+            sink.start(run)
+        yield
+
+
+class JsonLines(Sink):
+    """A line of JSON per finished run.
+
+    The file starts with this command's first result, so that a refused run leaves an older file alone; what another
+    command wrote meanwhile stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.before = path, _stamp(path)
+
+    def result(self, run: "Run", outcome: "Outcome") -> None:
+        line = json.dumps(asdict(outcome.result), ensure_ascii=False) + "\n"
+        older = self.before is not None and _stamp(self.path) == self.before
+        self.before = None
+        with open(self.path, "w" if older else "a", encoding="utf-8") as file:
+            file.write(line)  # one write at the end of the file: two commands lose no line
+
+
+def _stamp(path: Path) -> Optional[tuple[int, int]]:
+    return (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
