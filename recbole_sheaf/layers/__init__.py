@@ -1,10 +1,9 @@
-"""Sheaf diffusion as ``nn.Module``s on message passing; no datasets, no config objects.
+"""Sheaf diffusion for recommendation as ``nn.Module``s on message passing; no datasets, no config objects.
 
 - :mod:`.message_passing`: a graph as arcs, and the sums over them, on DGL's kernels or on PyTorch's.
 - :mod:`.normalised_laplacians`: Delta x for every map family, without a matrix and without anything (arcs, d, c).
 - :mod:`.sheaf_conv`, :mod:`.map_learners`: diffusion steps on them, and maps learnt from node features.
 - :mod:`.reflections`: orthogonal maps at the nodes, applied and never multiplied out.
-- :mod:`.neural_sheaf_diffusion`: the models of the paper, parameter for parameter.
 """
 
 from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames, TrustFrames, mix_with_identity

@@ -10,8 +10,6 @@ Where to start:
   Laplacian as indices and values: row ``v D + i`` for coordinate i of node v, D = d + add_lp + add_hp, block (v, w)
   ``-F_{v<e}^T F_{w<e}``, fixed channels after the learnt ones, low-pass first. Entries come in the order upper
   off-diagonal blocks, lower ones, diagonal ones, each with its fixed channels first, and no position repeats.
-- :func:`recbole_sheaf.layers.neural_sheaf_diffusion.from_manifest` builds a Neural Sheaf Diffusion model from a
-  manifest entry of the reference implementation's settings and its parameters by name.
 - :func:`cellular_sheaf`, :func:`laplacian`, :func:`coboundary`, :func:`dirichlet_energy` apply a sheaf without a
   matrix; :func:`normalise` turns it into the sheaf of the normalised Laplacian; :func:`global_sections` is its kernel.
 - :func:`factored_laplacian` and :func:`wide_laplacian` are closed forms for maps that live at the nodes.

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.layers.diffusion_settings import DiffusionSettings
-from recbole_sheaf.layers.neural_sheaf_diffusion import NeuralSheafDiffusion
+from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
+from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
 from recbole_sheaf.sheaf import UndirectedGraph
 
 

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.layers.diffusion_settings import LEARNT_MAPS, DiffusionSettings
-from recbole_sheaf.layers.neural_sheaf_diffusion import NeuralSheafDiffusion
-from recbole_sheaf.layers.polynomial_diffusion import PolynomialSheafDiffusion
+from recbole_sheaf.nsd.diffusion_settings import LEARNT_MAPS, DiffusionSettings
+from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
+from recbole_sheaf.nsd.polynomial_diffusion import PolynomialSheafDiffusion
 from tests.sheaf.helpers import random_graph
 
 

@@ -22,17 +22,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from recbole_sheaf.errors import ShapeError
-from recbole_sheaf.layers.continuous_diffusion import ContinuousSheafDiffusion
-from recbole_sheaf.layers.diffusion_settings import DiffusionSettings, settings_from_reference
 from recbole_sheaf.layers.dropout import dropout
-from recbole_sheaf.layers.sheaf_diffusion import (
+from recbole_sheaf.nsd.continuous_diffusion import ContinuousSheafDiffusion
+from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings, settings_from_reference
+from recbole_sheaf.nsd.sheaf_diffusion import (
     SheafDiffusion,
     identity_linear,
     mix,
     new_sheaf_learner,
     orthogonal_linear,
 )
-from recbole_sheaf.layers.sheaf_learners import EdgeWeightLearner
+from recbole_sheaf.nsd.sheaf_learners import EdgeWeightLearner
 from recbole_sheaf.sheaf import UndirectedGraph, undirected_graph
 
 

@@ -1,0 +1,11 @@
+"""Neural Sheaf Diffusion as its paper has it: node classification, learnt maps beside identity maps.
+
+The models of Bodnar et al. 2022 (https://arxiv.org/abs/2202.04579) on one given graph, held to the reference
+implementation's numbers, and what ``recbole-sheaf classify`` runs on them. No recommender imports this room: the layers
+of recommenders are :mod:`recbole_sheaf.layers`, the mathematics of both is :mod:`recbole_sheaf.sheaf`.
+
+- :mod:`.discrete_diffusion`, :mod:`.continuous_diffusion`: the models, on what they share, :mod:`.sheaf_diffusion`.
+- :mod:`.sheaf_learners`, :mod:`.sheaf_laplacian`, :mod:`.symmetric_product`, :mod:`.sparse_features`: their parts.
+- :func:`.discrete_diffusion.from_manifest`: a model from the reference implementation's settings and parameters.
+- :mod:`.classification`, with :mod:`.data`, :mod:`.settings`, :mod:`.results` and :mod:`.table`: the paper's protocol.
+"""
