@@ -6,6 +6,6 @@ of recommenders are :mod:`recbole_sheaf.layers`, the mathematics of both is :mod
 
 - :mod:`.discrete_diffusion`, :mod:`.continuous_diffusion`: the models, on what they share, :mod:`.sheaf_diffusion`.
 - :mod:`.sheaf_learners`, :mod:`.sheaf_laplacian`, :mod:`.symmetric_product`, :mod:`.sparse_features`: their parts.
-- :func:`.discrete_diffusion.from_manifest`: a model from the reference implementation's settings and parameters.
+- :mod:`.reference`: models from the reference implementation's settings and parameters; a reference for tests.
 - :mod:`.classification`, with :mod:`.data`, :mod:`.settings`, :mod:`.results` and :mod:`.table`: the paper's protocol.
 """

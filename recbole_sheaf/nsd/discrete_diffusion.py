@@ -6,25 +6,18 @@ n nodes, d learnt stalk coordinates and up to two fixed channels, D in all, h hi
     x <- (1 + tanh(epsilon)) x - sigma(Delta (I (x) W1) x W2),
 
 with the restriction maps of Delta learnt from x (Bodnar et al. 2022, https://arxiv.org/abs/2202.04579, section 5).
-:func:`from_manifest` rebuilds a model from the reference implementation's settings and parameters; modules carry the
-parameter names of its checkpoints. Where we differ on purpose: nodes without edges stay finite when the Laplacian is
-not augmented, left and right weights may be off for every family, and repeated eigenvalues need no jitter.
+Modules carry the parameter names of the reference implementation's checkpoints, which :mod:`.reference` reads. Where we
+differ on purpose: nodes without edges stay finite when the Laplacian is not augmented, left and right weights may be
+off for every family, and repeated eigenvalues need no jitter.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Union
-
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.layers.dropout import dropout
-from recbole_sheaf.nsd.continuous_diffusion import ContinuousSheafDiffusion
-from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings, settings_from_reference
+from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
 from recbole_sheaf.nsd.sheaf_diffusion import (
     SheafDiffusion,
     identity_linear,
@@ -33,7 +26,7 @@ from recbole_sheaf.nsd.sheaf_diffusion import (
     orthogonal_linear,
 )
 from recbole_sheaf.nsd.sheaf_learners import EdgeWeightLearner
-from recbole_sheaf.sheaf import UndirectedGraph, undirected_graph
+from recbole_sheaf.sheaf import UndirectedGraph
 
 
 class NeuralSheafDiffusion(SheafDiffusion):
@@ -80,55 +73,3 @@ class NeuralSheafDiffusion(SheafDiffusion):
     def operator(self, layer: int, values: tuple[Tensor, Tensor], x: Float[Tensor, "nD h"]) -> Float[Tensor, "nD h"]:
         """``Delta x``; a variant that filters by another function of Delta overrides this."""
         return self.laplacian.product(*values, x)
-
-
-def from_manifest(
-    entry: Mapping[str, Any],
-    parameters: Mapping[str, Union[np.ndarray, Tensor]],
-    edge_index: Int[Tensor, "..."],
-) -> SheafDiffusion:
-    """Build a model from an entry of the reference implementation's manifest and its parameters.
-
-    Args:
-        entry: ``kind`` (one of ``diag``, ``bundle``, ``general``, alone or within a longer name) and ``args``, the
-            reference's arguments, ``graph_size`` among them.
-        parameters: arrays by the names of the reference's ``state_dict``. One ``sheaf_learner`` for all times, or names
-            under ``odefunc`` or ``odeblock``, make the model a continuous one.
-        edge_index: (2, a), both directions of every edge, in any order.
-
-    Returns:
-        The model in evaluation mode, in the parameters' precision; ``model(x)`` gives log-probabilities, and
-        ``model.named_parameters()`` has the reference's names.
-
-    Raises:
-        ShapeError: if parameters are missing, unknown or of another shape.
-        ConfigError: if the kind or an option is unknown.
-        GraphError: if the arcs are no undirected graph on ``graph_size`` nodes.
-    """
-    continuous = any("odefunc" in name or name.startswith("sheaf_learner.") for name in parameters)
-    model_class = ContinuousSheafDiffusion if continuous else NeuralSheafDiffusion
-    graph = undirected_graph(edge_index, entry["args"]["graph_size"])
-    settings = settings_from_reference(entry["kind"], entry["args"])
-    if continuous:
-        settings = replace(settings, sparse_learner=False)  # the reference's continuous models never use it
-    model = model_class(graph, settings)
-    tensors = {_own_name(name): torch.as_tensor(value) for name, value in parameters.items()}
-    _check_parameters(model, tensors)
-    model = model.to(next(iter(tensors.values())).dtype)
-    model.load_state_dict(tensors)
-    return model.eval()
-
-
-def _own_name(name: str) -> str:
-    return name.replace("odeblock.", "").replace("odefunc.", "")
-
-
-def _check_parameters(model: nn.Module, given: Mapping[str, Tensor]) -> None:
-    own = model.state_dict()
-    if own.keys() != given.keys():
-        missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
-        raise ShapeError(f"parameters do not fit the settings: missing {missing}, unknown {unknown}")
-    misfits = [(name, tuple(given[name].shape), tuple(own[name].shape)) for name in own]
-    misfits = [f"{name} {got}, expected {expected}" for name, got, expected in misfits if got != expected]
-    if misfits:
-        raise ShapeError(f"parameters of another shape than the settings ask for: {'; '.join(misfits)}")
