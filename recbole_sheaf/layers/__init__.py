@@ -6,7 +6,7 @@
 - :mod:`.reflections`: orthogonal maps at the nodes, applied and never multiplied out.
 """
 
-from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames, TrustFrames, mix_with_identity
+from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.normalised_laplacians import (
     DELTAS,
@@ -18,7 +18,7 @@ from recbole_sheaf.layers.normalised_laplacians import (
     orthogonal_delta,
     wide_delta,
 )
-from recbole_sheaf.layers.sheaf_conv import SheafConv, SheafDiffusionStep
+from recbole_sheaf.layers.sheaf_conv import SheafConv
 
 __all__ = [
     "DELTAS",
@@ -26,13 +26,10 @@ __all__ = [
     "ArcScales",
     "HouseholderFrames",
     "SheafConv",
-    "SheafDiffusionStep",
-    "TrustFrames",
     "diagonal_delta",
     "factored_delta",
     "general_delta",
     "identity_delta",
-    "mix_with_identity",
     "node_factored_delta",
     "orthogonal_delta",
     "wide_delta",

@@ -67,9 +67,5 @@ class NeuralSheafDiffusion(SheafDiffusion):
         x = dropout(x, self.settings.dropout, self.training)
         left = self.lin_left_weights[layer] if self.settings.left_weights else None
         right = self.lin_right_weights[layer] if self.settings.right_weights else None
-        x = self.operator(layer, values, mix(x, left, right))
+        x = self.laplacian.product(*values, mix(x, left, right))
         return F.elu(x) if self.settings.use_activation else x
-
-    def operator(self, layer: int, values: tuple[Tensor, Tensor], x: Float[Tensor, "nD h"]) -> Float[Tensor, "nD h"]:
-        """``Delta x``; a variant that filters by another function of Delta overrides this."""
-        return self.laplacian.product(*values, x)
