@@ -4,6 +4,9 @@
 - :mod:`.normalised_laplacians`: Delta x for every map family, without a matrix and without anything (arcs, d, c).
 - :mod:`.sheaf_conv`, :mod:`.map_learners`: diffusion steps on them, and maps learnt from node features.
 - :mod:`.reflections`: orthogonal maps at the nodes, applied and never multiplied out.
+- :mod:`.item_sheaf`: maps between items, fitted in closed form, as a module.
+- :mod:`.light_propagation`, :mod:`.arc_affinity`, :mod:`.edge_dropout`, :mod:`.modality_projection` and
+  :mod:`.contrastive`: parts of the multimodal baselines; :mod:`.softmax_loss` and :mod:`.dropout`: parts of any model.
 """
 
 from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames
