@@ -1,4 +1,4 @@
-"""The one door to RecBole's ``Config``: where our defaults lie, which keys exist, which values they may take.
+"""The one door to RecBole's ``Config``: where defaults and caches lie, which keys exist, which values they may take.
 
 RecBole reads a key it has never seen as None, so a misspelt key trains the wrong model in silence. ``check_settings``
 refuses it with the nearest name. Settings of our models are frozen dataclasses beside the models, their
@@ -14,6 +14,7 @@ from typing import Any, Optional, TypeVar, Union
 
 import recbole
 import yaml
+from platformdirs import user_cache_dir
 from recbole.evaluator.register import metrics_dict
 from recbole.utils.argument_list import (
     dataset_arguments,
@@ -49,6 +50,11 @@ def properties_folder() -> Path:
         f"the YAML defaults are neither in {package / 'properties'} nor in {package.parent / 'properties'}; "
         "install recbole_sheaf again"
     )
+
+
+def cache_folder(config: Any) -> Path:
+    """Where converted folders, text vectors and item graphs are kept: ``cache_dir``, or the user's cache folder."""
+    return Path(config.final_config_dict.get("cache_dir") or user_cache_dir("recbole_sheaf")).expanduser()
 
 
 def settings_loader() -> type:

@@ -18,7 +18,6 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
-from platformdirs import user_cache_dir
 from recbole import data as recbole_data
 from recbole import quick_start
 from recbole.config import Config
@@ -28,6 +27,7 @@ from recbole.quick_start import quick_start as quick_start_module
 
 from recbole_sheaf.config import (
     RECBOLE_PROPERTIES,
+    cache_folder,
     check_loss,
     check_settings,
     default_files,
@@ -192,11 +192,6 @@ def _mmrec_settings(folder: Path, name: str, cache: Path) -> dict[str, Any]:
 
 def _downloadable() -> Iterator[str]:
     return iter(read_yaml(RECBOLE_PROPERTIES / "dataset" / "url.yaml"))
-
-
-def cache_folder(config: Any) -> Path:
-    """Where converted folders, text vectors and item graphs are kept: ``cache_dir``, or the user's cache folder."""
-    return Path(config.final_config_dict.get("cache_dir") or user_cache_dir("recbole_sheaf")).expanduser()
 
 
 def _settings_checked(init: Callable) -> Callable:

@@ -6,11 +6,11 @@ from typing import Any, Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.config import read_yaml
-from recbole_sheaf.experiments.node_classification import run_folds
-from recbole_sheaf.experiments.node_classification_data import load_node_classification
-from recbole_sheaf.experiments.node_classification_results import summary
-from recbole_sheaf.experiments.node_classification_settings import classification_for
-from recbole_sheaf.layers.diffusion_settings import LEARNT_MAPS
+from recbole_sheaf.nsd.classification import run_folds
+from recbole_sheaf.nsd.data import load_node_classification
+from recbole_sheaf.nsd.diffusion_settings import LEARNT_MAPS
+from recbole_sheaf.nsd.results import summary
+from recbole_sheaf.nsd.settings import classification_for
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

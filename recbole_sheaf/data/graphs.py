@@ -51,21 +51,9 @@ def bipartite_arcs(
         raise GraphError(f"{users.size} user ids came with {items.size} item ids; give one of each per interaction")
     _refuse_out_of_range("user", users, n_users)
     _refuse_out_of_range("item", items, n_items)
-    return _both_ways(np.unique(users * n_items + items), n_items, n_users)
-
-
-def symmetrise(src: Int[np.ndarray, " directed"], dst: Int[np.ndarray, " directed"]) -> Arcs:
-    """The undirected graph under directed arcs: every edge once in each half, self-loops left out.
-
-    Returns:
-        (src, dst); the first half has src < dst, by src and then dst, the second half their reverses.
-
-    Time O(arcs log arcs).
-    """
-    src, dst = np.asarray(src, np.int64), np.asarray(dst, np.int64)
-    low, high = np.minimum(src, dst), np.maximum(src, dst)
-    n = int(high.max(initial=0)) + 1
-    return _both_ways(np.unique((low * n + high)[low != high]), n, 0)
+    users, items = np.divmod(np.unique(users * n_items + items), max(n_items, 1))
+    items += n_users
+    return np.concatenate([users, items]), np.concatenate([items, users])
 
 
 def knn_arcs(features: ModalityFeatures, k: int, metric: str = "cosine") -> WeightedArcs:
@@ -123,12 +111,6 @@ def _check_knn(k: int, metric: str) -> None:
         raise ConfigError(f"{k} nearest neighbours were asked for; give 1 or more, or leave the item graph out")
     if metric not in METRICS:
         raise ConfigError(f"there is no similarity '{metric}'; choose one of {', '.join(METRICS)}")
-
-
-def _both_ways(edges: Int64[np.ndarray, " edges"], base: int, offset: int) -> Arcs:
-    """Arcs of edges coded as first * base + second, the second ends moved up by ``offset``."""
-    first, second = edges // max(base, 1), edges % max(base, 1) + offset
-    return np.concatenate([first, second]), np.concatenate([second, first])
 
 
 def _refuse_out_of_range(kind: str, ids: Int64[np.ndarray, " interactions"], n: int) -> None:

@@ -1,7 +1,6 @@
-"""Reads saved results: each user's metrics, tables of runs side by side, and node classification beside the paper."""
+"""Reads saved results: each user's metrics, and tables of runs side by side."""
 
 from recbole_sheaf.evaluation.beyond_accuracy import beyond_accuracy, long_tail
-from recbole_sheaf.evaluation.classification import classification_table
 from recbole_sheaf.evaluation.comparison import (
     comparison_table,
     read_rows,
@@ -19,7 +18,6 @@ __all__ = [
     "PairedComparison",
     "Rankings",
     "beyond_accuracy",
-    "classification_table",
     "compare_models",
     "compare_paired",
     "comparison_table",

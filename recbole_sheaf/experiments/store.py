@@ -18,7 +18,7 @@ lock file beside it: any number of processes may share one store. A run is writt
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -225,8 +225,3 @@ def _now() -> datetime:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
-
-
-def by_name(pairs: Any) -> Mapping[str, float]:
-    """A DuckDB map, however the installed release hands it over, as a mapping."""
-    return dict(zip(pairs["key"], pairs["value"])) if set(pairs) == {"key", "value"} else dict(pairs)

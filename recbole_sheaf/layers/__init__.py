@@ -1,13 +1,15 @@
-"""Sheaf diffusion as ``nn.Module``s on message passing; no datasets, no config objects.
+"""Sheaf diffusion for recommendation as ``nn.Module``s on message passing; no datasets, no config objects.
 
 - :mod:`.message_passing`: a graph as arcs, and the sums over them, on DGL's kernels or on PyTorch's.
 - :mod:`.normalised_laplacians`: Delta x for every map family, without a matrix and without anything (arcs, d, c).
 - :mod:`.sheaf_conv`, :mod:`.map_learners`: diffusion steps on them, and maps learnt from node features.
 - :mod:`.reflections`: orthogonal maps at the nodes, applied and never multiplied out.
-- :mod:`.neural_sheaf_diffusion`: the models of the paper, parameter for parameter.
+- :mod:`.item_sheaf`: maps between items, fitted in closed form, as a module.
+- :mod:`.light_propagation`, :mod:`.arc_affinity`, :mod:`.edge_dropout`, :mod:`.modality_projection` and
+  :mod:`.contrastive`: parts of the multimodal baselines; :mod:`.softmax_loss` and :mod:`.dropout`: parts of any model.
 """
 
-from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames, TrustFrames, mix_with_identity
+from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.normalised_laplacians import (
     DELTAS,
@@ -19,7 +21,7 @@ from recbole_sheaf.layers.normalised_laplacians import (
     orthogonal_delta,
     wide_delta,
 )
-from recbole_sheaf.layers.sheaf_conv import SheafConv, SheafDiffusionStep
+from recbole_sheaf.layers.sheaf_conv import SheafConv
 
 __all__ = [
     "DELTAS",
@@ -27,13 +29,10 @@ __all__ = [
     "ArcScales",
     "HouseholderFrames",
     "SheafConv",
-    "SheafDiffusionStep",
-    "TrustFrames",
     "diagonal_delta",
     "factored_delta",
     "general_delta",
     "identity_delta",
-    "mix_with_identity",
     "node_factored_delta",
     "orthogonal_delta",
     "wide_delta",

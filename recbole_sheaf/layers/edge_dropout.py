@@ -1,4 +1,4 @@
-"""Which edges of a graph stay when some are dropped, at random alike or the rarer the busier their ends are.
+"""Which edges of a graph stay when some are dropped at random, the rarer the busier their ends are.
 
 Edge k joins nodes u[k] and v[k] of degrees d. A sample is drawn without replacement and listed in the edges' order.
 """
@@ -6,7 +6,7 @@ Edge k joins nodes u[k] and v[k] of degrees d. A sample is drawn without replace
 from typing import Optional
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError, ShapeError
@@ -37,19 +37,8 @@ def keep_edges_by_degree(
     """
     if u.shape != v.shape:
         raise ShapeError(f"{len(u)} first ends came with {len(v)} second ends; give one of each per edge")
-    log_weights = -0.5 * (degrees[u].double().log() + degrees[v].double().log())
-    return _keep(log_weights, keep, generator)
-
-
-def keep_edges_uniformly(
-    e: int, keep: float, generator: Optional[torch.Generator] = None, device: Optional[torch.device] = None
-) -> Int[Tensor, " kept"]:
-    """As :func:`keep_edges_by_degree`, every one of e edges with the same probability."""
-    return _keep(torch.zeros(e, dtype=torch.float64, device=device), keep, generator)
-
-
-def _keep(log_weights: Float[Tensor, " e"], keep: float, generator: Optional[torch.Generator]) -> Int[Tensor, " kept"]:
     if not 0 < keep <= 1:
         raise ConfigError(f"the share of edges to keep is {keep}, expected a number above 0 and at most 1")
+    log_weights = -0.5 * (degrees[u].double().log() + degrees[v].double().log())
     waiting = torch.empty_like(log_weights).exponential_(generator=generator)
     return (log_weights - waiting.log()).topk(int(keep * len(log_weights))).indices.sort().values

@@ -22,7 +22,6 @@ from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps
 from recbole_sheaf.sheaf.item_arcs import choose_neighbours
 from recbole_sheaf.sheaf.item_sheaf import (
     cosine_transport,
-    leave_one_out_scores,
     precision,
     ridge_diagonal,
     scores,
@@ -134,19 +133,6 @@ class FullItemSheaf(ItemSheaf):
         histories = self.histories(users)
         own = summed if self.precision is None else histories - summed / self.precision.diagonal()
         return self._with_cold_items(histories, own)
-
-    def leave_one_out_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
-        """Scores by the maps as they would be without each user, to train others on top of; learnt maps only.
-
-        Raises:
-            ConfigError: for identity maps, which are not learnt.
-        """
-        if self.precision is None:
-            raise ConfigError("identity maps are not learnt, so no user can be left out of them; use scores")
-        histories = self.histories(users)
-        return self._with_cold_items(
-            histories, leave_one_out_scores(self.precision, histories, self.user_weight[users])
-        )
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
         """Of each item its neighbours with the coefficients largest in size, signed; memory O(n^2)."""

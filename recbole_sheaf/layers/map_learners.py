@@ -1,12 +1,12 @@
 """Restriction maps learnt from node features, each starting at the identity.
 
-n nodes, a arcs, d node stalk, k edge stalk, f features, M modalities. Arc scales are computed at the nodes and meet
+n nodes, a arcs, d node stalk, k edge stalk, f features. Arc scales are computed at the nodes and meet
 on the arcs, so no arc ever holds features; frames belong to nodes. Dropout here is the maps' own, apart from the
 signal's.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.errors import ConfigError, ShapeError
@@ -14,7 +14,6 @@ from recbole_sheaf.layers._arc_autograd import ScaleEnds
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.reflections import Reflections
-from recbole_sheaf.sheaf.restriction_maps import orthonormal_columns, orthonormal_rows
 
 
 class ArcScales(nn.Module):
@@ -89,52 +88,6 @@ class HouseholderFrames(nn.Module):
         """The frames before they are cut to k rows, unmultiplied. Time O(n f d r)."""
         axes = self.axes(dropout(h, self.dropout, self.training)).view(len(h), -1, self.stalk_dim)
         return Reflections(nn.functional.normalize(axes, dim=2))
-
-
-class TrustFrames(nn.Module):
-    """Modality stalks into one common edge stalk, ``R_v = [a_{v,1} Q_1 ... a_{v,M} Q_M]`` with ``sum_m a_{v,m}^2 = 1``.
-
-    The trusts a are signed and read off the features; the rotations Q_m are common to all nodes. At the start every
-    Q_m is the identity and every trust of a present modality equal. A missing modality has trust 0 and the rest are
-    renormalised; a node that misses all has a zero frame and is not diffused.
-
-    Args:
-        in_features: f.
-        num_modalities: M; the node stalk is M k wide.
-        edge_stalk_dim: k.
-        dropout: of the features.
-    """
-
-    def __init__(self, in_features: int, num_modalities: int, edge_stalk_dim: int, dropout: float = 0.0):
-        super().__init__()
-        self.dropout = dropout
-        self.trust = nn.Linear(in_features, num_modalities)
-        nn.init.zeros_(self.trust.weight)
-        nn.init.ones_(self.trust.bias)
-        self.skew = nn.Parameter(torch.zeros(num_modalities, edge_stalk_dim, edge_stalk_dim))
-
-    def trusts(self, h: Float[Tensor, "n f"], present: Bool[Tensor, "n M"]) -> Float[Tensor, "n M"]:
-        """How much each node trusts each modality, a unit vector per node."""
-        return nn.functional.normalize(self.trust(dropout(h, self.dropout, self.training)) * present, dim=1)
-
-    def forward(self, h: Float[Tensor, "n f"], present: Bool[Tensor, "n M"]) -> Float[Tensor, "n k Mk"]:
-        """Frames of all nodes. Time O(n (f M + M k^2))."""
-        rotations = torch.matrix_exp(self.skew - self.skew.mT)
-        return torch.einsum("vm,mij->vimj", self.trusts(h, present), rotations).flatten(2)
-
-
-def mix_with_identity(frame: Float[Tensor, "n k d"], beta: float) -> Float[Tensor, "n k d"]:
-    """Frames nearest to ``(1 - beta) I + beta F``, again orthonormal: the identity at 0, the frames at 1.
-
-    Raises:
-        ConfigError: if beta is outside (0, 1].
-
-    Time O(n d^3).
-    """
-    _check_beta(beta)
-    k, d = frame.shape[1:]
-    mixture = torch.lerp(torch.eye(k, d, dtype=frame.dtype, device=frame.device).expand_as(frame), frame, beta)
-    return orthonormal_rows(mixture) if k < d else orthonormal_columns(mixture)
 
 
 def _check_beta(beta: float) -> None:

@@ -1,6 +1,11 @@
 """Message passing over the arcs of a graph, on DGL kernels or on PyTorch's, with the same results.
 
 n nodes, arcs u -> v, d stalk dimension, c channels. An undirected edge is two arcs, each the ``reverse`` of the other.
+
+Whose map an arc carries, here and everywhere: **that of its destination v**, the map F_{v<e} of the node that hears;
+F_{u<e} is on the reverse. In a matrix the arc is row v, column u, so an arc (row, col) of :mod:`recbole_sheaf.sheaf`
+and :mod:`recbole_sheaf.nsd`, whose map is its row's, is the arc col -> row.
+
 ``sum_neighbours`` moves no arc value and is an order of magnitude cheaper than ``weighted_sum``: fold whatever weight
 belongs to a node into the nodes, before and after.
 """

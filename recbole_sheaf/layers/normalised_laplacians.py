@@ -1,9 +1,9 @@
 r"""Normalised sheaf Laplacians :math:`\Delta x = D^{-1/2} L D^{-1/2} x` by message passing, one function per family.
 
-n nodes, a = 2e arcs, d node stalk, k edge stalk, c channels; deg_v the number of edges at v. The map of an arc u -> v
-belongs to its destination v; its reverse holds the other end's (Bodnar et al. 2022, https://arxiv.org/abs/2202.04579).
-The slow definitions are in :mod:`recbole_sheaf.sheaf`, to which each function here is held. Delta x is zero at nodes
-without edges and, like there, in directions in which D_v is singular. Families whose maps belong to nodes move no arc
+n nodes, a = 2e arcs, d node stalk, k edge stalk, c channels; deg_v the number of edges at v. An arc carries the map of
+its destination (:mod:`.message_passing`; Bodnar et al. 2022, https://arxiv.org/abs/2202.04579). The slow definitions
+are in :mod:`recbole_sheaf.sheaf`, to which each function here is held. Delta x is zero at nodes without edges and, like
+there, in directions in which D_v is singular. Families whose maps belong to nodes move no arc
 value (``sum_neighbours`` alone); arc maps cost memory O(a k) or O(a d^2), never O(a d c).
 """
 

@@ -43,56 +43,6 @@ class SheafConv(nn.Module):
         return f"{self.family}, step_size={self.step_size}"
 
 
-class SheafDiffusionStep(nn.Module):
-    r"""A layer of Neural Sheaf Diffusion, :math:`x' = (1 + \epsilon) x - \sigma(\Delta_F (I \otimes W_1) x W_2)`.
-
-    Starts with both weights at the identity and :math:`\epsilon = 0`: one diffusion step, bent by the activation. As in
-    the reference code :math:`\epsilon` is a hyperbolic tangent per stalk coordinate (Bodnar et al. 2022, equation 4,
-    https://arxiv.org/abs/2202.04579).
-
-    Args:
-        family: a key of ``DELTAS``.
-        stalk_dim: d.
-        channels: c.
-        activation: :math:`\sigma`; None for a linear layer.
-        dropout: of the signal that is diffused, not of the residual.
-        left_weights, right_weights: learn W_1 of shape (d, d), W_2 of shape (c, c).
-
-    Raises:
-        ConfigError: on an unknown family.
-    """
-
-    def __init__(
-        self,
-        family: str,
-        stalk_dim: int,
-        channels: int,
-        activation=torch.nn.functional.elu,
-        dropout: float = 0.0,
-        left_weights: bool = True,
-        right_weights: bool = True,
-    ):
-        super().__init__()
-        _check_family(family)
-        self.family, self.activation = family, activation
-        self.dropout = nn.Dropout(dropout)
-        self.epsilon = nn.Parameter(torch.zeros(stalk_dim, 1))
-        self.left = nn.Parameter(torch.eye(stalk_dim)) if left_weights else None
-        self.right = nn.Parameter(torch.eye(channels)) if right_weights else None
-
-    def forward(self, graph: ArcGraph, x: Float[Tensor, "n d c"], *maps: Tensor) -> Float[Tensor, "n d c"]:
-        """Step once; Time that of the family plus O(n d c (d + c))."""
-        sent = self.dropout(x)
-        if self.left is not None:
-            sent = self.left @ sent
-        if self.right is not None:
-            sent = sent @ self.right
-        flow = DELTAS[self.family](graph, sent, *maps)
-        if self.activation is not None:
-            flow = self.activation(flow)
-        return (1 + torch.tanh(self.epsilon)) * x - flow
-
-
 def _check_family(family: str) -> None:
     if family not in DELTAS:
         raise ConfigError(f"sheaf family {family!r} is unknown; choose one of {', '.join(DELTAS)}")

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding, logsigmoid
 
-from recbole_sheaf.config import BACKENDS, ModelSettings, setting
+from recbole_sheaf.config import BACKENDS, ModelSettings, cache_folder, setting
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.edge_dropout import keep_edges_by_degree
@@ -24,7 +24,6 @@ from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.models.item_graph import knn_graph, modality_shares
 from recbole_sheaf.models.multimodal import MultimodalRecommender, Triples
-from recbole_sheaf.registration import cache_folder
 
 
 @dataclass(frozen=True)

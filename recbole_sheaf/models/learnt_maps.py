@@ -35,7 +35,7 @@ class ArcMatrices(nn.Module):
     r"""A d x d map on every arc from both of its ends, the identity at the start.
 
     General maps are :math:`I + \beta \tanh(P h_{src} + Q h_{dst})`; orthogonal ones are the Cayley transform of such
-    numbers, ``O(d)`` maps at a cost of O(d^3) on every arc. The map belongs to the arc's destination.
+    numbers, ``O(d)`` maps at a cost of O(d^3) on every arc. An arc carries its destination's map.
     """
 
     def __init__(self, in_features: int, stalk_dim: int, orthogonal: bool, beta: float, dropout: float) -> None:

@@ -39,7 +39,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from recbole_sheaf.config import BACKENDS, RESTRICTION_MAPS, ModelSettings, setting
+from recbole_sheaf.config import BACKENDS, RESTRICTION_MAPS, ModelSettings, cache_folder, setting
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
@@ -52,7 +52,6 @@ from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spread_of_products, spread_of_scores
-from recbole_sheaf.registration import cache_folder
 
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
 SPREAD_USERS = 2048  # at most, from whom spreads are measured

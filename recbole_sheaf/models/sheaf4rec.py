@@ -32,8 +32,8 @@ class Sheaf4RecSettings(ModelSettings):
 class ScalarSheafLayer(nn.Module):
     r"""A step of diffusion, :math:`x' = x - \eta\, \Delta (W x + b)`, on a sheaf learnt from x itself.
 
-    :math:`\Delta = (t + 1)^{-1/2} L (t + 1)^{-1/2}` and :math:`a_{v,e} = \tanh(p \cdot x_v + q \cdot x_w)`. The map of
-    an arc u -> v belongs to v; its reverse holds the other end's.
+    :math:`\Delta = (t + 1)^{-1/2} L (t + 1)^{-1/2}` and :math:`a_{v,e} = \tanh(p \cdot x_v + q \cdot x_w)`. An arc
+    carries the map of its destination.
     """
 
     def __init__(self, size: int, step_size: float) -> None:

@@ -10,17 +10,16 @@ Where to start:
   Laplacian as indices and values: row ``v D + i`` for coordinate i of node v, D = d + add_lp + add_hp, block (v, w)
   ``-F_{v<e}^T F_{w<e}``, fixed channels after the learnt ones, low-pass first. Entries come in the order upper
   off-diagonal blocks, lower ones, diagonal ones, each with its fixed channels first, and no position repeats.
-- :func:`recbole_sheaf.layers.neural_sheaf_diffusion.from_manifest` builds a Neural Sheaf Diffusion model from a
-  manifest entry of the reference implementation's settings and its parameters by name.
 - :func:`cellular_sheaf`, :func:`laplacian`, :func:`coboundary`, :func:`dirichlet_energy` apply a sheaf without a
   matrix; :func:`normalise` turns it into the sheaf of the normalised Laplacian; :func:`global_sections` is its kernel.
-- :func:`factored_laplacian` and :func:`wide_laplacian` are closed forms for maps that live at the nodes.
+
+Functions that say "a reference for tests" are definitions, in whose terms tests say what faster code must give: the
+message passing of :mod:`recbole_sheaf.layers`, the Laplacians of :mod:`recbole_sheaf.nsd`.
 
 Nodes without edges keep their value: their rows of every Laplacian are zero. Directions in which ``D_v`` is singular
 are treated the same way, so rank-deficient maps give finite results and finite gradients.
 """
 
-from recbole_sheaf.sheaf.factored import factored_laplacian, factored_weights
 from recbole_sheaf.sheaf.global_sections import coboundary_matrix, global_sections, project_to_global_sections
 from recbole_sheaf.sheaf.graph import UndirectedGraph, both_directions, pair_arcs, undirected_graph
 from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt, scalar_inverse_sqrt
@@ -53,7 +52,6 @@ from recbole_sheaf.sheaf.restriction_maps import (
     orthonormal_rows,
     wide_maps,
 )
-from recbole_sheaf.sheaf.wide import wide_laplacian
 
 __all__ = [
     "NORMALISATIONS",
@@ -69,9 +67,7 @@ __all__ = [
     "coboundary_matrix",
     "coboundary_transpose",
     "dirichlet_energy",
-    "factored_laplacian",
     "factored_maps",
-    "factored_weights",
     "global_sections",
     "identity_maps",
     "laplacian",
@@ -92,6 +88,5 @@ __all__ = [
     "sheaf_laplacian_matrix",
     "stalk_degree",
     "undirected_graph",
-    "wide_laplacian",
     "wide_maps",
 ]

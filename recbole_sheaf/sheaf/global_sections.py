@@ -1,7 +1,8 @@
 """Global sections: signals on which all edges agree, the kernel of the coboundary and of the Laplacian.
 
 They are where diffusion ends: ``exp(-t L) x`` tends to the orthogonal projection of x onto them
-(Hansen & Ghrist 2019, https://arxiv.org/abs/1808.01513). Dense linear algebra, for graphs of a few thousand rows.
+(Hansen & Ghrist 2019, https://arxiv.org/abs/1808.01513). Dense linear algebra, for graphs of a few thousand rows,
+and a reference for tests: no layer computes them.
 """
 
 import torch

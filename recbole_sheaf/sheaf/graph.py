@@ -1,7 +1,9 @@
 """Undirected graphs as arc lists, checked once where they enter.
 
-n nodes, e undirected edges, a = 2e arcs. Every edge {v, w} is two arcs, (row, col) = (v, w) and (w, v). What belongs
-to an arc, a restriction map above all, belongs to its *row* node; ``reverse`` leads to what the other end owns.
+n nodes, e undirected edges, a = 2e arcs. Every edge {v, w} is two arcs, (row, col) = (v, w) and (w, v), places in a
+matrix: along (v, w) node v hears w, so that as a message the arc runs from col to row. What belongs to an arc, a
+restriction map above all, belongs to its *row* node, where that message arrives; ``reverse`` leads to what the other
+end owns.
 """
 
 from dataclasses import dataclass
@@ -33,12 +35,12 @@ class UndirectedGraph:
 
     @property
     def row(self) -> Int[Tensor, " a"]:
-        """The node that owns each arc."""
+        """The node that owns each arc: the destination of its message."""
         return self.arcs[0]
 
     @property
     def col(self) -> Int[Tensor, " a"]:
-        """The node at the other end of each arc."""
+        """The node at the other end of each arc: the source of its message."""
         return self.arcs[1]
 
     @property

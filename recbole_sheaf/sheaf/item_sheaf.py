@@ -68,6 +68,7 @@ def transport(precision: Float[Tensor, "nd nd"], stalk_dim: int = 1) -> Float[Te
         ShapeError: if the size of P is no multiple of d.
 
     Block column i is the ridge regression of the d coordinates at node i on those at all other nodes. Time O(n^2 d^3).
+    A reference for tests: :func:`scores` takes histories through B without forming it.
     """
     if stalk_dim < 1 or len(precision) % stalk_dim:
         raise ShapeError(f"P has {len(precision)} rows, no multiple of stalk_dim {stalk_dim}; choose a divisor")
@@ -83,27 +84,6 @@ def transport(precision: Float[Tensor, "nd nd"], stalk_dim: int = 1) -> Float[Te
 def scores(precision: Float[Tensor, "n n"], histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
     """``x^T B`` of b histories without forming B, ``x - (P x) / diag P``. Time O(b n^2), or less where x is sparse."""
     return histories - (histories @ precision) / precision.diagonal()
-
-
-def leave_one_out_scores(
-    precision: Float[Tensor, "n n"], histories: Float[Tensor, "b n"], weight: Float[Tensor, " b"]
-) -> Float[Tensor, "b n"]:
-    r"""Scores of users by the maps that would be learnt without them, in closed form.
-
-    Leaving out x changes M by :math:`-w x x^\top`. With v = P x and :math:`s = 1 - w x^\top v` (Sherman & Morrison),
-    :math:`x^\top P' = v^\top / s` and :math:`\mathrm{diag} P' = \mathrm{diag} P + w v^2 / s`, so the scores are
-    :math:`x - (v / s) / (\mathrm{diag} P + w v^2 / s)`. Lambda is held: of its diag M the user's share stays.
-
-    Args:
-        histories: x of b users who took part in M.
-        weight: their w in M.
-
-    Time O(b n^2).
-    """
-    v = histories @ precision
-    s = 1 - weight * (histories * v).sum(1)  # positive: M + Lambda without the user is positive definite
-    v, s, w = v, s.unsqueeze(1), weight.unsqueeze(1)
-    return histories - (v / s) / (precision.diagonal() + w * v.square() / s)
 
 
 def unit_scale(diagonal: Float[Tensor, " n"]) -> Float[Tensor, " n"]:

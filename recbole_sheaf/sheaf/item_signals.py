@@ -58,13 +58,6 @@ class ItemSignals:
         """How many users chose each item."""
         return self.item_offsets.diff()
 
-    def history_rows(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
-        """Histories of b users as rows of zeros and ones; memory O(b n)."""
-        rows, positions = ragged(self.user_offsets, users)
-        out = self.content.new_zeros(len(users), self.n_items)
-        out[rows, self.items_of_user[positions]] = 1.0
-        return out
-
 
 def item_signals(
     users: Int[Tensor, " t"],

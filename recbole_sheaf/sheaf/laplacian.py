@@ -44,6 +44,8 @@ class Sheaf:
 def cellular_sheaf(edge_index: Int[Tensor, "..."], num_nodes: int, maps: Float[Tensor, "..."]) -> Sheaf:
     """Check an arc list of shape (2, a) with its maps, (a, d) diagonals or (a, k, d) matrices, and join them.
 
+    A reference for tests.
+
     Raises:
         ShapeError: if the maps do not fit the arcs, or are not finite.
         GraphError: see :func:`recbole_sheaf.sheaf.graph.undirected_graph`.
@@ -78,13 +80,16 @@ def laplacian(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "n d c"]
     Raises:
         ShapeError: if the stalks of ``x`` and of the maps differ, or ``x`` is not finite.
 
-    Time O(e k d c), memory O(e k c): the definition, not the fast path.
+    Time O(e k d c), memory O(e k c): the definition, a reference for tests, to which the fast paths are held.
     """
     return coboundary_transpose(sheaf, coboundary(sheaf, x))
 
 
 def dirichlet_energy(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, ""]:
-    """Dirichlet energy ``x^T L x = |delta x|^2``, summed over channels; zero exactly on global sections."""
+    """Dirichlet energy ``x^T L x = |delta x|^2`` over all channels, zero on global sections alone.
+
+    A reference for tests.
+    """
     return coboundary(sheaf, x).square().sum()
 
 
@@ -96,7 +101,7 @@ def stalk_degree(sheaf: Sheaf) -> Union[Float[Tensor, "n d"], Float[Tensor, "n d
 
 
 def normalise(sheaf: Sheaf, normalisation: str = "block", augmented: bool = False) -> Sheaf:
-    """Sheaf whose Laplacian is the normalised one: maps ``F_{v<e} B_v^-1/2``.
+    """Sheaf whose Laplacian is the normalised one: maps ``F_{v<e} B_v^-1/2``. A reference for tests.
 
     Args:
         normalisation: ``block`` takes ``B_v = D_v`` (plus I if augmented); ``degree`` the scalar deg_v (plus 1) for

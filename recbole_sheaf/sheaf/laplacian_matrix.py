@@ -53,6 +53,9 @@ def sheaf_laplacian_matrix(
 ) -> tuple[Int[Tensor, "2 nnz"], Float[Tensor, " nnz"]]:
     """Indices and values of a sheaf Laplacian, from an arc list, its maps and options.
 
+    A reference for tests: the checked way through the functions below, held to the reference implementation's numbers.
+    Models call these functions themselves, those on the graph once and those on the maps in every step.
+
     Args:
         edge_index: (2, a), every undirected edge in both directions, in any order.
         num_nodes: n; nodes without arcs are isolated and get zero rows.

@@ -55,12 +55,12 @@ def identity_maps(num_arcs: int, stalk_dim: int, like: Optional[Tensor] = None) 
 def factored_maps(
     row: Int[Tensor, " a"], scale: Float[Tensor, "a k"], frame: Float[Tensor, "n k d"]
 ) -> Float[Tensor, "a k d"]:
-    """Maps ``F_{v<e} = diag(s_{v,e}) R_v``, written out for every arc: O(a k d) memory, for reference and tests."""
+    """Maps ``F_{v<e} = diag(s_{v,e}) R_v``, written out for every arc: O(a k d) memory, a reference for tests."""
     return scale.unsqueeze(-1) * frame[row]
 
 
 def wide_maps(row: Int[Tensor, " a"], frame: Float[Tensor, "n k d"]) -> Float[Tensor, "a k d"]:
-    """Maps ``F_{v<e} = U_v``, the same on every arc of a node, written out for every arc: O(a k d) memory."""
+    """Maps ``F_{v<e} = U_v``, the same on all arcs of a node, written out: O(a k d) memory, a reference for tests."""
     return frame[row]
 
 
@@ -79,7 +79,11 @@ def orthonormal_columns(matrices: Float[Tensor, "n k d"]) -> Float[Tensor, "n k 
 
 
 def orthonormal_rows(matrices: Float[Tensor, "n k d"]) -> Float[Tensor, "n k d"]:
-    """Frames nearest to the given matrices, ``(R R^T)^-1/2 R``, k <= d, so that ``R R^T = I`` (ShapeError if k > d)."""
+    """Frames nearest to the given matrices, ``(R R^T)^-1/2 R``, k <= d, so that ``R R^T = I``; a reference for tests.
+
+    Raises:
+        ShapeError: if k > d.
+    """
     k, d = matrices.shape[-2:]
     if k > d:
         raise ShapeError(f"{k} x {d} matrices cannot have orthonormal rows; use orthonormal_columns")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.cli.classify import add_arguments, main
-from tests.experiments.test_node_classification import planted_arrays
+from tests.nsd.test_classification import planted_arrays
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_sheaf.data import bipartite_arcs, cached_knn_arcs, graphs, knn_arcs, symmetrise
+from recbole_sheaf.data import bipartite_arcs, cached_knn_arcs, graphs, knn_arcs
 from recbole_sheaf.errors import ConfigError, GraphError
 from recbole_sheaf.features import ModalityFeatures
 
@@ -27,17 +27,6 @@ def test_bipartite_halves_are_each_others_reverse(pairs):
     assert list(zip(src[:half], dst[:half])) == sorted({(user, 5 + item) for user, item in pairs})
     np.testing.assert_array_equal(src[half:], dst[:half])
     np.testing.assert_array_equal(dst[half:], src[:half])
-
-
-@settings(deadline=None)
-@given(pairs)
-def test_symmetrise_keeps_each_edge_once_a_half(pairs):
-    src, dst = symmetrise(*columns(pairs))
-    half = len(src) // 2
-    assert list(zip(src[:half], dst[:half])) == sorted({(min(p), max(p)) for p in pairs if p[0] != p[1]})
-    np.testing.assert_array_equal(src[half:], dst[:half])
-    np.testing.assert_array_equal(dst[half:], src[:half])
-    np.testing.assert_array_equal(symmetrise(src, dst), (src, dst))
 
 
 @pytest.mark.parametrize(

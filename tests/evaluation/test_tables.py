@@ -9,7 +9,6 @@ import pytest
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.evaluation import (
-    classification_table,
     compare_models,
     comparison_table,
     read_rows,
@@ -61,18 +60,6 @@ def test_a_file_of_another_kind_is_refused(tmp_path, text, message):
         (tmp_path / "runs.json").write_text(text)
     with pytest.raises(DataError, match=message):
         read_rows(tmp_path / "runs.json")
-
-
-def test_classification_gives_the_papers_deviation():
-    rows = [
-        {"dataset": "texas", "test_accuracy": a, "val_accuracy": a, "seconds": 1.0, "settings": {"restriction_map": m}}
-        for m in ("orthogonal", "identity")
-        for a in (0.8, 0.9)
-    ]
-    table = classification_table(rows)
-    assert list(table["test accuracy"]) == ["85.00 ± 5.00"] * 2  # divided by the number of folds, not by one less
-    assert list(table["paper"]) == ["85.95 ± 5.51", ""]
-    assert list(table["folds"]) == [2, 2]
 
 
 @pytest.fixture

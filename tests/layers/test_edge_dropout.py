@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError, ShapeError
-from recbole_sheaf.layers.edge_dropout import keep_edges_by_degree, keep_edges_uniformly
+from recbole_sheaf.layers.edge_dropout import keep_edges_by_degree
 
 U = torch.tensor([0, 0, 0, 1])
 V = torch.tensor([2, 3, 4, 4])
@@ -35,15 +35,17 @@ def test_probabilities_fall_with_the_degrees_of_both_ends():
     torch.testing.assert_close(counts / 4000, expected, atol=0.03, rtol=0)
 
 
-def test_every_edge_is_as_likely_without_degrees():
-    generator = torch.Generator().manual_seed(0)
-    counts = torch.stack([torch.bincount(keep_edges_uniformly(4, 0.5, generator), minlength=4) for _ in range(2000)])
+def test_edges_of_equal_degrees_are_equally_likely():
+    generator, ring = torch.Generator().manual_seed(0), torch.arange(4)
+    degrees = torch.full((4,), 2)
+    draws = [keep_edges_by_degree(ring, ring.roll(1), degrees, 0.5, generator) for _ in range(2000)]
+    counts = torch.stack([torch.bincount(kept, minlength=4) for kept in draws])
     torch.testing.assert_close(counts.double().mean(dim=0), torch.full((4,), 0.5).double(), atol=0.04, rtol=0)
 
 
-@pytest.mark.parametrize("keep, count", [(1.0, 10), (0.55, 5), (0.1, 1)])
+@pytest.mark.parametrize("keep, count", [(1.0, 12), (0.55, 6), (0.1, 1)])
 def test_as_many_as_asked_each_once_and_in_order(keep, count):
-    kept = keep_edges_uniformly(10, keep)
+    kept = keep_edges_by_degree(U.repeat(3), V.repeat(3), DEGREES, keep)
     assert len(kept) == count and torch.equal(kept, kept.unique())
 
 
@@ -57,7 +59,7 @@ def test_the_global_seed_decides_where_no_generator_is_given():
 @pytest.mark.parametrize("keep", [0.0, -0.1, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(keep):
     with pytest.raises(ConfigError, match="share of edges to keep is .*, expected a number above 0 and at most 1"):
-        keep_edges_uniformly(10, keep)
+        keep_edges_by_degree(U, V, DEGREES, keep)
 
 
 @pytest.mark.usefixtures("our_refusals")

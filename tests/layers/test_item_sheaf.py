@@ -61,10 +61,6 @@ def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(n
     items, values = sheaf.item_vectors(4)
     torch.testing.assert_close(values[maps.items].abs(), expected.T[maps.items].abs().topk(4, dim=1).values)
     torch.testing.assert_close(values, expected.T.gather(1, items.clamp(min=0)) * (items >= 0))
-    if not neighbours:
-        without = fit((X, signals), 0, cold_ridge=0).leave_one_out_scores(USERS)
-        left_out = without.index_copy(1, maps.items, (X + without) @ maps.told @ maps.heard.T)
-        torch.testing.assert_close(sheaf.leave_one_out_scores(USERS), left_out)
 
 
 @pytest.mark.parametrize("neighbours", [0, 3])
@@ -92,13 +88,6 @@ def test_minus_one_takes_the_form_that_fits(problem, monkeypatch):
     assert hasattr(fit(problem, -1), "precision")
     monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.FULL_UP_TO", 5)
     assert hasattr(fit(problem, -1), "graph")
-
-
-def test_leaving_out_needs_learnt_maps(problem):
-    sheaf = fit(problem, 0)
-    assert not torch.allclose(sheaf.leave_one_out_scores(USERS), sheaf.scores(USERS))
-    with pytest.raises(ConfigError, match="identity maps are not learnt"):
-        fit(problem, 0, restriction_map="identity").leave_one_out_scores(USERS)
 
 
 @pytest.mark.parametrize("neighbours", [0, 3])

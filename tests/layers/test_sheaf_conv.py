@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError, ShapeError
-from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames, TrustFrames, mix_with_identity
+from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames
 from recbole_sheaf.layers.normalised_laplacians import DELTAS
 from recbole_sheaf.layers.reflections import Reflections
-from recbole_sheaf.layers.sheaf_conv import SheafConv, SheafDiffusionStep
-from recbole_sheaf.sheaf import orthonormal_rows
+from recbole_sheaf.layers.sheaf_conv import SheafConv
 from tests.layers.problems import FAMILIES, KERNELS, definition, problem
 
 every_kernel = pytest.mark.parametrize("backend, weights", KERNELS)
@@ -32,26 +31,6 @@ def test_a_step_lowers_the_energy(family):
     after = SheafConv(family, step_size=0.5)(graph, x, *maps)
     before, now = ((y * definition(family, graph, y, maps)).sum() for y in (x, after))
     assert 0 <= now < before
-
-
-@every_family
-def test_neural_step_is_its_equation(family):
-    graph, x, maps = problem(family, n=7, e=12, d=3, c=4, seed=2)
-    layer = SheafDiffusionStep(family, stalk_dim=3, channels=4).double()
-    for parameter in layer.parameters():
-        torch.nn.init.normal_(parameter)
-    sent = torch.einsum("ij,vjc,cf->vif", layer.left, x, layer.right)
-    expected = (1 + layer.epsilon.tanh()) * x - torch.nn.functional.elu(definition(family, graph, sent, maps))
-    got = layer(graph, x, *maps)
-    torch.testing.assert_close(got, expected)
-    assert all(g is not None for g in torch.autograd.grad(got.square().sum(), list(layer.parameters())))
-
-
-def test_neural_step_without_weights_is_a_linear_step():
-    graph, x, maps = problem("diagonal", n=7, e=12, d=3, c=4, seed=2)
-    layer = SheafDiffusionStep("diagonal", 3, 4, activation=None, left_weights=False, right_weights=False).double()
-    torch.testing.assert_close(layer(graph, x, *maps), SheafConv("diagonal")(graph, x, *maps))
-    assert [name for name, _ in layer.named_parameters()] == ["epsilon"]
 
 
 @every_kernel
@@ -116,36 +95,10 @@ def test_diffusion_in_the_frames_is_factored_diffusion():
     torch.testing.assert_close(frames.rotate_back(signal), expected)
 
 
-def test_trust_frames_are_orthonormal_and_leave_out_what_is_missing():
-    learner = TrustFrames(5, num_modalities=3, edge_stalk_dim=2).double()
-    h = torch.randn(4, 5, dtype=torch.float64)
-    present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]]).bool()
-    eye = torch.eye(2, dtype=h.dtype)
-    start = learner(h, present)
-    torch.testing.assert_close(start[0], torch.cat([eye] * 3, dim=1) / 3**0.5)
-    torch.testing.assert_close(start[1], torch.cat([eye, 0 * eye, eye], dim=1) / 2**0.5)
-    for parameter in learner.parameters():
-        torch.nn.init.normal_(parameter)
-    frame = learner(h, present)
-    torch.testing.assert_close(frame[:3] @ frame[:3].mT, eye.expand(3, 2, 2))
-    assert torch.equal(frame[3], torch.zeros_like(frame[3]))
-    frame.sum().backward()
-    assert torch.isfinite(learner.trust.weight.grad).all()
-
-
 def test_zero_frames_diffuse_nothing_in_a_factored_step():
     graph, x, (scale, frame) = problem("factored", n=5, e=8, d=2, c=2, seed=0)
     out = DELTAS["factored"](graph, x, scale, frame * torch.tensor([0.0, 1, 1, 1, 1]).double().view(-1, 1, 1))
     assert torch.equal(out[0], torch.zeros_like(out[0]))
-
-
-def test_mixture_with_identity():
-    frame = orthonormal_rows(torch.randn(6, 2, 3, dtype=torch.float64))
-    mixed = mix_with_identity(frame, 0.3)
-    torch.testing.assert_close(mixed @ mixed.mT, torch.eye(2, dtype=frame.dtype).expand(6, 2, 2))
-    torch.testing.assert_close(mix_with_identity(frame, 1.0), frame)
-    near = mix_with_identity(frame, 1e-9)
-    torch.testing.assert_close(near, torch.eye(2, 3, dtype=frame.dtype).expand(6, 2, 3), rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -157,9 +110,7 @@ def test_mixture_with_identity():
             "sheaf family 'diag' is unknown; choose one of identity, wide|diagonal",
         ),
         (lambda: SheafConv("wide", step_size=1.5), ConfigError, r"step_size 1.5 is outside \(0, 1\]"),
-        (lambda: SheafDiffusionStep("diag", 2, 2), ConfigError, "sheaf family 'diag' is unknown"),
         (lambda: ArcScales(3, 2, beta=0.0), ConfigError, r"beta 0.0 is outside \(0, 1\]"),
-        (lambda: mix_with_identity(torch.eye(2).expand(1, 2, 2), 2.0), ConfigError, r"beta 2.0 is outside \(0, 1\]"),
         (lambda: HouseholderFrames(3, 2, edge_stalk_dim=4), ShapeError, "4 orthonormal rows do not fit a stalk"),
     ],
 )

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.sheaf import (
     ORTHOGONAL_MAPS,
     identity_maps,
@@ -67,6 +68,13 @@ def test_frames_are_orthonormal():
     torch.testing.assert_close(columns.mT @ columns, torch.eye(3).double().expand(9, 3, 3))
     torch.testing.assert_close(rows @ rows.mT, torch.eye(2).double().expand(9, 2, 2))
     torch.testing.assert_close(orthonormal_columns(columns), columns)
+
+
+def test_frames_of_another_form_are_refused():
+    with pytest.raises(ShapeError, match="2 x 3 matrices cannot have orthonormal columns"):
+        orthonormal_columns(torch.zeros(5, 2, 3))
+    with pytest.raises(ShapeError, match="3 x 2 matrices cannot have orthonormal rows"):
+        orthonormal_rows(torch.zeros(5, 3, 2))
 
 
 def test_identity_maps_follow_dtype():

@@ -1,4 +1,7 @@
-"""Node classification beside the paper: rows that ``recbole-sheaf classify`` wrote, as one table."""
+"""Node classification beside the paper: rows that ``recbole-sheaf classify`` wrote, as one table.
+
+That of ``docs/results/node-classification.md``; no command prints it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

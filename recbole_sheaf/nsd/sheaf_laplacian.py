@@ -5,8 +5,8 @@ from typing import Optional
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recbole_sheaf.layers.diffusion_settings import DiffusionSettings
-from recbole_sheaf.layers.symmetric_product import SymmetricProduct
+from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
+from recbole_sheaf.nsd.symmetric_product import SymmetricProduct
 from recbole_sheaf.sheaf import (
     UndirectedGraph,
     identity_maps,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recbole_sheaf.layers.symmetric_product import SymmetricProduct
+from recbole_sheaf.nsd.symmetric_product import SymmetricProduct
 from recbole_sheaf.sheaf import LaplacianOptions, laplacian_pattern
 from tests.sheaf.helpers import random_graph
 

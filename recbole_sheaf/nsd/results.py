@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.experiments.node_classification_settings import Classification
+from recbole_sheaf.nsd.settings import Classification
 
 
 @dataclass(frozen=True)

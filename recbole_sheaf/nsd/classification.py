@@ -18,11 +18,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.experiments.node_classification_data import NodeClassification
-from recbole_sheaf.experiments.node_classification_results import FoldResult, append_row, finished_folds
-from recbole_sheaf.experiments.node_classification_settings import Classification, TrainingSettings
-from recbole_sheaf.layers.neural_sheaf_diffusion import NeuralSheafDiffusion
-from recbole_sheaf.layers.sparse_features import SparseFeatures
+from recbole_sheaf.nsd.data import NodeClassification
+from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
+from recbole_sheaf.nsd.results import FoldResult, append_row, finished_folds
+from recbole_sheaf.nsd.settings import Classification, TrainingSettings
+from recbole_sheaf.nsd.sparse_features import SparseFeatures
 
 
 def run_folds(

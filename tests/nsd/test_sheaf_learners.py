@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError, ShapeError
-from recbole_sheaf.layers.sheaf_learners import (
+from recbole_sheaf.nsd.sheaf_learners import (
     AttentionLearner,
     EdgeWeightLearner,
     LocalConcatLearner,

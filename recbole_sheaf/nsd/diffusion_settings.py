@@ -1,40 +1,11 @@
-"""Settings of Neural Sheaf Diffusion models, and their translation from the reference implementation's names."""
+"""Settings of Neural Sheaf Diffusion models."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.sheaf import LaplacianOptions, num_arc_parameters
 
 LEARNT_MAPS = ("identity", "diagonal", "orthogonal", "general")
-REFERENCE_KINDS = {"diag": "diagonal", "bundle": "orthogonal", "general": "general"}
-REFERENCE_NAMES = {
-    "d": "stalk_dim",
-    "layers": "num_layers",
-    "orth": "orthogonal_map",
-    "sheaf_act": "sheaf_activation",
-    "use_act": "use_activation",
-    "max_t": "end_time",
-    "int_method": "solver",
-}
-SAME_NAMES = (
-    "input_dim",
-    "output_dim",
-    "hidden_channels",
-    "edge_weights",
-    "sparse_learner",
-    "normalised",
-    "deg_normalised",
-    "add_lp",
-    "add_hp",
-    "left_weights",
-    "right_weights",
-    "second_linear",
-    "input_dropout",
-    "dropout",
-    "step_size",
-)
 
 
 @dataclass(frozen=True)
@@ -119,25 +90,3 @@ class DiffusionSettings:
     def has_edge_weights(self) -> bool:
         """Whether a weight of each edge is learnt: only beside orthogonal maps."""
         return self.edge_weights and self.restriction_map == "orthogonal"
-
-
-def settings_from_reference(kind: str, args: Mapping[str, Any]) -> DiffusionSettings:
-    """Settings from the reference implementation's model kind and arguments.
-
-    Args:
-        kind: holds ``diag``, ``bundle`` or ``general``; a bundle is always normalised.
-        args: its arguments; those that are no setting of ours are left aside.
-
-    Raises:
-        ConfigError: if the kind is unknown.
-    """
-    families = [family for name, family in REFERENCE_KINDS.items() if name in kind.lower()]
-    if len(families) != 1:
-        raise ConfigError(f"model kind {kind!r} is unknown; it should name one of {', '.join(REFERENCE_KINDS)}")
-    settings = {ours: args[theirs] for theirs, ours in REFERENCE_NAMES.items() if theirs in args}
-    settings.update({name: args[name] for name in SAME_NAMES if name in args})
-    settings.update(restriction_map=families[0], relearn_maps=not args.get("linear", False))
-    if families[0] == "orthogonal":
-        settings.update(normalised=True, deg_normalised=False)
-    types = {field.name: field.type for field in fields(DiffusionSettings)}  # JSON may hold 0 for False or 0.0
-    return DiffusionSettings(**{name: types[name](value) for name, value in settings.items()})

@@ -5,8 +5,8 @@ from typing import Any, Optional
 
 from recbole_sheaf.config import nearest, properties_folder, read_yaml
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.node_classification_data import NodeClassification
-from recbole_sheaf.layers.diffusion_settings import DiffusionSettings
+from recbole_sheaf.nsd.data import NodeClassification
+from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError, EnvironmentMismatch
-from recbole_sheaf.layers.diffusion_settings import DiffusionSettings
-from recbole_sheaf.layers.sheaf_diffusion import (
+from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
+from recbole_sheaf.nsd.sheaf_diffusion import (
     SheafDiffusion,
     identity_linear,
     mix,
     new_sheaf_learner,
     orthogonal_linear,
 )
-from recbole_sheaf.layers.sheaf_learners import EdgeWeightLearner
+from recbole_sheaf.nsd.sheaf_learners import EdgeWeightLearner
 from recbole_sheaf.sheaf import UndirectedGraph
 
 Derivative = Callable[[Tensor, Tensor], Tensor]
@@ -29,7 +29,8 @@ Derivative = Callable[[Tensor, Tensor], Tensor]
 class ContinuousSheafDiffusion(SheafDiffusion):
     """Sheaf diffusion in continuous time, with one pair of weights and one learner for all times.
 
-    With ``relearn_maps`` the sheaf follows the signal, otherwise the one learnt at time 0 stays.
+    With ``relearn_maps`` the sheaf follows the signal, otherwise the one learnt at time 0 stays. No command trains it:
+    only :func:`.reference.from_manifest` builds it, for tests against the reference implementation's numbers.
     """
 
     def __init__(self, graph: UndirectedGraph, settings: DiffusionSettings):

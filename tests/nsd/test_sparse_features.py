@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from recbole_sheaf.errors import ShapeError
-from recbole_sheaf.layers.sparse_features import SparseFeatures
+from recbole_sheaf.nsd.sparse_features import SparseFeatures
 
 
 def test_equals_dense_product_and_gradient():

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, GraphError, ShapeError
-from recbole_sheaf.layers.continuous_diffusion import STEPS, ContinuousSheafDiffusion, integrate
-from recbole_sheaf.layers.diffusion_settings import LEARNT_MAPS, DiffusionSettings, settings_from_reference
-from recbole_sheaf.layers.neural_sheaf_diffusion import NeuralSheafDiffusion, from_manifest
+from recbole_sheaf.nsd.continuous_diffusion import STEPS, ContinuousSheafDiffusion, integrate
+from recbole_sheaf.nsd.diffusion_settings import LEARNT_MAPS, DiffusionSettings
+from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
+from recbole_sheaf.nsd.reference import from_manifest, settings_from_reference
 from recbole_sheaf.sheaf import undirected_graph
 from tests.sheaf.helpers import golden, golden_graph, random_graph
 

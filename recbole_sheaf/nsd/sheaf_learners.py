@@ -74,7 +74,10 @@ class StalkSumLearner(nn.Module):
 
 
 class AttentionLearner(nn.Module):
-    """``F_{v<e} = I - softmax(W [x_v | x_w])``, the softmax over each row of the d x d matrix."""
+    """``F_{v<e} = I - softmax(W [x_v | x_w])``, the softmax over each row of the d x d matrix.
+
+    A reference for tests: the reference implementation has it, none of the paper's models takes it.
+    """
 
     def __init__(self, in_channels: int, stalk_dim: int):
         super().__init__()

@@ -9,18 +9,18 @@ import torch
 
 from recbole_sheaf.config import properties_folder, read_yaml
 from recbole_sheaf.errors import ConfigError, DataError, GraphError
-from recbole_sheaf.experiments import node_classification
-from recbole_sheaf.experiments.node_classification import accuracy, make_optimizer, run_folds, train_fold
-from recbole_sheaf.experiments.node_classification_data import load_node_classification, normalise_rows
-from recbole_sheaf.experiments.node_classification_results import summary
-from recbole_sheaf.experiments.node_classification_settings import (
+from recbole_sheaf.nsd import classification
+from recbole_sheaf.nsd.classification import accuracy, make_optimizer, run_folds, train_fold
+from recbole_sheaf.nsd.data import load_node_classification, normalise_rows
+from recbole_sheaf.nsd.diffusion_settings import LEARNT_MAPS, DiffusionSettings
+from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
+from recbole_sheaf.nsd.results import summary
+from recbole_sheaf.nsd.settings import (
     Classification,
     TrainingSettings,
     classification_for,
 )
-from recbole_sheaf.layers.diffusion_settings import LEARNT_MAPS, DiffusionSettings
-from recbole_sheaf.layers.neural_sheaf_diffusion import NeuralSheafDiffusion
-from recbole_sheaf.layers.sparse_features import SparseFeatures
+from recbole_sheaf.nsd.sparse_features import SparseFeatures
 
 
 def planted_arrays(n=60, seed=0):
@@ -97,13 +97,13 @@ def test_training_stops_after_patience(data, stop_on):
 
 def test_result_is_the_best_validation_epoch(data, monkeypatch):
     seen = []
-    validate = node_classification._validate
+    validate = classification._validate
 
     def remember(*args):
         seen.append(validate(*args))
         return seen[-1]
 
-    monkeypatch.setattr(node_classification, "_validate", remember)
+    monkeypatch.setattr(classification, "_validate", remember)
     result = train_fold(task_for("general", data, max_epochs=20), data, SparseFeatures(data.features), 1)
     losses = [best.val_loss for best in seen]
     assert result.val_loss == min(losses) and result.best_epoch == losses.index(min(losses))
@@ -117,7 +117,7 @@ def test_result_file_is_resumed(data, tmp_path, monkeypatch):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert both[0] == first[0] and [row["fold"] for row in rows] == [0, 1]
     assert rows[0]["settings"]["restriction_map"] == "diagonal" and rows[0]["seed"] == 7
-    monkeypatch.setattr(node_classification, "train_fold", None)
+    monkeypatch.setattr(classification, "train_fold", None)
     assert run_folds(task, data, [0, 1], path) == both
     with pytest.raises(TypeError):  # another seed has to train
         run_folds(replace(task, seed=8), data, [0], path)

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.errors import ShapeError
-from recbole_sheaf.layers.diffusion_settings import DiffusionSettings
 from recbole_sheaf.layers.dropout import dropout
-from recbole_sheaf.layers.sheaf_laplacian import SheafLaplacian
-from recbole_sheaf.layers.sheaf_learners import LocalConcatLearner, StalkSumLearner
-from recbole_sheaf.layers.sparse_features import SparseFeatures
+from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
+from recbole_sheaf.nsd.sheaf_laplacian import SheafLaplacian
+from recbole_sheaf.nsd.sheaf_learners import LocalConcatLearner, StalkSumLearner
+from recbole_sheaf.nsd.sparse_features import SparseFeatures
 from recbole_sheaf.sheaf import UndirectedGraph, pair_arcs
 
 Features = Union[Float[Tensor, "..."], SparseFeatures]

@@ -1,0 +1,82 @@
+"""Arrows between rooms point one way: what the import statements of each room name, and nothing else."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import recbole_sheaf
+from recbole_sheaf.experiments import identity
+from recbole_sheaf.registration import MODELS
+
+PACKAGE = Path(recbole_sheaf.__file__).parent
+ANYWHERE = {"config", "errors"}  # they import no room, so any room but the mathematics may import them
+ROOMS = {
+    "sheaf": {"errors"},
+    "layers": {"errors", "sheaf"},
+    "features": ANYWHERE,
+    "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
+    "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
+    "evaluation": {"errors"},
+    "experiments": {*ANYWHERE, "data", "evaluation", "models", "registration"},  # registration: the models' names
+    "nsd": {*ANYWHERE, "sheaf", "layers"},
+    "cli": {*ANYWHERE, "evaluation", "experiments", "nsd", "registration"},
+    # Modules beside the rooms.
+    "errors": set(),
+    "config": {"errors"},
+    "environment": {"errors"},
+    "recbole_compat": {"config", "data", "errors"},
+    "registration": {*ANYWHERE, "data", "models", "recbole_compat"},  # models: the softmax for RecBole's own
+    "__init__": {"environment", "recbole_compat", "registration"},
+}
+STRANGERS = {"sheaf": {"dgl", "recbole"}, "layers": {"recbole"}, "nsd": {"recbole"}, "evaluation": {"dgl", "recbole"}}
+
+
+def imports(path):
+    """Every module that a file imports, wherever in it the statement stands, as a dotted name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def files_of(room):
+    files = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
+    assert all(file.is_file() for file in files)
+    return files
+
+
+def test_every_room_is_written_down():
+    there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert there == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_the_rooms_below_it_alone(room):
+    for path in files_of(room):
+        ours = [f"{name}.__init__".split(".") for name in imports(path) if name.split(".")[0] == "recbole_sheaf"]
+        wrong = {name[1] for name in ours} - {room} - ROOMS[room]
+        assert not wrong, f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("room", STRANGERS)
+def test_a_room_knows_no_library_of_those_above_it(room):
+    for path in files_of(room):
+        wrong = {name.split(".")[0] for name in imports(path)} & STRANGERS[room]
+        assert not wrong, f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(wrong))}"
+
+
+def test_no_arrow_closes_a_circle():
+    below = {room: set(allowed) for room, allowed in ROOMS.items()}
+    while ends := {room for room, rooms in below.items() if not rooms & below.keys()}:
+        below = {room: rooms for room, rooms in below.items() if room not in ends}
+    assert not below
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_node_classification_counts_for_no_recommender(model):
+    reached = identity._reached((*identity._ROOTS, MODELS[model]))
+    assert MODELS[model] in reached and any(name.startswith("recbole_sheaf.layers.") for name in reached)
+    assert not [name for name in reached if name.startswith("recbole_sheaf.nsd")]
