@@ -13,9 +13,8 @@ check_environment()
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # said by ray on every import
-    from recbole_sheaf import recbole_compat, registration
+    from recbole_sheaf import patches
 
-recbole_compat.apply()
-registration.register()
+    patches.apply()
 
 __version__ = "0.1.0"

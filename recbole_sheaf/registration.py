@@ -19,12 +19,6 @@ from typing import Any, Callable, Optional
 import numpy as np
 import torch
 from platformdirs import user_cache_dir
-from recbole import data as recbole_data
-from recbole import quick_start
-from recbole.config import Config
-from recbole.data import utils as data_utils
-from recbole.data.dataset import Dataset
-from recbole.quick_start import quick_start as quick_start_module
 
 from recbole_sheaf.config import (
     RECBOLE_PROPERTIES,
@@ -36,9 +30,7 @@ from recbole_sheaf.config import (
 )
 from recbole_sheaf.data.folders import check_dataset_folder
 from recbole_sheaf.data.mmrec import convert_mmrec_folder, is_mmrec_folder
-from recbole_sheaf.data.user_batches import TrainingUsers
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.models.recbole_softmax import serve
 from recbole_sheaf.recbole_compat import keep_reproducible
 
 _PREFIX = "recbole.model.general_recommender."
@@ -59,27 +51,13 @@ MODEL_NAMES = (
 )
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
 
-_recbole_run_recboles = quick_start_module.run_recboles
-_recbole_objective_function = quick_start_module.objective_function
+QUICK_START = "recbole.quick_start.quick_start"
 
 
-def register() -> None:
-    """Register our models, defaults and datasets with RecBole; a second call does nothing."""
-    if any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
-        return
-    sys.meta_path.append(_ModelFinder())
-    serve()
-    Config._get_model_and_dataset = _names_checked(Config._get_model_and_dataset)
-    Config._load_internal_config_dict = _with_our_defaults(Config._load_internal_config_dict)
-    Config._set_default_parameters = _with_folder_recognised(Config._set_default_parameters)
-    Config.__init__ = _settings_checked(Config.__init__)
-    Dataset.build = _split_by_its_own_seed(Dataset.build)
-    loader = _users_under_softmax(data_utils.get_dataloader)
-    for module in (recbole_data, data_utils):
-        module.get_dataloader = loader
-    for module in (quick_start, quick_start_module):
-        module.run_recboles = run_recboles
-        module.objective_function = objective_function
+def add_finder() -> None:
+    """Let RecBole find our models by name; a second call does nothing."""
+    if not any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_ModelFinder())
 
 
 def recbole_model_names() -> list[str]:
@@ -90,7 +68,9 @@ def recbole_model_names() -> list[str]:
 
 def run_recboles(rank: int, *args: Any) -> None:
     """RecBole's worker of a distributed run; found under our name, so a spawned process registers our models first."""
-    _recbole_run_recboles(rank, *args)
+    from recbole_sheaf.patches import original
+
+    original(QUICK_START, "run_recboles")(rank, *args)
 
 
 def objective_function(
@@ -99,7 +79,9 @@ def objective_function(
     saved: bool = True,
 ) -> dict[str, Any]:
     """RecBole's objective of a search; found under our name, so a Ray worker registers our models first."""
-    return _recbole_objective_function(config_dict, config_file_list, saved)
+    from recbole_sheaf.patches import original
+
+    return original(QUICK_START, "objective_function")(config_dict, config_file_list, saved)
 
 
 class _ModelFinder(importlib.abc.MetaPathFinder):
@@ -127,9 +109,9 @@ class _ModuleAlias(importlib.abc.Loader):
         """Nothing to run: the contents are those of our module."""
 
 
-def _names_checked(get_model_and_dataset: Callable) -> Callable:
+def names_checked(get_model_and_dataset: Callable) -> Callable:
     @functools.wraps(get_model_and_dataset)
-    def _get_model_and_dataset(self: Config, model: Any, dataset: Any) -> Any:
+    def _get_model_and_dataset(self: Any, model: Any, dataset: Any) -> Any:
         name = self.external_config_dict.get("model") if model is None else model
         if isinstance(name, str):
             check_model_name(name)
@@ -151,11 +133,11 @@ def check_model_name(name: str) -> None:
         )
 
 
-def _with_our_defaults(load_internal_config_dict: Callable) -> Callable:
+def with_our_defaults(load_internal_config_dict: Callable) -> Callable:
     """Our YAML defaults on top of RecBole's, below everything a user sets."""
 
     @functools.wraps(load_internal_config_dict)
-    def _load_internal_config_dict(self: Config, model: str, model_class: type, dataset: str) -> None:
+    def _load_internal_config_dict(self: Any, model: str, model_class: type, dataset: str) -> None:
         load_internal_config_dict(self, model, model_class, dataset)
         for path in default_files(model, dataset):
             self.internal_config_dict.update(read_yaml(path))
@@ -163,11 +145,11 @@ def _with_our_defaults(load_internal_config_dict: Callable) -> Callable:
     return _load_internal_config_dict
 
 
-def _with_folder_recognised(set_default_parameters: Callable) -> Callable:
+def with_folder_recognised(set_default_parameters: Callable) -> Callable:
     """Refuse an absent dataset before anything runs, and read an MMRec-style folder as it is."""
 
     @functools.wraps(set_default_parameters)
-    def _set_default_parameters(self: Config) -> None:
+    def _set_default_parameters(self: Any) -> None:
         root = Path(self.final_config_dict["data_path"])
         set_default_parameters(self)
         settings = self.final_config_dict
@@ -199,9 +181,9 @@ def cache_folder(config: Any) -> Path:
     return Path(config.final_config_dict.get("cache_dir") or user_cache_dir("recbole_sheaf")).expanduser()
 
 
-def _settings_checked(init: Callable) -> Callable:
+def settings_checked(init: Callable) -> Callable:
     @functools.wraps(init)
-    def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
         keep_reproducible(self)
         check_loss(self)
@@ -211,26 +193,28 @@ def _settings_checked(init: Callable) -> Callable:
     return __init__
 
 
-def _users_under_softmax(get_dataloader: Callable) -> Callable:
+def users_under_softmax(get_dataloader: Callable) -> Callable:
     """Train on batches of users where ``loss`` is softmax; RecBole chooses its loaders by the model's name."""
 
     @functools.wraps(get_dataloader)
-    def wrapped(config: Config, phase: str) -> type:
+    def wrapped(config: Any, phase: str) -> type:
         if phase == "train" and "loss" in config and config["loss"] == "softmax":
+            from recbole_sheaf.data.user_batches import TrainingUsers
+
             return TrainingUsers
         return get_dataloader(config, phase)
 
     return wrapped
 
 
-def _split_by_its_own_seed(build: Callable) -> Callable:
+def split_by_its_own_seed(build: Callable) -> Callable:
     """Split a dataset by ``split_seed``, so that runs that differ in ``seed`` only share their split.
 
     RecBole splits by the state that ``seed`` left behind, so each model seed would be judged on other interactions.
     """
 
     @functools.wraps(build)
-    def wrapped(self: Dataset) -> Any:
+    def wrapped(self: Any) -> Any:
         if self.config["split_seed"] is None:
             return build(self)
         numpy_state = np.random.get_state()
