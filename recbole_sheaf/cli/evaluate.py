@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.experiments.runs import evaluate_checkpoint
 
 
 @one_sentence
@@ -14,5 +13,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Load, evaluate, print JSON."""
     options = argparse.ArgumentParser(prog="recbole-sheaf evaluate", description="Metrics of a saved checkpoint.")
     options.add_argument("checkpoint", type=Path, help="a .pth file that a run wrote into checkpoint_dir (saved/)")
-    print(json.dumps(evaluate_checkpoint(options.parse_args(argv).checkpoint)))
+    checkpoint = options.parse_args(argv).checkpoint
+    from recbole_sheaf.experiments.runs import evaluate_checkpoint
+
+    print(json.dumps(evaluate_checkpoint(checkpoint)))
     return 0

@@ -13,8 +13,6 @@ import yaml
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.config import settings_loader
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
-from recbole_sheaf.experiments.runs import run_models
 
 EPILOG = """\
 Any RecBole setting and any key of properties/model/<model>.yaml can follow as --key=value, for example
@@ -82,6 +80,9 @@ def _value(text: str) -> Any:
 def main(argv: Optional[list[str]] = None) -> int:
     """Train, evaluate, print; gives the exit code."""
     options, others = parser().parse_known_args(argv)
+    from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
+    from recbole_sheaf.experiments.runs import run_models
+
     if options.model and options.models:
         raise ConfigError("--model and --models are both given; give one of them")
     models = [name.strip() for name in (options.models or options.model or "MMSheaf").split(",") if name.strip()]

@@ -8,10 +8,6 @@ from typing import Optional
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import read_settings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.runs import settings_by_model
-from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
-from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
 
 EPILOG = """\
 What is searched stands in each model's YAML file (properties/model/<model>.yaml), or in one of --config_files:
@@ -34,6 +30,11 @@ example
 def main(argv: Optional[list[str]] = None) -> int:
     """Search; gives the exit code."""
     options, others = parser().parse_known_args(argv)
+    from recbole_sheaf.experiments.runs import settings_by_model
+    from recbole_sheaf.experiments.store import Store
+    from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
+    from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
+
     if options.trials < 1 or options.workers < 1 or options.threads < 1:
         raise ConfigError("--trials, --workers and --threads are whole numbers from 1")
     models = [name.strip() for name in options.models.split(",") if name.strip()]
