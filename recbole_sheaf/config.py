@@ -6,25 +6,18 @@ refuses it with the nearest name. Settings of our models are frozen dataclasses 
 """
 
 import difflib
+import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union
 
-import recbole
 import yaml
-from recbole.evaluator.register import metrics_dict
-from recbole.utils.argument_list import (
-    dataset_arguments,
-    evaluation_arguments,
-    general_arguments,
-    training_arguments,
-)
 
 from recbole_sheaf.errors import ConfigError
 
-RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
+RECBOLE_PROPERTIES = Path(importlib.util.find_spec("recbole").origin).parent / "properties"  # found, not imported
 
 # Keys that RecBole's shared code or its general models read and no RecBole YAML file sets.
 RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
@@ -93,9 +86,19 @@ def default_files(model: str, dataset: str) -> list[Path]:
     return [path for path in names if path.is_file()]
 
 
+def default_settings(model: str, dataset: str) -> dict[str, Any]:
+    """Our defaults for a model on a dataset, the strongest file's where several have a key."""
+    settings: dict[str, Any] = {}
+    for path in default_files(model, dataset):
+        settings.update(read_yaml(path))
+    return settings
+
+
 def known_keys(model: str, dataset: str) -> frozenset[str]:
     """Every key that means something to a model on a dataset."""
-    listed = general_arguments + training_arguments + evaluation_arguments + dataset_arguments
+    from recbole.utils import argument_list as lists
+
+    listed = lists.general_arguments + lists.training_arguments + lists.evaluation_arguments + lists.dataset_arguments
     recbole_files = [
         RECBOLE_PROPERTIES / "overall.yaml",
         RECBOLE_PROPERTIES / "model" / f"{model}.yaml",
@@ -184,6 +187,8 @@ def check_evaluation(settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: naming the metric, the nearest ones and those there are.
     """
+    from recbole.evaluator.register import metrics_dict
+
     metrics, topk = settings.get("metrics"), settings.get("topk")
     metrics = [metrics] if isinstance(metrics, str) else list(metrics or [])
     topk = [topk] if isinstance(topk, int) else list(topk or [])

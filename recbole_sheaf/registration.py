@@ -11,27 +11,22 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, Optional
 
-import numpy as np
-import torch
 from platformdirs import user_cache_dir
 
 from recbole_sheaf.config import (
     RECBOLE_PROPERTIES,
     check_loss,
     check_settings,
-    default_files,
+    default_settings,
     nearest,
     read_yaml,
 )
-from recbole_sheaf.data.folders import check_dataset_folder
-from recbole_sheaf.data.mmrec import convert_mmrec_folder, is_mmrec_folder
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.recbole_compat import keep_reproducible
 
 _PREFIX = "recbole.model.general_recommender."
 MODEL_NAMES = (
@@ -58,6 +53,15 @@ def add_finder() -> None:
     """Let RecBole find our models by name; a second call does nothing."""
     if not any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
         sys.meta_path.append(_ModelFinder())
+
+
+def is_ours(name: str, model_class: type) -> bool:
+    """Whether a class is the model of this package that has this name."""
+    return MODELS.get(name) == model_class.__module__
+
+
+def _is_recboles(model_class: type) -> bool:
+    return model_class.__module__.startswith("recbole.model.")
 
 
 def recbole_model_names() -> list[str]:
@@ -88,7 +92,7 @@ class _ModelFinder(importlib.abc.MetaPathFinder):
     """Answers for ``recbole.model.general_recommender.<our model>`` with our module."""
 
     def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
+        self, fullname: str, path: Any, target: Optional[ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
         ours = {_PREFIX + name.lower(): module for name, module in MODELS.items()}.get(fullname)
         return ours and importlib.util.spec_from_loader(fullname, _ModuleAlias(ours))
@@ -134,13 +138,17 @@ def check_model_name(name: str) -> None:
 
 
 def with_our_defaults(load_internal_config_dict: Callable) -> Callable:
-    """Our YAML defaults on top of RecBole's, below everything a user sets."""
+    """For our models, our YAML defaults on top of RecBole's, below everything a user sets.
+
+    A model of RecBole's keeps RecBole's defaults, ``split_seed`` among them: RecBole splits by ``seed``. Our commands
+    give our defaults to every model as settings.
+    """
 
     @functools.wraps(load_internal_config_dict)
     def _load_internal_config_dict(self: Any, model: str, model_class: type, dataset: str) -> None:
         load_internal_config_dict(self, model, model_class, dataset)
-        for path in default_files(model, dataset):
-            self.internal_config_dict.update(read_yaml(path))
+        if is_ours(model, model_class):
+            self.internal_config_dict.update(default_settings(model, dataset))
 
     return _load_internal_config_dict
 
@@ -150,6 +158,9 @@ def with_folder_recognised(set_default_parameters: Callable) -> Callable:
 
     @functools.wraps(set_default_parameters)
     def _set_default_parameters(self: Any) -> None:
+        from recbole_sheaf.data.folders import check_dataset_folder
+        from recbole_sheaf.data.mmrec import is_mmrec_folder
+
         root = Path(self.final_config_dict["data_path"])
         set_default_parameters(self)
         settings = self.final_config_dict
@@ -164,6 +175,8 @@ def with_folder_recognised(set_default_parameters: Callable) -> Callable:
 
 
 def _mmrec_settings(folder: Path, name: str, cache: Path) -> dict[str, Any]:
+    from recbole_sheaf.data.mmrec import convert_mmrec_folder
+
     converted = convert_mmrec_folder(folder, name, cache)
     return {
         "data_path": str(converted.path),
@@ -185,9 +198,10 @@ def settings_checked(init: Callable) -> Callable:
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        keep_reproducible(self)
-        check_loss(self)
-        if self.model in MODELS:
+        ours = is_ours(self.model, self.model_class)
+        if ours or _is_recboles(self.model_class):
+            check_loss(self)
+        if ours:
             check_settings(self)
 
     return __init__
@@ -198,7 +212,8 @@ def users_under_softmax(get_dataloader: Callable) -> Callable:
 
     @functools.wraps(get_dataloader)
     def wrapped(config: Any, phase: str) -> type:
-        if phase == "train" and "loss" in config and config["loss"] == "softmax":
+        ready = "softmax" in getattr(config.model_class, "losses", ())
+        if phase == "train" and ready and "loss" in config and config["loss"] == "softmax":
             from recbole_sheaf.data.user_batches import TrainingUsers
 
             return TrainingUsers
@@ -211,7 +226,10 @@ def split_by_its_own_seed(build: Callable) -> Callable:
     """Split a dataset by ``split_seed``, so that runs that differ in ``seed`` only share their split.
 
     RecBole splits by the state that ``seed`` left behind, so each model seed would be judged on other interactions.
+    Our models have a ``split_seed`` by default, RecBole's where it was set; where it is None RecBole splits.
     """
+    import numpy as np
+    import torch
 
     @functools.wraps(build)
     def wrapped(self: Any) -> Any:

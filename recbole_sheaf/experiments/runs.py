@@ -19,6 +19,7 @@ from recbole.utils import get_trainer
 from recbole_sheaf.config import (
     check_evaluation,
     check_ranges,
+    default_settings,
     known_keys,
     properties_folder,
     read_yaml,
@@ -142,10 +143,10 @@ def _read_files(
 
 
 def _config(model: str, dataset: str, settings: dict[str, Any]) -> Config:
-    """RecBole's ``Config``, its own refusals turned into ours."""
+    """RecBole's ``Config`` with our defaults beneath, for RecBole's models too; its refusals turned into ours."""
     try:
         with _argv_cleared():
-            return Config(model=model, dataset=dataset, config_dict=settings)
+            return Config(model=model, dataset=dataset, config_dict={**default_settings(model, dataset), **settings})
     except (NotImplementedError, RuntimeError, TypeError) as error:
         raise ConfigError(f"RecBole refuses the settings of {model}: {error}") from error
     except ValueError as error:

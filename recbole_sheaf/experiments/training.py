@@ -24,6 +24,7 @@ from recbole_sheaf.experiments.heap import keep_freed_memory
 from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
+from recbole_sheaf.recbole_compat import keep_reproducible
 
 STATE_FILE = "state.pth"
 CHECKPOINT_FILE = "best.pth"
@@ -87,6 +88,7 @@ def train(
     """
     refuse_long_lists(config, split.dataset)
     start_logger(config)
+    keep_reproducible(config)
     init_seed(config["seed"], config["reproducibility"])
     train_data, valid_data, test_data = loaders(config, split)
     keep_freed_memory()
