@@ -5,10 +5,15 @@
 but Pop's, no random state, no logging handler and no environment variable.
 """
 
-from recbole_sheaf import import_hook
 from recbole_sheaf.environment import check_environment
 
-check_environment()
+check_environment()  # before anything that needs what it checks
+
+from recbole_sheaf import import_hook  # noqa: E402
+from recbole_sheaf.own_models import register  # noqa: E402
+
 import_hook.install()
+
+__all__ = ["register"]
 
 __version__ = "0.1.0"

@@ -86,11 +86,19 @@ def default_files(model: str, dataset: str) -> list[Path]:
     return [path for path in names if path.is_file()]
 
 
+OWN_DEFAULTS: dict[str, Mapping[str, Any]] = {}  # of the models that `own_models` registered, by name
+
+
 def default_settings(model: str, dataset: str) -> dict[str, Any]:
-    """Our defaults for a model on a dataset, the strongest file's where several have a key."""
-    settings: dict[str, Any] = {}
-    for path in default_files(model, dataset):
-        settings.update(read_yaml(path))
+    """Our defaults for a model on a dataset, the strongest where several have a key: overall, model, dataset.
+
+    A model may be named ``package.module:MyModel`` too.
+    """
+    name = model.rpartition(":")[2]
+    overall, *stronger = (read_yaml(path) for path in default_files(name, dataset))
+    settings = {**overall, **OWN_DEFAULTS.get(name, {})}
+    for layer in stronger:
+        settings.update(layer)
     return settings
 
 
@@ -105,8 +113,8 @@ def known_keys(model: str, dataset: str) -> frozenset[str]:
         RECBOLE_PROPERTIES / "dataset" / "sample.yaml",
         RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml",
     ]
-    files = [path for path in recbole_files if path.is_file()] + default_files(model, dataset)
-    return frozenset(listed).union(RECBOLE_KEYS_WITHOUT_DEFAULT, *(read_yaml(path) for path in files))
+    theirs = [read_yaml(path) for path in recbole_files if path.is_file()]
+    return frozenset(listed).union(RECBOLE_KEYS_WITHOUT_DEFAULT, *theirs, default_settings(model, dataset))
 
 
 def refuse_unknown_keys(settings: Iterable[str], known: Iterable[str], what: str) -> None:
@@ -329,11 +337,12 @@ def check_loss(config: Any) -> None:
 
 
 def check_settings(config: Any) -> None:
-    """Refuse what a RecBole ``Config`` of one of our models holds and nothing reads, or that is out of range.
+    """Refuse what a ``Config`` of one of our models, or a registered one, holds and nothing reads, or is out of range.
 
     Raises:
         ConfigError: in one sentence, before any data are read.
     """
     refuse_unknown_keys(config.external_config_dict, known_keys(config["model"], config["dataset"]), config["model"])
     check_ranges(config.final_config_dict)
-    config.model_class.settings_class.from_recbole(config)
+    if hasattr(config.model_class, "settings_class"):
+        config.model_class.settings_class.from_recbole(config)

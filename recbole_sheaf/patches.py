@@ -59,6 +59,10 @@ PATCHES = (
     Patch(_CONFIG, "_load_internal_config_dict", ours.with_our_defaults, "our YAML defaults, beneath all a user sets"),
     Patch(_CONFIG, "_set_default_parameters", ours.with_folder_recognised, "MMRec-style folders; absent datasets"),
     Patch(_CONFIG, "__init__", ours.settings_checked, "a misspelt key reads as None and trains the wrong model"),
+    *(
+        Patch(module, "get_model", ours.unknown_refused, "RecBole imports lightgbm in search of an unknown name")
+        for module in ("recbole.utils.utils", "recbole.utils", "recbole.config.configurator", ours.QUICK_START)
+    ),
     Patch(_DATASET, "_download", mends.download_alone, "waits at a barrier nobody opened (RecBole issues 1989, 2050)"),
     Patch(_DATASET, "build", ours.split_by_its_own_seed, "each model seed would be judged on other interactions"),
     Patch("recbole.data", "get_dataloader", ours.users_under_softmax, _LOADERS),

@@ -19,8 +19,10 @@ import numpy as np
 import scipy.sparse
 import torch
 
+from recbole_sheaf import own_models
 from recbole_sheaf.config import settings_loader
 from recbole_sheaf.data.folders import absent_dataset
+from recbole_sheaf.names import MODELS
 
 
 def keep_reproducible(config: Any) -> None:
@@ -73,34 +75,37 @@ def config_state(self: Any) -> dict[str, Any]:
     """What a pickled ``Config`` holds: plain values, so that checkpoints load without running code.
 
     From release 2.6 ``torch.load`` refuses RecBole's checkpoints, because they pickle the whole Config with its YAML
-    loader and model class (RecBole issue 2215). Both can be found again by name.
+    loader and model class (RecBole issue 2215). A class of RecBole's or ours is found again by its name, any other by
+    its source.
     """
     state = dict(self.__dict__)
     state.pop("yaml_loader", None)
-    if _is_registered(state["model"], state["model_class"]):
-        state.pop("model_class")
+    model_class = state.pop("model_class", None)
+    if model_class is not None and not _has_that_name(state["model"], model_class):
+        state["model_source"] = own_models.source_of(model_class)
     return state
 
 
-def _is_registered(name: str, model_class: type) -> bool:
-    """Whether RecBole would find this very class under that name."""
-    from recbole.utils import get_model
-
-    try:
-        return get_model(name) is model_class
-    except ValueError:
-        return False
+def _has_that_name(name: str, model_class: type) -> bool:
+    """Whether a class is RecBole's or our model of that name; nothing is imported to find out."""
+    package, _, module = model_class.__module__.rpartition(".")
+    recboles = package.startswith("recbole.model.") and module == name.lower()
+    return recboles or MODELS.get(name) == model_class.__module__
 
 
 def restore_config(self: Any, state: dict[str, Any]) -> None:
-    """Rebuild what ``config_state`` left out."""
+    """Rebuild what ``config_state`` left out.
+
+    A class of somebody else's is known where a ``Config`` has had it or it was registered; elsewhere it is None.
+    """
     from recbole.utils import get_model
 
     self.__dict__.update(state)
+    source = self.__dict__.pop("model_source", None)
     self.yaml_loader = self._build_yaml_loader()
     self.compatibility_settings()  # names that metrics use and that only a new Config gives back to NumPy
     if "model_class" not in state:
-        self.model_class = get_model(self.model)
+        self.model_class = get_model(self.model) if source is None else own_models.class_at(source)
 
 
 def save_checkpoint(self: Any, epoch: int, verbose: bool = True, **kwargs: Any) -> None:

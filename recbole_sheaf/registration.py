@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional
 
 from platformdirs import user_cache_dir
 
+from recbole_sheaf import own_models
 from recbole_sheaf.config import (
     RECBOLE_PROPERTIES,
     check_loss,
@@ -27,24 +28,7 @@ from recbole_sheaf.config import (
     read_yaml,
 )
 from recbole_sheaf.errors import ConfigError
-
-_PREFIX = "recbole.model.general_recommender."
-MODEL_NAMES = (
-    "MMSheaf",
-    "SheafRec",
-    "MMGCN",
-    "FREEDOM",
-    "BM3",
-    "VBPR",
-    "LATTICE",
-    "Sheaf4Rec",
-    "MGCN",
-    "GRCN",
-    "SLMRec",
-    "LGMRec",
-    "ItemSheaf",
-)
-MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
+from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
 
 QUICK_START = "recbole.quick_start.quick_start"
 
@@ -56,8 +40,8 @@ def add_finder() -> None:
 
 
 def is_ours(name: str, model_class: type) -> bool:
-    """Whether a class is the model of this package that has this name."""
-    return MODELS.get(name) == model_class.__module__
+    """Whether a class is the model that has this name in this package, or was registered under it."""
+    return own_models.registered().get(name) is model_class or MODELS.get(name) == model_class.__module__
 
 
 def _is_recboles(model_class: type) -> bool:
@@ -65,9 +49,8 @@ def _is_recboles(model_class: type) -> bool:
 
 
 def recbole_model_names() -> list[str]:
-    """Names of RecBole's models and ours, in alphabetical order."""
-    theirs = [path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml")]
-    return sorted({*theirs, "Random", *MODELS}, key=str.lower)
+    """Names of RecBole's models, ours and those registered, in alphabetical order."""
+    return sorted({*recbole_names(), *MODELS, *own_models.registered()}, key=str.lower)
 
 
 def run_recboles(rank: int, *args: Any) -> None:
@@ -89,28 +72,34 @@ def objective_function(
 
 
 class _ModelFinder(importlib.abc.MetaPathFinder):
-    """Answers for ``recbole.model.general_recommender.<our model>`` with our module."""
+    """Answers for ``recbole.model.general_recommender.<our model>`` with our module, or a registered class."""
 
     def find_spec(
         self, fullname: str, path: Any, target: Optional[ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
-        ours = {_PREFIX + name.lower(): module for name, module in MODELS.items()}.get(fullname)
-        return ours and importlib.util.spec_from_loader(fullname, _ModuleAlias(ours))
+        package, _, name = fullname.rpartition(".")
+        if package != RECOMMENDERS:
+            return None
+        model = next((known for known in (*MODELS, *own_models.registered()) if known.lower() == name), None)
+        return model and importlib.util.spec_from_loader(fullname, _ModelAlias(model))
 
 
-class _ModuleAlias(importlib.abc.Loader):
-    """Loads a module under another name without running it twice, so a model class exists once."""
+class _ModelAlias(importlib.abc.Loader):
+    """A module that holds a model found elsewhere, so that its class exists once."""
 
-    def __init__(self, module: str) -> None:
-        self.module = module
+    def __init__(self, model: str) -> None:
+        self.model = model
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         alias = ModuleType(spec.name)
-        alias.__dict__.update(vars(importlib.import_module(self.module)))
+        if self.model in MODELS:
+            alias.__dict__.update(vars(importlib.import_module(MODELS[self.model])))
+        else:
+            setattr(alias, self.model, own_models.registered()[self.model])
         return alias
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing to run: the contents are those of our module."""
+        """Nothing to run: the contents are there."""
 
 
 def names_checked(get_model_and_dataset: Callable) -> Callable:
@@ -119,21 +108,40 @@ def names_checked(get_model_and_dataset: Callable) -> Callable:
         name = self.external_config_dict.get("model") if model is None else model
         if isinstance(name, str):
             check_model_name(name)
+            model = own_models.resolve(name) if ":" in name else model
         return get_model_and_dataset(self, model, dataset)
 
     return _get_model_and_dataset
 
 
+def unknown_refused(get_model: Callable) -> Callable:
+    """Say that there is no model of a name; RecBole imports ``lightgbm`` and ``xgboost`` in search of it."""
+
+    @functools.wraps(get_model)
+    def wrapped(model_name: str) -> type:
+        try:
+            return own_models.resolve(model_name) if ":" in model_name else get_model(model_name)
+        except (ImportError, ValueError):
+            check_model_name(model_name)
+            raise
+
+    return wrapped
+
+
 def check_model_name(name: str) -> None:
-    """Refuse a model that neither RecBole nor we have.
+    """Refuse a model that neither RecBole nor we have; ``package.module:MyModel`` is imported and registered.
 
     Raises:
-        ConfigError: with the nearest names.
+        ConfigError: with the nearest names, or what is wrong with the module or class.
     """
+    if ":" in name:
+        own_models.resolve(name)
+        return
     names = recbole_model_names()
     if name not in names:
         raise ConfigError(
-            f"there is no model '{name}'{nearest(name, names)}; ours are {', '.join(MODELS)}, the others are RecBole's"
+            f"there is no model '{name}'{nearest(name, names)}; ours are {', '.join(MODELS)}, the others are "
+            "RecBole's; one of your own is named package.module:MyModel, or registered by recbole_sheaf.register"
         )
 
 
@@ -203,6 +211,7 @@ def settings_checked(init: Callable) -> Callable:
             check_loss(self)
         if ours:
             check_settings(self)
+        own_models.note(self.model_class)
 
     return __init__
 

@@ -31,6 +31,7 @@ from recbole_sheaf.experiments.mlflow_tracking import Subject, open_experiments,
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split, same_data
 from recbole_sheaf.experiments.training import RunResult, train
 from recbole_sheaf.experiments.wandb_runs import WandbRun, refuse_absent_wandb
+from recbole_sheaf.own_models import class_name
 from recbole_sheaf.registration import check_model_name
 
 PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}
@@ -115,10 +116,10 @@ def settings_by_model(
     if repeated:
         raise ConfigError(f"{', '.join(repeated)} is named more than once; name each model once")
     known = {model: known_keys(model, dataset) for model in models}
-    everyones, each = _read_files(config_files, known)
+    everyones, each = _read_files(config_files, {class_name(model): known[model] for model in models})
     refuse_unknown_keys({**everyones, **overrides}, frozenset().union(*known.values()), ", ".join(models))
     check_ranges({**everyones, **overrides})
-    given = {model: {**everyones, **each.get(model, {}), **overrides} for model in models}
+    given = {model: {**everyones, **each.get(class_name(model), {}), **overrides} for model in models}
     return {model: {key: given[model][key] for key in given[model] if key in known[model]} for model in models}
 
 
@@ -135,9 +136,9 @@ def _read_files(
             raise ConfigError(f"{PER_MODEL} in {path} is {by_model!r}, expected 'model: {{key: value}}' lines")
         for model, own in by_model.items():
             check_model_name(model)
-            refuse_unknown_keys(own, known.get(model, own), f"{model} (in {path})")
+            refuse_unknown_keys(own, known.get(class_name(model), own), f"{model} (in {path})")
             check_ranges(own)
-            each.setdefault(model, {}).update(own)
+            each.setdefault(class_name(model), {}).update(own)
         everyones.update(settings)
     return everyones, each
 
