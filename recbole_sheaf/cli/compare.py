@@ -18,6 +18,7 @@ an experiment file
     LightGCN: {settings_file: tuned/LightGCN.yaml}
     MMSheaf:
     control: {model: MMSheaf, restriction_map: identity}
+    mine: {model: package.module:MyModel}
   ablations:                      # optional; any settings, of the data side above all
     real:
     shuffled: {features: shuffled}

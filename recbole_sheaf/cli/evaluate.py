@@ -13,8 +13,12 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Load, evaluate, print JSON."""
     options = argparse.ArgumentParser(prog="recbole-sheaf evaluate", description="Metrics of a saved checkpoint.")
     options.add_argument("checkpoint", type=Path, help="a .pth file that a run wrote into checkpoint_dir (saved/)")
-    checkpoint = options.parse_args(argv).checkpoint
+    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
+    given = options.parse_args(argv)
     from recbole_sheaf.experiments.runs import evaluate_checkpoint
+    from recbole_sheaf.registration import check_model_name
 
-    print(json.dumps(evaluate_checkpoint(checkpoint)))
+    if given.model:
+        check_model_name(given.model)
+    print(json.dumps(evaluate_checkpoint(given.checkpoint)))
     return 0

@@ -28,6 +28,7 @@ examples
 --data_path=DIR holds one folder per dataset: DIR/<dataset>/<dataset>.inter with a RecBole header
 (user_id:token, item_id:token, ...), optionally <dataset>.item and features/<modality>.npz; or an MMRec-style folder.
 ml-100k needs no path: RecBole's package carries it.
+A model of your own is named --model=package.module:MyModel; see docs/own-model.md.
 """
 
 
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("--model", help="one model: MMSheaf, MMGCN or any of RecBole's (default: MMSheaf)")
+    options.add_argument("--model", help="MMSheaf, MMGCN, any of RecBole's, or module:class (default: MMSheaf)")
     options.add_argument("--models", help="several models, separated by commas, that end in one comparison table")
     options.add_argument("--dataset", default="ml-100k", help="name of the dataset folder (default: ml-100k)")
     options.add_argument("--config_files", default="", help="YAML files of settings, separated by spaces or commas")

@@ -34,6 +34,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.experiments.store import Store
     from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
     from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
+    from recbole_sheaf.own_models import class_name
 
     if options.trials < 1 or options.workers < 1 or options.threads < 1:
         raise ConfigError("--trials, --workers and --threads are whole numbers from 1")
@@ -53,7 +54,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     for search in searches:
-        path = write_best(search, options.output / search.dataset / f"{search.model}.yaml")
+        path = write_best(search, options.output / search.dataset / f"{class_name(search.model)}.yaml")
         print(f"{search}: {path or 'no trial was completed'}")
     for trial, error in errors.items():
         print(f"failed: {trial}: {error}", file=sys.stderr)
@@ -69,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("--models", "--model", required=True, help="models, separated by commas")
+    options.add_argument(
+        "--models", "--model", required=True, help="models, separated by commas; your own as module:class"
+    )
     options.add_argument("--dataset", default="ml-100k", help="name of the dataset folder (default: ml-100k)")
     options.add_argument("--trials", type=int, default=20, help="trials for each model (default: 20)")
     options.add_argument("--store", type=Path, default=Path("results.duckdb"), help="where trials are recorded")
