@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_sheaf.cli.run import main
+from recbole_sheaf.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["run", *sys.argv[1:]]))

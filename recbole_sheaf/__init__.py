@@ -1,21 +1,19 @@
 """Multimodal recommendation with sheaves on graphs, as a RecBole plugin.
 
-``import recbole_sheaf`` is enough: afterwards RecBole's own entry points (``run_recbole``, ``load_data_and_model``,
-``HyperTuning``, ...) know our models by name.
+``import recbole_sheaf`` is enough: RecBole's own entry points (``run_recbole``, ``load_data_and_model``,
+``HyperTuning``, ...), imported before or after, know our models by name. It changes no number of RecBole's own models
+but Pop's, no random state, no logging handler and no environment variable.
 """
 
-import warnings
+from recbole_sheaf.environment import check_environment
 
-from recbole_sheaf.environment import check_environment, let_threads_sleep
+check_environment()  # before anything that needs what it checks
 
-let_threads_sleep()
-check_environment()
+from recbole_sheaf import import_hook  # noqa: E402
+from recbole_sheaf.own_models import register  # noqa: E402
 
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # said by ray on every import
-    from recbole_sheaf import recbole_compat, registration
+import_hook.install()
 
-recbole_compat.apply()
-registration.register()
+__all__ = ["register"]
 
 __version__ = "0.1.0"

@@ -6,26 +6,19 @@ refuses it with the nearest name. Settings of our models are frozen dataclasses 
 """
 
 import difflib
+import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union
 
-import recbole
 import yaml
 from platformdirs import user_cache_dir
-from recbole.evaluator.register import metrics_dict
-from recbole.utils.argument_list import (
-    dataset_arguments,
-    evaluation_arguments,
-    general_arguments,
-    training_arguments,
-)
 
 from recbole_sheaf.errors import ConfigError
 
-RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
+RECBOLE_PROPERTIES = Path(importlib.util.find_spec("recbole").origin).parent / "properties"  # found, not imported
 
 # Keys that RecBole's shared code or its general models read and no RecBole YAML file sets.
 RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
@@ -99,17 +92,35 @@ def default_files(model: str, dataset: str) -> list[Path]:
     return [path for path in names if path.is_file()]
 
 
+OWN_DEFAULTS: dict[str, Mapping[str, Any]] = {}  # of the models that `own_models` registered, by name
+
+
+def default_settings(model: str, dataset: str) -> dict[str, Any]:
+    """Our defaults for a model on a dataset, the strongest where several have a key: overall, model, dataset.
+
+    A model may be named ``package.module:MyModel`` too.
+    """
+    name = model.rpartition(":")[2]
+    overall, *stronger = (read_yaml(path) for path in default_files(name, dataset))
+    settings = {**overall, **OWN_DEFAULTS.get(name, {})}
+    for layer in stronger:
+        settings.update(layer)
+    return settings
+
+
 def known_keys(model: str, dataset: str) -> frozenset[str]:
     """Every key that means something to a model on a dataset."""
-    listed = general_arguments + training_arguments + evaluation_arguments + dataset_arguments
+    from recbole.utils import argument_list as lists
+
+    listed = lists.general_arguments + lists.training_arguments + lists.evaluation_arguments + lists.dataset_arguments
     recbole_files = [
         RECBOLE_PROPERTIES / "overall.yaml",
         RECBOLE_PROPERTIES / "model" / f"{model}.yaml",
         RECBOLE_PROPERTIES / "dataset" / "sample.yaml",
         RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml",
     ]
-    files = [path for path in recbole_files if path.is_file()] + default_files(model, dataset)
-    return frozenset(listed).union(RECBOLE_KEYS_WITHOUT_DEFAULT, *(read_yaml(path) for path in files))
+    theirs = [read_yaml(path) for path in recbole_files if path.is_file()]
+    return frozenset(listed).union(RECBOLE_KEYS_WITHOUT_DEFAULT, *theirs, default_settings(model, dataset))
 
 
 def refuse_unknown_keys(settings: Iterable[str], known: Iterable[str], what: str) -> None:
@@ -190,6 +201,8 @@ def check_evaluation(settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: naming the metric, the nearest ones and those there are.
     """
+    from recbole.evaluator.register import metrics_dict
+
     metrics, topk = settings.get("metrics"), settings.get("topk")
     metrics = [metrics] if isinstance(metrics, str) else list(metrics or [])
     topk = [topk] if isinstance(topk, int) else list(topk or [])
@@ -330,11 +343,12 @@ def check_loss(config: Any) -> None:
 
 
 def check_settings(config: Any) -> None:
-    """Refuse what a RecBole ``Config`` of one of our models holds and nothing reads, or that is out of range.
+    """Refuse what a ``Config`` of one of our models, or a registered one, holds and nothing reads, or is out of range.
 
     Raises:
         ConfigError: in one sentence, before any data are read.
     """
     refuse_unknown_keys(config.external_config_dict, known_keys(config["model"], config["dataset"]), config["model"])
     check_ranges(config.final_config_dict)
-    config.model_class.settings_class.from_recbole(config)
+    if hasattr(config.model_class, "settings_class"):
+        config.model_class.settings_class.from_recbole(config)

@@ -1,8 +1,8 @@
-"""Mends of RecBole 1.2.1 that version pins cannot bring, each with its reason and the upstream issue.
+"""Mends of RecBole 1.2.1 that version pins cannot bring, one function each.
 
-``apply`` puts them in place once, when ``recbole_sheaf`` is imported. Each mend is one function below; none changes a
-number that RecBole computes, but for Pop, which does not rank by popularity as it stands. The releases RecBole needs
-are checked in ``environment.py``.
+The table of ``patches.py`` says what each one replaces, why, and by which upstream issue, and puts it in place. None
+changes a number that RecBole computes, but for Pop, which does not rank by popularity as it stands. The releases
+RecBole needs are checked in ``environment.py``. Nothing of RecBole is imported before a mend runs.
 """
 
 import ast
@@ -18,42 +18,14 @@ from typing import Any, Callable
 import numpy as np
 import scipy.sparse
 import torch
-from recbole.config import Config
-from recbole.data.dataset.dataset import Dataset
-from recbole.evaluator.collector import Collector, DataStruct
-from recbole.model.general_recommender.pop import Pop
-from recbole.trainer import trainer as recbole_trainer
-from recbole.utils import enum_type
-from recbole.utils import utils as recbole_utils
 
+from recbole_sheaf import own_models
 from recbole_sheaf.config import settings_loader
 from recbole_sheaf.data.folders import absent_dataset
-
-_applied = False
-
-
-def apply() -> None:
-    """Put every mend in place; a second call does nothing."""
-    global _applied
-    if _applied:
-        return
-    _applied = True
-    Config._build_yaml_loader = lambda self: settings_loader()
-    Config._convert_config_dict = _literal_settings
-    Config._load_cmd_line = _own_command_line(Config._load_cmd_line)
-    Config.__getstate__ = _config_state
-    Config.__setstate__ = _restore_config
-    Config._init_device = _device_without_cuda(Config._init_device)
-    Dataset._download = _download_alone(Dataset._download)
-    recbole_trainer.Trainer._save_checkpoint = _save_checkpoint
-    Collector.get_data_struct = _collected
-    Pop.__init__ = _popularity_counted(Pop.__init__)
-    Pop.calculate_loss = _no_loss
-    recbole_trainer.DistributedDataParallel = _distributed_on_any_device
-    torch.serialization.add_safe_globals(_checkpoint_types())
+from recbole_sheaf.names import MODELS
 
 
-def keep_reproducible(config: Config) -> None:
+def keep_reproducible(config: Any) -> None:
     """Hold RecBole's ``reproducibility`` on the CPU too: gradients of indexed rows are summed in a fixed order.
 
     RecBole fixes seeds and cuDNN only; with two threads PyTorch adds those gradients in whatever order threads arrive,
@@ -63,7 +35,12 @@ def keep_reproducible(config: Config) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False
 
 
-def _literal_settings(self: Config, config_dict: dict[str, Any]) -> dict[str, Any]:
+def safe_loader(self: Any) -> type:
+    """A YAML loader that builds no objects and reads ``1e-3`` as a number."""
+    return settings_loader()
+
+
+def literal_settings(self: Any, config_dict: dict[str, Any]) -> dict[str, Any]:
     """Turn text settings into Python literals without running them.
 
     RecBole calls ``eval`` on each value from the command line and from dictionaries; ``--x=exit()`` ends the process.
@@ -84,47 +61,54 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _own_command_line(load_cmd_line: Callable[[Config], dict]) -> Callable[[Config], dict]:
+def own_command_line(load_cmd_line: Callable[[Any], dict]) -> Callable[[Any], dict]:
     """Take no settings from the command line of a Ray worker: its options are Ray's, and RecBole would read them."""
 
     @functools.wraps(load_cmd_line)
-    def _load_cmd_line(self: Config) -> dict:
+    def _load_cmd_line(self: Any) -> dict:
         return {} if Path(sys.argv[0]).name == "default_worker.py" else load_cmd_line(self)
 
     return _load_cmd_line
 
 
-def _config_state(self: Config) -> dict[str, Any]:
+def config_state(self: Any) -> dict[str, Any]:
     """What a pickled ``Config`` holds: plain values, so that checkpoints load without running code.
 
     From release 2.6 ``torch.load`` refuses RecBole's checkpoints, because they pickle the whole Config with its YAML
-    loader and model class (RecBole issue 2215). Both can be found again by name.
+    loader and model class (RecBole issue 2215). A class of RecBole's or ours is found again by its name, any other by
+    its source.
     """
     state = dict(self.__dict__)
     state.pop("yaml_loader", None)
-    if _is_registered(state["model"], state["model_class"]):
-        state.pop("model_class")
+    model_class = state.pop("model_class", None)
+    if model_class is not None and not _has_that_name(state["model"], model_class):
+        state["model_source"] = own_models.source_of(model_class)
     return state
 
 
-def _is_registered(name: str, model_class: type) -> bool:
-    """Whether RecBole would find this very class under that name."""
-    try:
-        return recbole_utils.get_model(name) is model_class
-    except ValueError:
-        return False
+def _has_that_name(name: str, model_class: type) -> bool:
+    """Whether a class is RecBole's or our model of that name; nothing is imported to find out."""
+    package, _, module = model_class.__module__.rpartition(".")
+    recboles = package.startswith("recbole.model.") and module == name.lower()
+    return recboles or MODELS.get(name) == model_class.__module__
 
 
-def _restore_config(self: Config, state: dict[str, Any]) -> None:
-    """Rebuild what ``_config_state`` left out."""
+def restore_config(self: Any, state: dict[str, Any]) -> None:
+    """Rebuild what ``config_state`` left out.
+
+    A class of somebody else's is known where a ``Config`` has had it or it was registered; elsewhere it is None.
+    """
+    from recbole.utils import get_model
+
     self.__dict__.update(state)
+    source = self.__dict__.pop("model_source", None)
     self.yaml_loader = self._build_yaml_loader()
     self.compatibility_settings()  # names that metrics use and that only a new Config gives back to NumPy
     if "model_class" not in state:
-        self.model_class = recbole_utils.get_model(self.model)
+        self.model_class = get_model(self.model) if source is None else own_models.class_at(source)
 
 
-def _save_checkpoint(self: recbole_trainer.Trainer, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+def save_checkpoint(self: Any, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
     """Save what RecBole saves, in the pickle protocol that safe loading reads, and never half a file.
 
     RecBole asks for protocol 4, which ``torch.load(weights_only=True)`` does not know (RecBole issue 2215).
@@ -148,7 +132,7 @@ def _save_checkpoint(self: recbole_trainer.Trainer, epoch: int, verbose: bool = 
         self.logger.info(f"Saving current: {path}")
 
 
-def _collected(self: Collector) -> DataStruct:
+def collected(self: Any) -> Any:
     """Hand over what an evaluation collected and forget its rankings.
 
     RecBole moves every collected value to the CPU, numbers and counters too, so ItemCoverage, GiniIndex and their like
@@ -162,7 +146,7 @@ def _collected(self: Collector) -> DataStruct:
     return collected
 
 
-def _popularity_counted(init: Callable[..., None]) -> Callable[..., None]:
+def popularity_counted(init: Callable[..., None]) -> Callable[..., None]:
     """Let Pop rank items by their number of training interactions.
 
     RecBole counts while it trains, by ``count[items] += 1``, which counts an item once a batch however often it stands
@@ -170,7 +154,7 @@ def _popularity_counted(init: Callable[..., None]) -> Callable[..., None]:
     """
 
     @functools.wraps(init)
-    def __init__(self: Pop, config: Config, dataset: Dataset) -> None:
+    def __init__(self: Any, config: Any, dataset: Any) -> None:
         init(self, config, dataset)
         items = dataset.inter_feat[self.ITEM_ID]
         self.item_cnt = torch.bincount(items, minlength=self.n_items).unsqueeze(1).to(self.device)
@@ -179,13 +163,16 @@ def _popularity_counted(init: Callable[..., None]) -> Callable[..., None]:
     return __init__
 
 
-def _no_loss(self: Pop, interaction: Any) -> torch.Tensor:
+def no_loss(self: Any, interaction: Any) -> torch.Tensor:
     """Pop has nothing to train."""
     return torch.nn.Parameter(torch.zeros(1)).to(self.device)
 
 
-def _checkpoint_types() -> list:
+def checkpoint_types() -> list:
     """Types that RecBole's own checkpoints hold beside tensors; all are data, none runs code when loaded."""
+    from recbole.config import Config
+    from recbole.utils import enum_type
+
     enums = [enum_type.ModelType, enum_type.InputType, enum_type.EvaluatorType, enum_type.FeatureType]
     multiarray = importlib.import_module(np.ndarray.__reduce__(np.zeros(0))[0].__module__)
     arrays = [np.ndarray, np.matrix, np.dtype, multiarray._reconstruct, multiarray.scalar]
@@ -194,7 +181,7 @@ def _checkpoint_types() -> list:
     return [Config, *enums, *arrays, *sparse]
 
 
-def _download_alone(download: Callable[[Dataset], None]) -> Callable[[Dataset], None]:
+def download_alone(download: Callable[[Any], None]) -> Callable[[Any], None]:
     """Download outside of a process group, and say plainly when there is no network.
 
     RecBole waits at a barrier that a single process never opened (RecBole issues 1989 and 2050), and a missing network
@@ -202,7 +189,7 @@ def _download_alone(download: Callable[[Dataset], None]) -> Callable[[Dataset], 
     """
 
     @functools.wraps(download)
-    def _download(self: Dataset) -> None:
+    def _download(self: Any) -> None:
         folder = Path(self.dataset_path)
         try:
             download(self)
@@ -228,11 +215,11 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _device_without_cuda(init_device: Callable[[Config], None]) -> Callable[[Config], None]:
+def device_without_cuda(init_device: Callable[[Any], None]) -> Callable[[Any], None]:
     """Let RecBole's distributed runs work on a machine without CUDA, over gloo; RecBole hard-codes nccl and cuda."""
 
     @functools.wraps(init_device)
-    def _init_device(self: Config) -> None:
+    def _init_device(self: Any) -> None:
         settings = self.final_config_dict
         if "local_rank" not in settings or torch.cuda.is_available():
             return init_device(self)
@@ -251,7 +238,7 @@ def _device_without_cuda(init_device: Callable[[Config], None]) -> Callable[[Con
     return _init_device
 
 
-def _distributed_on_any_device(module: torch.nn.Module, device_ids: Any = None) -> torch.nn.Module:
+def distributed_on_any_device(module: torch.nn.Module, device_ids: Any = None) -> torch.nn.Module:
     """``DistributedDataParallel`` that takes device ids for CUDA modules only, as PyTorch demands."""
     on_cuda = any(parameter.is_cuda for parameter in module.parameters())
     return torch.nn.parallel.DistributedDataParallel(module, device_ids=device_ids if on_cuda else None)

@@ -11,86 +11,52 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, Optional
 
-import numpy as np
-import torch
-from recbole import data as recbole_data
-from recbole import quick_start
-from recbole.config import Config
-from recbole.data import utils as data_utils
-from recbole.data.dataset import Dataset
-from recbole.quick_start import quick_start as quick_start_module
-
+from recbole_sheaf import own_models
 from recbole_sheaf.config import (
     RECBOLE_PROPERTIES,
     cache_folder,
     check_loss,
     check_settings,
-    default_files,
+    default_settings,
     nearest,
     read_yaml,
 )
-from recbole_sheaf.data.folders import check_dataset_folder
-from recbole_sheaf.data.mmrec import convert_mmrec_folder, is_mmrec_folder
-from recbole_sheaf.data.user_batches import TrainingUsers
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.models.recbole_softmax import serve
-from recbole_sheaf.recbole_compat import keep_reproducible
+from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
 
-_PREFIX = "recbole.model.general_recommender."
-MODEL_NAMES = (
-    "MMSheaf",
-    "SheafRec",
-    "MMGCN",
-    "FREEDOM",
-    "BM3",
-    "VBPR",
-    "LATTICE",
-    "Sheaf4Rec",
-    "MGCN",
-    "GRCN",
-    "SLMRec",
-    "LGMRec",
-    "ItemSheaf",
-)
-MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
-
-_recbole_run_recboles = quick_start_module.run_recboles
-_recbole_objective_function = quick_start_module.objective_function
+QUICK_START = "recbole.quick_start.quick_start"
 
 
-def register() -> None:
-    """Register our models, defaults and datasets with RecBole; a second call does nothing."""
-    if any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
-        return
-    sys.meta_path.append(_ModelFinder())
-    serve()
-    Config._get_model_and_dataset = _names_checked(Config._get_model_and_dataset)
-    Config._load_internal_config_dict = _with_our_defaults(Config._load_internal_config_dict)
-    Config._set_default_parameters = _with_folder_recognised(Config._set_default_parameters)
-    Config.__init__ = _settings_checked(Config.__init__)
-    Dataset.build = _split_by_its_own_seed(Dataset.build)
-    loader = _users_under_softmax(data_utils.get_dataloader)
-    for module in (recbole_data, data_utils):
-        module.get_dataloader = loader
-    for module in (quick_start, quick_start_module):
-        module.run_recboles = run_recboles
-        module.objective_function = objective_function
+def add_finder() -> None:
+    """Let RecBole find our models by name; a second call does nothing."""
+    if not any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_ModelFinder())
+
+
+def is_ours(name: str, model_class: type) -> bool:
+    """Whether a class is the model that has this name in this package, or was registered under it."""
+    return own_models.registered().get(name) is model_class or MODELS.get(name) == model_class.__module__
+
+
+def _is_recboles(model_class: type) -> bool:
+    return model_class.__module__.startswith("recbole.model.")
 
 
 def recbole_model_names() -> list[str]:
-    """Names of RecBole's models and ours, in alphabetical order."""
-    theirs = [path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml")]
-    return sorted({*theirs, "Random", *MODELS}, key=str.lower)
+    """Names of RecBole's models, ours and those registered, in alphabetical order."""
+    return sorted({*recbole_names(), *MODELS, *own_models.registered()}, key=str.lower)
 
 
 def run_recboles(rank: int, *args: Any) -> None:
     """RecBole's worker of a distributed run; found under our name, so a spawned process registers our models first."""
-    _recbole_run_recboles(rank, *args)
+    from recbole_sheaf.patches import original
+
+    original(QUICK_START, "run_recboles")(rank, *args)
 
 
 def objective_function(
@@ -99,75 +65,109 @@ def objective_function(
     saved: bool = True,
 ) -> dict[str, Any]:
     """RecBole's objective of a search; found under our name, so a Ray worker registers our models first."""
-    return _recbole_objective_function(config_dict, config_file_list, saved)
+    from recbole_sheaf.patches import original
+
+    return original(QUICK_START, "objective_function")(config_dict, config_file_list, saved)
 
 
 class _ModelFinder(importlib.abc.MetaPathFinder):
-    """Answers for ``recbole.model.general_recommender.<our model>`` with our module."""
+    """Answers for ``recbole.model.general_recommender.<our model>`` with our module, or a registered class."""
 
     def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
+        self, fullname: str, path: Any, target: Optional[ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
-        ours = {_PREFIX + name.lower(): module for name, module in MODELS.items()}.get(fullname)
-        return ours and importlib.util.spec_from_loader(fullname, _ModuleAlias(ours))
+        package, _, name = fullname.rpartition(".")
+        if package != RECOMMENDERS:
+            return None
+        model = next((known for known in (*MODELS, *own_models.registered()) if known.lower() == name), None)
+        return model and importlib.util.spec_from_loader(fullname, _ModelAlias(model))
 
 
-class _ModuleAlias(importlib.abc.Loader):
-    """Loads a module under another name without running it twice, so a model class exists once."""
+class _ModelAlias(importlib.abc.Loader):
+    """A module that holds a model found elsewhere, so that its class exists once."""
 
-    def __init__(self, module: str) -> None:
-        self.module = module
+    def __init__(self, model: str) -> None:
+        self.model = model
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         alias = ModuleType(spec.name)
-        alias.__dict__.update(vars(importlib.import_module(self.module)))
+        if self.model in MODELS:
+            alias.__dict__.update(vars(importlib.import_module(MODELS[self.model])))
+        else:
+            setattr(alias, self.model, own_models.registered()[self.model])
         return alias
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing to run: the contents are those of our module."""
+        """Nothing to run: the contents are there."""
 
 
-def _names_checked(get_model_and_dataset: Callable) -> Callable:
+def names_checked(get_model_and_dataset: Callable) -> Callable:
     @functools.wraps(get_model_and_dataset)
-    def _get_model_and_dataset(self: Config, model: Any, dataset: Any) -> Any:
+    def _get_model_and_dataset(self: Any, model: Any, dataset: Any) -> Any:
         name = self.external_config_dict.get("model") if model is None else model
         if isinstance(name, str):
             check_model_name(name)
+            model = own_models.resolve(name) if ":" in name else model
         return get_model_and_dataset(self, model, dataset)
 
     return _get_model_and_dataset
 
 
+def unknown_refused(get_model: Callable) -> Callable:
+    """Say that there is no model of a name; RecBole imports ``lightgbm`` and ``xgboost`` in search of it."""
+
+    @functools.wraps(get_model)
+    def wrapped(model_name: str) -> type:
+        try:
+            return own_models.resolve(model_name) if ":" in model_name else get_model(model_name)
+        except (ImportError, ValueError):
+            check_model_name(model_name)
+            raise
+
+    return wrapped
+
+
 def check_model_name(name: str) -> None:
-    """Refuse a model that neither RecBole nor we have.
+    """Refuse a model that neither RecBole nor we have; ``package.module:MyModel`` is imported and registered.
 
     Raises:
-        ConfigError: with the nearest names.
+        ConfigError: with the nearest names, or what is wrong with the module or class.
     """
+    if ":" in name:
+        own_models.resolve(name)
+        return
     names = recbole_model_names()
     if name not in names:
         raise ConfigError(
-            f"there is no model '{name}'{nearest(name, names)}; ours are {', '.join(MODELS)}, the others are RecBole's"
+            f"there is no model '{name}'{nearest(name, names)}; ours are {', '.join(MODELS)}, the others are "
+            "RecBole's; one of your own is named package.module:MyModel, or registered by recbole_sheaf.register"
         )
 
 
-def _with_our_defaults(load_internal_config_dict: Callable) -> Callable:
-    """Our YAML defaults on top of RecBole's, below everything a user sets."""
+def with_our_defaults(load_internal_config_dict: Callable) -> Callable:
+    """For our models, our YAML defaults on top of RecBole's, below everything a user sets.
+
+    A model of RecBole's keeps RecBole's defaults, ``split_seed`` among them: RecBole splits by ``seed``. Our commands
+    give our defaults to every model as settings.
+    """
 
     @functools.wraps(load_internal_config_dict)
-    def _load_internal_config_dict(self: Config, model: str, model_class: type, dataset: str) -> None:
+    def _load_internal_config_dict(self: Any, model: str, model_class: type, dataset: str) -> None:
         load_internal_config_dict(self, model, model_class, dataset)
-        for path in default_files(model, dataset):
-            self.internal_config_dict.update(read_yaml(path))
+        if is_ours(model, model_class):
+            self.internal_config_dict.update(default_settings(model, dataset))
 
     return _load_internal_config_dict
 
 
-def _with_folder_recognised(set_default_parameters: Callable) -> Callable:
+def with_folder_recognised(set_default_parameters: Callable) -> Callable:
     """Refuse an absent dataset before anything runs, and read an MMRec-style folder as it is."""
 
     @functools.wraps(set_default_parameters)
-    def _set_default_parameters(self: Config) -> None:
+    def _set_default_parameters(self: Any) -> None:
+        from recbole_sheaf.data.folders import check_dataset_folder
+        from recbole_sheaf.data.mmrec import is_mmrec_folder
+
         root = Path(self.final_config_dict["data_path"])
         set_default_parameters(self)
         settings = self.final_config_dict
@@ -182,6 +182,8 @@ def _with_folder_recognised(set_default_parameters: Callable) -> Callable:
 
 
 def _mmrec_settings(folder: Path, name: str, cache: Path) -> dict[str, Any]:
+    from recbole_sheaf.data.mmrec import convert_mmrec_folder
+
     converted = convert_mmrec_folder(folder, name, cache)
     return {
         "data_path": str(converted.path),
@@ -194,38 +196,46 @@ def _downloadable() -> Iterator[str]:
     return iter(read_yaml(RECBOLE_PROPERTIES / "dataset" / "url.yaml"))
 
 
-def _settings_checked(init: Callable) -> Callable:
+def settings_checked(init: Callable) -> Callable:
     @functools.wraps(init)
-    def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        keep_reproducible(self)
-        check_loss(self)
-        if self.model in MODELS:
+        ours = is_ours(self.model, self.model_class)
+        if ours or _is_recboles(self.model_class):
+            check_loss(self)
+        if ours:
             check_settings(self)
+        own_models.note(self.model_class)
 
     return __init__
 
 
-def _users_under_softmax(get_dataloader: Callable) -> Callable:
+def users_under_softmax(get_dataloader: Callable) -> Callable:
     """Train on batches of users where ``loss`` is softmax; RecBole chooses its loaders by the model's name."""
 
     @functools.wraps(get_dataloader)
-    def wrapped(config: Config, phase: str) -> type:
-        if phase == "train" and "loss" in config and config["loss"] == "softmax":
+    def wrapped(config: Any, phase: str) -> type:
+        ready = "softmax" in getattr(config.model_class, "losses", ())
+        if phase == "train" and ready and "loss" in config and config["loss"] == "softmax":
+            from recbole_sheaf.data.user_batches import TrainingUsers
+
             return TrainingUsers
         return get_dataloader(config, phase)
 
     return wrapped
 
 
-def _split_by_its_own_seed(build: Callable) -> Callable:
+def split_by_its_own_seed(build: Callable) -> Callable:
     """Split a dataset by ``split_seed``, so that runs that differ in ``seed`` only share their split.
 
     RecBole splits by the state that ``seed`` left behind, so each model seed would be judged on other interactions.
+    Our models have a ``split_seed`` by default, RecBole's where it was set; where it is None RecBole splits.
     """
+    import numpy as np
+    import torch
 
     @functools.wraps(build)
-    def wrapped(self: Dataset) -> Any:
+    def wrapped(self: Any) -> Any:
         if self.config["split_seed"] is None:
             return build(self)
         numpy_state = np.random.get_state()

@@ -43,7 +43,10 @@ def test_an_absent_package_is_named(monkeypatch):
     ],
 )
 def test_threads_wait_asleep_unless_the_user_says_otherwise(before, given, expected):
-    code = f"{before}from recbole_sheaf import environment; import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    code = (
+        f"{before}import os; from recbole_sheaf.environment import let_threads_sleep; "
+        "let_threads_sleep(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    )
     kept = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(command, env={**kept, **given}, capture_output=True, text=True, check=True)

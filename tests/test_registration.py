@@ -20,6 +20,7 @@ from recbole.utils.case_study import full_sort_topk
 from recbole_sheaf import registration
 from recbole_sheaf.config import default_files, read_yaml
 from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.experiments.settings import resolve_configs
 from tests.conftest import content_of
 
 OURS = sorted(registration.MODELS)
@@ -66,8 +67,15 @@ def test_defaults_come_in_recboles_order_of_precedence(toy_settings, workplace, 
     assert resolved("n_layers", files=["mine.yaml"], n_layers=4) == 5
 
 
-def test_our_keys_reach_recboles_models_too(toy_settings):
-    assert Config(model="BPR", dataset="toy", config_dict=toy_settings)["split_seed"] == 2020
+def test_our_defaults_reach_our_models_and_none_of_recboles(toy_settings):
+    ours, theirs = (Config(model=name, dataset="toy", config_dict=toy_settings) for name in ("MMSheaf", "BPR"))
+    assert ours["split_seed"] == 2020
+    assert not (set(read_yaml(default_files("BPR", "toy")[0])) - set(toy_settings)) & set(theirs.final_config_dict)
+
+
+def test_our_commands_give_our_defaults_to_recboles_models_too(toy_settings):
+    (config,) = resolve_configs(["BPR"], "toy", [], toy_settings)
+    assert config["split_seed"] == 2020
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -135,7 +143,8 @@ def test_the_objective_function_in_a_ray_worker(toy_settings, workplace):
 
 def test_the_split_depends_on_split_seed_and_not_on_seed(toy_settings):
     def train_part(**settings):
-        config = Config(model="BPR", dataset="toy", config_dict={**toy_settings, **settings})
+        settings = {**toy_settings, "split_seed": 2020, **settings}
+        config = Config(model="BPR", dataset="toy", config_dict=settings)
         torch.manual_seed(config["seed"])
         np.random.seed(config["seed"])
         part = create_dataset(config).build()[0]
@@ -146,7 +155,7 @@ def test_the_split_depends_on_split_seed_and_not_on_seed(toy_settings):
 
 
 def test_splitting_leaves_the_random_state_as_it_was(toy_settings):
-    dataset = create_dataset(Config(model="BPR", dataset="toy", config_dict=toy_settings))
+    dataset = create_dataset(Config(model="BPR", dataset="toy", config_dict={**toy_settings, "split_seed": 1}))
     torch.manual_seed(5)
     np.random.seed(5)
     expected = torch.rand(3), np.random.rand(3)

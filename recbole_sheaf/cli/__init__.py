@@ -1,9 +1,14 @@
-"""The command ``recbole-sheaf``: parse, call, print."""
+"""The command ``recbole-sheaf``: parse, call, print.
+
+A command's module imports what is heavy when it runs, so that its help comes at once.
+"""
 
 import importlib
 import os
 import sys
 from typing import Optional
+
+from recbole_sheaf.environment import let_threads_sleep
 
 COMMANDS = {
     "run": "train and evaluate one model, or several side by side",
@@ -29,6 +34,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     if arguments[0] not in COMMANDS:
         print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage}", file=sys.stderr)
         return 2
+    let_threads_sleep()
     try:
         return importlib.import_module(f"recbole_sheaf.cli.{arguments[0]}").main(arguments[1:])
     except BrokenPipeError:  # whoever read the output, such as `head`, has had enough

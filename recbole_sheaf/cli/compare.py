@@ -3,14 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import read_settings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.compare import GridReport, run_grid
-from recbole_sheaf.experiments.grid import Experiment, read_experiment
-from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess, Workers
 
 EPILOG = """\
 an experiment file
@@ -21,6 +18,7 @@ an experiment file
     LightGCN: {settings_file: tuned/LightGCN.yaml}
     MMSheaf:
     control: {model: MMSheaf, restriction_map: identity}
+    mine: {model: package.module:MyModel}
   ablations:                      # optional; any settings, of the data side above all
     real:
     shuffled: {features: shuffled}
@@ -40,6 +38,9 @@ again, and it goes on where it was, losing at most the epoch in progress. Severa
 def main(argv: Optional[list[str]] = None) -> int:
     """Run what is not finished; gives the exit code."""
     options, others = parser().parse_known_args(argv)
+    from recbole_sheaf.experiments.compare import run_grid
+    from recbole_sheaf.experiments.grid import read_experiment
+
     experiment = read_experiment(
         options.experiment, {"show_progress": False, "state": "WARNING", **read_settings(others)}
     )
@@ -63,7 +64,9 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def _workers(options: argparse.Namespace, experiment: Experiment) -> Workers:
+def _workers(options: argparse.Namespace, experiment: Any) -> Any:
+    from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess
+
     count = experiment.workers if options.workers is None else options.workers
     if count < 1:
         raise ConfigError(f"--workers is {count}, expected a whole number from 1")
@@ -72,7 +75,7 @@ def _workers(options: argparse.Namespace, experiment: Experiment) -> Workers:
     return ProcessWorkers(count) if count > 1 else ThisProcess()
 
 
-def _say(report: GridReport, experiment: Experiment) -> None:
+def _say(report: Any, experiment: Any) -> None:
     print(
         f"{report.done} runs done, {report.finished_before} finished before, {len(report.failed)} failed, "
         f"of {report.runs}; see them with: recbole-sheaf results {experiment.store}"

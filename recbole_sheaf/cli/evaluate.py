@@ -5,17 +5,18 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
-import pandas as pd
-
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.evaluation import to_markdown
-from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint
 
 
 @one_sentence
 def main(argv: Optional[list[str]] = None) -> int:
     """Load, judge, print; gives the exit code."""
     options = parser().parse_args(argv)
+    from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint
+    from recbole_sheaf.registration import check_model_name
+
+    if options.model:
+        check_model_name(options.model)
     found = evaluate_checkpoint(options.checkpoint, options.data_path)
     print(json.dumps(found) if options.json else _table(found))
     return 0
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     options.add_argument("checkpoint", type=Path, help="a .pth file that a run wrote into checkpoint_dir (saved/)")
+    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
     options.add_argument("--data_path", help="where the datasets lie, if not where they lay when the run was made")
     options.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     return options
@@ -36,6 +38,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _table(found: dict[str, Any]) -> str:
     """A line per metric, validation and test beside each other."""
+    import pandas as pd
+
+    from recbole_sheaf.evaluation import to_markdown
+
     columns = {part: pd.Series(found[part], dtype=float) for part in ("valid", "test")}
     table = pd.DataFrame(columns).round(4).rename_axis("metric").loc[list(found["test"])].reset_index()
     return f"{found['model']} on {found['dataset']}, seed {found['seed']}\n\n{to_markdown(table)}"

@@ -2,15 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import Optional
-
-import pandas as pd
+from typing import Any, Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.evaluation import to_latex, to_markdown
-from recbole_sheaf.experiments import results
-from recbole_sheaf.experiments.store import Store
 
 EPILOG = """\
 examples
@@ -25,23 +20,20 @@ examples
 Significance is two-sided, over users, whose metrics are averaged over a model's seeds first: a randomisation test for
 the marks, Wilcoxon's signed-rank test beside it under --show differences, both corrected by Holm's method.
 """
-SHOWN = ("means", "runs", "differences", *results.TABLES, *results.UNFILTERED)
-FORMATS = {
-    "markdown": to_markdown,
-    "csv": lambda table: table.to_csv(index=False).rstrip("\n"),
-    "latex": to_latex,
-}
+SHOWN = ("means", "runs", "differences", "users", "strata", "curves", "failures", "studies", "trials")
+FORMATS = ("markdown", "csv", "latex")
 
 
 @one_sentence
 def main(argv: Optional[list[str]] = None) -> int:
     """Print or write a table; gives the exit code."""
     options = parser().parse_args(argv)
-    store = Store(options.store)
     if options.output is not None and options.output.resolve() == options.store.resolve():
         raise ConfigError(f"--output is the store {options.store} itself; give another file")
-    table, legend = _table(store, options)
-    text = FORMATS[options.format](table)
+    from recbole_sheaf.experiments.store import Store
+
+    table, legend = _table(Store(options.store), options)
+    text = _text(table, options.format)
     if legend and options.format == "markdown":
         text = f"{text}\n\n{legend}"
     if options.output is None:
@@ -56,7 +48,19 @@ def main(argv: Optional[list[str]] = None) -> int:
     return 0
 
 
-def _table(store: Store, options: argparse.Namespace) -> tuple[pd.DataFrame, str]:
+def _text(table: Any, kind: str) -> str:
+    from recbole_sheaf.evaluation import to_latex, to_markdown
+
+    return {
+        "markdown": to_markdown,
+        "csv": lambda table: table.to_csv(index=False).rstrip("\n"),
+        "latex": to_latex,
+    }[kind](table)
+
+
+def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
+    from recbole_sheaf.experiments import results
+
     filters = {
         "experiment": _names(options.experiment),
         "dataset": _names(options.dataset),

@@ -13,8 +13,6 @@ import yaml
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.config import settings_loader
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
-from recbole_sheaf.experiments.runs import run_models
 
 EPILOG = """\
 Any RecBole setting and any key of properties/model/<model>.yaml can follow as --key=value, for example
@@ -30,6 +28,7 @@ examples
 --data_path=DIR holds one folder per dataset: DIR/<dataset>/<dataset>.inter with a RecBole header
 (user_id:token, item_id:token, ...), optionally <dataset>.item and features/<modality>.npz; or an MMRec-style folder.
 ml-100k needs no path: RecBole's package carries it.
+A model of your own is named --model=package.module:MyModel; see docs/own-model.md.
 """
 
 
@@ -42,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("--model", help="one model: MMSheaf, MMGCN or any of RecBole's (default: MMSheaf)")
+    options.add_argument("--model", help="MMSheaf, MMGCN, any of RecBole's, or module:class (default: MMSheaf)")
     options.add_argument("--models", help="several models, separated by commas, that end in one comparison table")
     options.add_argument("--dataset", default="ml-100k", help="name of the dataset folder (default: ml-100k)")
     options.add_argument("--config_files", default="", help="YAML files of settings, separated by spaces or commas")
@@ -82,6 +81,9 @@ def _value(text: str) -> Any:
 def main(argv: Optional[list[str]] = None) -> int:
     """Train, evaluate, print; gives the exit code."""
     options, others = parser().parse_known_args(argv)
+    from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
+    from recbole_sheaf.experiments.runs import run_models
+
     if options.model and options.models:
         raise ConfigError("--model and --models are both given; give one of them")
     models = [name.strip() for name in (options.models or options.model or "MMSheaf").split(",") if name.strip()]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.evaluation import comparison_table, read_rows, to_markdown, write_table
 
 
 @one_sentence
@@ -15,6 +14,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     options.add_argument("files", nargs="+", type=Path, help="what --result_file wrote, one JSON object a line")
     options.add_argument("--table_file", type=Path, help="stem of the .csv and .md to write")
     given = options.parse_args(argv)
+    from recbole_sheaf.evaluation import comparison_table, read_rows, to_markdown, write_table
+
     table = comparison_table([row for path in given.files for row in read_rows(path)])
     print(to_markdown(table))
     if given.table_file:

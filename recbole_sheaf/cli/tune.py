@@ -8,10 +8,6 @@ from typing import Optional
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import read_settings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.settings import settings_by_model
-from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
-from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
 
 EPILOG = """\
 What is searched stands in each model's YAML file (properties/model/<model>.yaml), or in one of --config_files:
@@ -34,6 +30,12 @@ example
 def main(argv: Optional[list[str]] = None) -> int:
     """Search; gives the exit code."""
     options, others = parser().parse_known_args(argv)
+    from recbole_sheaf.experiments.settings import settings_by_model
+    from recbole_sheaf.experiments.store import Store
+    from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
+    from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
+    from recbole_sheaf.own_models import class_name
+
     if options.trials < 1 or options.workers < 1 or options.threads < 1:
         raise ConfigError("--trials, --workers and --threads are whole numbers from 1")
     models = [name.strip() for name in options.models.split(",") if name.strip()]
@@ -48,7 +50,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     workers = ProcessWorkers(options.workers) if options.workers > 1 else ThisProcess()
     errors = run_searches(searches, Store(options.store), workers)
     for search in searches:
-        path = write_best(search, options.output / search.dataset / f"{search.model}.yaml")
+        path = write_best(search, options.output / search.dataset / f"{class_name(search.model)}.yaml")
         print(f"{search}: {path or 'no trial was completed'}")
     for trial, error in errors.items():
         print(f"failed: {trial}: {error}", file=sys.stderr)
@@ -64,7 +66,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("--models", "--model", required=True, help="models, separated by commas")
+    options.add_argument(
+        "--models", "--model", required=True, help="models, separated by commas; your own as module:class"
+    )
     options.add_argument("--dataset", default="ml-100k", help="name of the dataset folder (default: ml-100k)")
     options.add_argument("--trials", type=int, default=20, help="trials for each model (default: 20)")
     options.add_argument("--store", type=Path, default=Path("results.duckdb"), help="where trials are recorded")

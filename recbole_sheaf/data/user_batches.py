@@ -6,6 +6,8 @@ from recbole.data.dataloader import UserDataLoader
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
 
+from recbole_sheaf.config import LossSettings
+
 
 class TrainingUsers(UserDataLoader):
     """Batches of the users who have training interactions, in a new order each epoch; no negatives are sampled.
@@ -22,7 +24,8 @@ class TrainingUsers(UserDataLoader):
         AbstractDataLoader.__init__(self, config, dataset, sampler, shuffle=True)
 
     def _init_batch_size_and_step(self) -> None:
-        self.step = users_per_step(self.sample_size, self.config["train_batch_size"], self.config["softmax_steps"] or 1)
+        min_steps = LossSettings.from_recbole(self.config).softmax_steps
+        self.step = users_per_step(self.sample_size, self.config["train_batch_size"], min_steps)
         self.set_batch_size(self.step)
 
 

@@ -8,7 +8,9 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import inspect
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -18,6 +20,7 @@ from recbole.config import Config
 from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.training import plain_settings
 from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.own_models import registered
 from recbole_sheaf.registration import MODELS
 
 # Settings that say where things lie or what is shown; none changes a number. The content of what they point to counts.
@@ -70,11 +73,16 @@ def data_digest(config: Config) -> str:
 def code_version(model: str) -> str:
     """Hash of the code that trains ``model``: its modules and those they import, and the releases beneath.
 
-    Only this package's modules that the training reaches are read, as syntax trees without docstrings, so that a new
-    model or a mended comment leaves finished runs finished.
+    Only this package's modules that the training reaches are read, and for a model of somebody else's those of its own
+    package, as syntax trees without docstrings, so that a new model or a mended comment leaves finished runs finished.
     """
     roots = _ROOTS + ((MODELS[model],) if model in MODELS else ())
+    own = registered().get(model)
+    if own is not None:
+        roots += (own.__module__,)
     trees = [_fingerprint(module) for module in sorted(_reached(roots))]
+    if own is not None and _source(own.__module__) is None:
+        trees.append(_typed_in(own))
     installed = versions()
     return digest("\0".join(trees + [f"{name} {installed[name]}" for name in _PACKAGES]))
 
@@ -100,7 +108,7 @@ def _file_digest(path: str, size: int, modified: int) -> str:
 
 
 def _reached(roots: tuple[str, ...]) -> set[str]:
-    """Modules of this package that the roots import, directly or not."""
+    """Modules of this package and of the roots' own ones that the roots import, directly or not."""
     found: set[str] = set()
     waiting = list(roots)
     while waiting:
@@ -113,27 +121,49 @@ def _reached(roots: tuple[str, ...]) -> set[str]:
 
 @functools.cache
 def _imports(module: str) -> tuple[str, ...]:
-    return tuple(sorted(set(_named_imports(_tree(module)))))
+    return tuple(sorted(set(_named_imports(_tree(module), module))))
 
 
-def _named_imports(tree: ast.Module) -> Iterator[str]:
+def _named_imports(tree: ast.Module, importer: str) -> Iterator[str]:
+    packages = ("recbole_sheaf", importer.split(".")[0])
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "recbole_sheaf":
-            for alias in node.names:
-                submodule = f"{node.module}.{alias.name}"
-                yield submodule if _source(submodule) else node.module
+        if isinstance(node, ast.ImportFrom):
+            package = _absolute(node, importer)
+            for alias in node.names if package.split(".")[0] in packages else ():
+                submodule = f"{package}.{alias.name}"
+                yield submodule if _source(submodule) else package
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "recbole_sheaf")
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in packages)
+
+
+def _absolute(node: ast.ImportFrom, importer: str) -> str:
+    """What ``from ..a import b`` names, seen from the importing module."""
+    if not node.level:
+        return node.module or ""
+    path = _source(importer)
+    parts = importer.split(".") + (["__init__"] if path is not None and path.name == "__init__.py" else [])
+    return ".".join(parts[: -node.level] + ([node.module] if node.module else []))
 
 
 @functools.cache
 def _source(module: str) -> Optional[Path]:
-    """The file of a module, None where there is no such module."""
+    """The Python file of a module, None where there is none."""
     try:
         spec = importlib.util.find_spec(module)
+        origin = spec.origin if spec is not None else None
     except ModuleNotFoundError:
         return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
+    except ValueError:  # a script, whose module `__main__` has no spec
+        origin = getattr(sys.modules[module], "__file__", None)
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _typed_in(model: type) -> str:
+    """The code of a class that no file defines, such as a notebook's; nothing where it cannot be had."""
+    try:
+        return inspect.getsource(model)
+    except (OSError, TypeError):
+        return ""
 
 
 @functools.cache

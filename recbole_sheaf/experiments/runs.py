@@ -23,6 +23,7 @@ from recbole_sheaf.experiments.settings import settings_by_model
 from recbole_sheaf.experiments.sinks import JsonLines, Sink
 from recbole_sheaf.experiments.training import CHECKPOINT_FILE, RunResult
 from recbole_sheaf.experiments.workers import ThisProcess
+from recbole_sheaf.own_models import class_name
 
 RESULT_FILE = "result.json"  # in the folder of a run that has ended while others of its command have not
 
@@ -73,7 +74,7 @@ class _InARow(Source):
         if not self.waiting:
             return None
         run = self.waiting[0]
-        folder = Path(run.config()["checkpoint_dir"]) / f"{run.model}-{run.dataset}-seed{run.seed}-{run.id}"
+        folder = Path(run.config()["checkpoint_dir"]) / f"{class_name(run.model)}-{run.dataset}-seed{run.seed}-{run.id}"
         held = claim(folder)
         if held is None:
             raise ConfigError(f"{run} is being trained by another command, in {folder}; wait until it has ended")

@@ -14,6 +14,7 @@ from recbole.config import Config
 from recbole_sheaf.config import (
     check_evaluation,
     check_ranges,
+    default_settings,
     known_keys,
     properties_folder,
     read_yaml,
@@ -21,6 +22,7 @@ from recbole_sheaf.config import (
 )
 from recbole_sheaf.errors import ConfigError, SheafError
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
+from recbole_sheaf.own_models import class_name
 from recbole_sheaf.registration import check_model_name
 
 PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}
@@ -66,10 +68,10 @@ def settings_by_model(
     if repeated:
         raise ConfigError(f"{', '.join(repeated)} is named more than once; name each model once")
     known = {model: known_keys(model, dataset) for model in models}
-    everyones, each = _read_files(config_files, known)
+    everyones, each = _read_files(config_files, {class_name(model): known[model] for model in models})
     refuse_unknown_keys({**everyones, **overrides}, frozenset().union(*known.values()), ", ".join(models))
     check_ranges({**everyones, **overrides})
-    given = {model: {**everyones, **each.get(model, {}), **overrides} for model in models}
+    given = {model: {**everyones, **each.get(class_name(model), {}), **overrides} for model in models}
     return {model: {key: given[model][key] for key in given[model] if key in known[model]} for model in models}
 
 
@@ -86,18 +88,18 @@ def _read_files(
             raise ConfigError(f"{PER_MODEL} in {path} is {by_model!r}, expected 'model: {{key: value}}' lines")
         for model, own in by_model.items():
             check_model_name(model)
-            refuse_unknown_keys(own, known.get(model, own), f"{model} (in {path})")
+            refuse_unknown_keys(own, known.get(class_name(model), own), f"{model} (in {path})")
             check_ranges(own)
-            each.setdefault(model, {}).update(own)
+            each.setdefault(class_name(model), {}).update(own)
         everyones.update(settings)
     return everyones, each
 
 
 def _config(model: str, dataset: str, settings: dict[str, Any]) -> Config:
-    """RecBole's ``Config``, its own refusals turned into ours."""
+    """RecBole's ``Config`` with our defaults beneath, for RecBole's models too; its refusals turned into ours."""
     try:
         with _argv_cleared():
-            return Config(model=model, dataset=dataset, config_dict=settings)
+            return Config(model=model, dataset=dataset, config_dict={**default_settings(model, dataset), **settings})
     except (NotImplementedError, RuntimeError, TypeError) as error:
         raise ConfigError(f"RecBole refuses the settings of {model}: {error}") from error
     except ValueError as error:

@@ -17,6 +17,8 @@ from recbole_sheaf.errors import ConfigError, DataError
 SPLIT_NAMES = ("train", "valid", "test")
 SEEN_BEFORE_TEST = ("train", "valid")
 
+_handlers: list[logging.Handler] = []  # of the root logger, that RecBole added for the model in progress
+
 
 @dataclass(frozen=True)
 class LoadedSplit:
@@ -114,10 +116,16 @@ def refuse_long_lists(config: Config, dataset: Dataset) -> None:
 
 
 def start_logger(config: Config) -> None:
-    """Give each model its own log file; RecBole's logger keeps the first one otherwise."""
+    """Give each model its own log file; RecBole's logger keeps the first one otherwise.
+
+    Only handlers that an earlier call brought are taken off. Where somebody else has given the root logger a handler,
+    RecBole adds none, and its lines go there.
+    """
     root = logging.getLogger()
-    for handler in root.handlers[:]:
-        if type(handler) in (logging.StreamHandler, logging.FileHandler):
-            root.removeHandler(handler)
-            handler.close()
+    while _handlers:
+        handler = _handlers.pop()
+        root.removeHandler(handler)
+        handler.close()
+    before = root.handlers[:]
     init_logger(config)
+    _handlers.extend(handler for handler in root.handlers if handler not in before)

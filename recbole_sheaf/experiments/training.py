@@ -21,6 +21,7 @@ from recbole_sheaf.experiments.judging import Judgement, judge
 from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
+from recbole_sheaf.recbole_compat import keep_reproducible
 
 STATE_FILE = "state.pth"
 CHECKPOINT_FILE = "best.pth"
@@ -83,6 +84,7 @@ def prepare(config: Config, split: LoadedSplit) -> Prepared:
     """
     refuse_long_lists(config, split.dataset)
     start_logger(config)
+    keep_reproducible(config)
     init_seed(config["seed"], config["reproducibility"])
     train_data, valid_data, test_data = loaders(config, split)
     init_seed(config["seed"], config["reproducibility"])

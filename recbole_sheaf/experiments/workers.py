@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Callable, Optional
 
+from recbole_sheaf.environment import let_threads_sleep
 from recbole_sheaf.errors import ConfigError
 
 
@@ -104,6 +105,7 @@ class RayWorkers(Workers):
 
 def _end_with_parent() -> None:
     """Prepare a worker process: no command line for RecBole to read, and an end when its parent has ended."""
+    let_threads_sleep()
     sys.argv = sys.argv[:1]
     process = multiprocessing.parent_process()
     if process is None:

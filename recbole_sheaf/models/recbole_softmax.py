@@ -6,10 +6,10 @@ are not served.
 """
 
 import functools
+from collections.abc import Iterator
 from typing import Any, Callable
 
 import torch
-from recbole.model.general_recommender import BPR, NGCF, LightGCN
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -28,28 +28,23 @@ def _tables(model: Any) -> tuple[Tensor, Tensor]:
 
 
 # How a served model gives the embeddings of all users and items, and where its reg_weight puts the L2 penalty.
-SERVED: dict[type, tuple[Embeddings, Embeddings]] = {
-    LightGCN: (_forward, _tables),
-    NGCF: (_forward, _forward),
-    BPR: (_tables, _tables),
+_FOLDER = "recbole.model.general_recommender"
+SERVED: dict[str, tuple[Embeddings, Embeddings]] = {
+    f"{_FOLDER}.lightgcn:LightGCN": (_forward, _tables),
+    f"{_FOLDER}.ngcf:NGCF": (_forward, _forward),
+    f"{_FOLDER}.bpr:BPR": (_tables, _tables),
 }
 
 
-def serve() -> None:
-    """Make the served models ready for ``loss: softmax``; a second call does nothing."""
+def served() -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
+    """What makes the served models ready: a class, an attribute of it, and what turns the old one into the new."""
     for model, (embeddings, penalised) in SERVED.items():
-        if getattr(model, "losses", None) == LOSSES:
-            continue
-        model.losses = LOSSES
-        model.__init__ = _with_softmax(model.__init__)
-        model.train = _forgetting(model.train)
-        replacements = {
-            "calculate_loss": _calculate_loss(embeddings, penalised),
-            "predict": _predict(embeddings),
-            "full_sort_predict": _full_sort_predict(embeddings),
-        }
-        for name, ours in replacements.items():
-            setattr(model, name, _by_loss(getattr(model, name), ours))
+        yield model, "losses", lambda absent: LOSSES
+        yield model, "__init__", _with_softmax
+        yield model, "train", _forgetting
+        yield model, "calculate_loss", _by_loss(_calculate_loss(embeddings, penalised))
+        yield model, "predict", _by_loss(_predict(embeddings))
+        yield model, "full_sort_predict", _by_loss(_full_sort_predict(embeddings))
 
 
 def _with_softmax(init: Callable[..., None]) -> Callable[..., None]:
@@ -75,12 +70,17 @@ def _forgetting(train: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _by_loss(theirs: Callable, ours: Callable) -> Callable:
-    @functools.wraps(theirs)
-    def method(self: Any, interaction: Any) -> Tensor:
-        return (theirs if self.softmax is None else ours)(self, interaction)
+def _by_loss(ours: Callable) -> Callable[[Callable], Callable]:
+    """RecBole's method under ``loss: bpr``, ours under the softmax."""
 
-    return method
+    def wrapper(theirs: Callable) -> Callable:
+        @functools.wraps(theirs)
+        def method(self: Any, interaction: Any) -> Tensor:
+            return (theirs if self.softmax is None else ours)(self, interaction)
+
+        return method
+
+    return wrapper
 
 
 def _calculate_loss(embeddings: Embeddings, penalised: Embeddings) -> Callable[[Any, Any], Tensor]:

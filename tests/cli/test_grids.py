@@ -2,9 +2,9 @@
 
 import pytest
 
-from recbole_sheaf.cli import compare, main, tune
+from recbole_sheaf.cli import main
 from recbole_sheaf.config import read_yaml
-from recbole_sheaf.experiments import run
+from recbole_sheaf.experiments import compare, run, tuning
 from recbole_sheaf.experiments.store import Store
 from tests.experiments.test_compare import write_experiment
 
@@ -106,7 +106,7 @@ def test_tune_ends_with_1_where_a_trial_failed(search, capsys, monkeypatch):
 
 
 def test_tune_ends_with_130_when_interrupted(search, capsys, monkeypatch):
-    monkeypatch.setattr(tune, "run_searches", interrupted)
+    monkeypatch.setattr(tuning, "run_searches", interrupted)
     assert main(search) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
 

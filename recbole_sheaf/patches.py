@@ -1,0 +1,115 @@
+"""The one table of what this package replaces in RecBole 1.2.1, and the loop that puts it in place.
+
+A row names an attribute of a RecBole module or class, what makes the replacement out of RecBole's own, and why. Every
+replacement keeps RecBole's signature. What they do is in ``recbole_compat`` (mends), ``registration`` (our models,
+defaults and datasets) and ``models.recbole_softmax`` (the softmax for RecBole's own models).
+"""
+
+import importlib
+from typing import Any, Callable, NamedTuple
+
+import torch
+
+from recbole_sheaf import recbole_compat as mends
+from recbole_sheaf import registration as ours
+from recbole_sheaf.models.recbole_softmax import served
+
+Replace = Callable[[Any], Any]
+
+
+class Patch(NamedTuple):
+    """One replacement.
+
+    Attributes:
+        owner: a module, or ``module:Class``.
+        name: of its attribute.
+        replace: gives the new attribute for RecBole's own.
+        reason: what is wrong or wanting without it.
+        added: whether RecBole's own code defines no such attribute.
+    """
+
+    owner: str
+    name: str
+    replace: Replace
+    reason: str
+    added: bool = False
+
+
+def _instead(replacement: Any) -> Replace:
+    """Whatever RecBole has, take this."""
+    return lambda theirs: replacement
+
+
+_CONFIG = "recbole.config.configurator:Config"
+_DATASET = "recbole.data.dataset.dataset:Dataset"
+_POP = "recbole.model.general_recommender.pop:Pop"
+_TRAINER = "recbole.trainer.trainer"
+_CHECKPOINTS = "torch.load refuses RecBole's checkpoints from release 2.6 (RecBole issue 2215)"
+_LOADERS = "loss: softmax trains on batches of users, and RecBole chooses its loaders by the model's name"
+_WORKERS = "a spawned process finds the function under our name, and so knows our models"
+
+PATCHES = (
+    Patch(_CONFIG, "_build_yaml_loader", _instead(mends.safe_loader), "RecBole's loader builds objects from tags"),
+    Patch(_CONFIG, "_convert_config_dict", _instead(mends.literal_settings), "RecBole runs eval on each text setting"),
+    Patch(_CONFIG, "_load_cmd_line", mends.own_command_line, "RecBole takes a Ray worker's options for settings"),
+    Patch(_CONFIG, "__getstate__", _instead(mends.config_state), _CHECKPOINTS, added=True),
+    Patch(_CONFIG, "__setstate__", _instead(mends.restore_config), _CHECKPOINTS, added=True),
+    Patch(_CONFIG, "_init_device", mends.device_without_cuda, "distributed runs hard-code nccl and cuda"),
+    Patch(_CONFIG, "_get_model_and_dataset", ours.names_checked, "an unknown model ends in a stack trace"),
+    Patch(_CONFIG, "_load_internal_config_dict", ours.with_our_defaults, "our YAML defaults, beneath all a user sets"),
+    Patch(_CONFIG, "_set_default_parameters", ours.with_folder_recognised, "MMRec-style folders; absent datasets"),
+    Patch(_CONFIG, "__init__", ours.settings_checked, "a misspelt key reads as None and trains the wrong model"),
+    *(
+        Patch(module, "get_model", ours.unknown_refused, "RecBole imports lightgbm in search of an unknown name")
+        for module in ("recbole.utils.utils", "recbole.utils", "recbole.config.configurator", ours.QUICK_START)
+    ),
+    Patch(_DATASET, "_download", mends.download_alone, "waits at a barrier nobody opened (RecBole issues 1989, 2050)"),
+    Patch(_DATASET, "build", ours.split_by_its_own_seed, "each model seed would be judged on other interactions"),
+    Patch("recbole.data", "get_dataloader", ours.users_under_softmax, _LOADERS),
+    Patch("recbole.data.utils", "get_dataloader", ours.users_under_softmax, _LOADERS),
+    Patch(f"{_TRAINER}:Trainer", "_save_checkpoint", _instead(mends.save_checkpoint), _CHECKPOINTS),
+    Patch(
+        _TRAINER, "DistributedDataParallel", _instead(mends.distributed_on_any_device), "device ids are CUDA's alone"
+    ),
+    Patch(
+        "recbole.evaluator.collector:Collector",
+        "get_data_struct",
+        _instead(mends.collected),
+        "ItemCoverage and its like end in \"'int' object has no attribute 'cpu'\"",
+    ),
+    Patch(_POP, "__init__", mends.popularity_counted, "Pop counts an item once a batch, and sampled negatives too"),
+    Patch(_POP, "calculate_loss", _instead(mends.no_loss), "Pop counts while it trains"),
+    Patch("recbole.quick_start", "run_recboles", _instead(ours.run_recboles), _WORKERS),
+    Patch("recbole.quick_start", "objective_function", _instead(ours.objective_function), _WORKERS),
+    Patch(ours.QUICK_START, "run_recboles", _instead(ours.run_recboles), _WORKERS),
+    Patch(ours.QUICK_START, "objective_function", _instead(ours.objective_function), _WORKERS),
+    *(
+        Patch(owner, name, replace, "loss: softmax for RecBole's own model", added=name == "losses")
+        for owner, name, replace in served()
+    ),
+)
+
+_originals: dict[tuple[str, str], Any] = {}
+
+
+def apply() -> None:
+    """Put every row in place, and let RecBole find our models; a second call does nothing."""
+    for patch in PATCHES:
+        if (patch.owner, patch.name) not in _originals:
+            owner = owner_of(patch)
+            _originals[patch.owner, patch.name] = theirs = getattr(owner, patch.name, None)
+            setattr(owner, patch.name, patch.replace(theirs))
+    torch.serialization.add_safe_globals(mends.checkpoint_types())
+    ours.add_finder()
+
+
+def owner_of(patch: Patch) -> Any:
+    """The module or class of RecBole whose attribute a row replaces."""
+    module, _, name = patch.owner.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, name) if name else found
+
+
+def original(owner: str, name: str) -> Any:
+    """RecBole's own attribute behind a replacement; None where it had none."""
+    return _originals[owner, name]

@@ -1,0 +1,138 @@
+"""``import recbole_sheaf`` costs nothing and changes nothing, and RecBole knows our models all the same."""
+
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from recbole.config import Config
+
+from recbole_sheaf.cli import COMMANDS
+
+
+def python(code, *arguments):
+    """What a new process prints that runs the code in the current folder."""
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+def test_the_import_alone_loads_no_heavy_module_and_leaves_the_process_as_it_was():
+    code = """
+        import logging, os, sys
+        environ, modules = dict(os.environ), set(sys.modules)
+        import recbole_sheaf
+        heavy = {"torch", "recbole", "numpy", "pandas", "ray", "dgl", "sklearn"} & set(sys.modules)
+        assert not heavy, heavy
+        assert dict(os.environ) == environ and not logging.getLogger().handlers
+        print("as it was")
+    """
+    assert python(code) == "as it was"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_loads_no_heavy_module(command):
+    code = """
+        import sys
+        from recbole_sheaf.cli import main
+        try:
+            main([*sys.argv[1:], "--help"])
+        except SystemExit as end:
+            assert not end.code
+        heavy = {"torch", "recbole", "numpy", "pandas", "ray", "dgl", "sklearn"} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    assert python(code, *command.split()).startswith("usage: recbole-sheaf")
+
+
+def test_choices_that_help_names_are_those_of_the_rooms():
+    from recbole_sheaf.layers.diffusion_settings import LEARNT_MAPS
+
+    from recbole_sheaf.cli import classify, results
+    from recbole_sheaf.experiments.results import TABLES, UNFILTERED
+
+    assert classify.MAPS == LEARNT_MAPS
+    assert set(results.SHOWN) == {"means", "runs", "differences", *TABLES, *UNFILTERED}
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import recbole_sheaf; from recbole.utils import get_model",
+        "from recbole.utils import get_model; import recbole_sheaf",
+        "import recbole; import recbole_sheaf; from recbole.utils import get_model",
+        "import recbole_sheaf.models.multimodal; from recbole.utils import get_model",
+    ],
+)
+def test_recbole_knows_our_models_in_either_order(imports):
+    code = f"""
+        {imports}
+        from recbole_sheaf import patches
+        from recbole_sheaf.registration import MODELS
+        import recbole, sys
+        assert get_model("MMSheaf").__module__ == MODELS["MMSheaf"]
+        assert all(hasattr(patches.owner_of(patch), patch.name) and patches.original(patch.owner, patch.name) is not
+                   getattr(patches.owner_of(patch), patch.name) for patch in patches.PATCHES)
+        assert "import_hook" not in type(recbole.__spec__.loader).__module__
+        print("known")
+    """
+    assert python(code) == "known"
+
+
+def test_what_the_hook_imports_needs_no_recbole():
+    """Else a module would be asked for while it is half imported, whoever imported it first."""
+    code = """
+        import recbole_sheaf.config, sys
+        sys.modules["recbole"] = None  # from here on an import of it fails
+        import recbole_sheaf.patches
+        print("none")
+    """
+    assert python(code) == "none"
+
+
+BPR = """
+    import sys
+    if sys.argv[1] == "with":
+        import recbole_sheaf
+    import torch
+    from recbole.quick_start import run_recbole
+    seed = int(sys.argv[2])
+    del sys.argv[1:]
+    settings = {"epochs": 1, "seed": seed, "show_progress": False, "state": "error"}
+    result = run_recbole(model="BPR", dataset="ml-100k", config_dict=settings, saved=False)
+    print(result, torch.are_deterministic_algorithms_enabled(), torch.rand(1).item())
+"""
+
+
+@pytest.mark.parametrize("seed", ["2020", "7"])
+def test_recboles_bpr_has_the_same_numbers_with_us_and_without(workplace, seed):
+    without, beside = python(BPR, "without", seed), python(BPR, "with", seed)
+    assert "best_valid_score" in without
+    assert beside == without
+
+
+@pytest.mark.parametrize("model", ["BPR", "MMSheaf"])
+def test_building_a_config_leaves_the_process_as_it_was(workplace, model):
+    torch.manual_seed(5)
+    np.random.seed(5)
+
+    def state():
+        return (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.utils.deterministic.fill_uninitialized_memory,
+            torch.get_num_threads(),
+            logging.getLogger().handlers[:],
+            logging.getLogger().level,
+            torch.get_rng_state().tolist(),
+            [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],
+            {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"},  # RecBole's own doing
+        )
+
+    before = state()
+    Config(model=model, dataset="ml-100k")
+    assert state() == before
