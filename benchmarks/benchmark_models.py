@@ -24,6 +24,7 @@ from recbole_sheaf.experiments.heap import keep_freed_memory
 from recbole_sheaf.experiments.run import split_of
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import loaders
+from recbole_sheaf.recbole_compat import keep_reproducible
 from recbole_sheaf.registration import MODELS
 
 PARTS = ("batch", "forward", "backward", "optimiser")
@@ -88,6 +89,7 @@ def measure(case: str, options: argparse.Namespace) -> Measured:
     (config,) = resolve_configs([name], options.dataset, [], settings)
     batches, _, _ = loaders(config, split_of(config))
     keep_freed_memory()
+    keep_reproducible(config)
     init_seed(config["seed"], True)
     model = get_model(name)(config, batches.dataset).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=config["learning_rate"])

@@ -105,7 +105,8 @@ def test_pop_counts_training_interactions_whatever_the_batches(toy_settings):
     del toy_settings["embedding_size"]
     counts = []
     for batch in (7, 64, 4096):
-        config = Config(model="Pop", dataset="toy", config_dict={**toy_settings, "train_batch_size": batch})
+        settings = {**toy_settings, "train_batch_size": batch, "split_seed": 2020}
+        config = Config(model="Pop", dataset="toy", config_dict=settings)
         train_data, _, _ = data_preparation(config, create_dataset(config))
         model = get_model("Pop")(config, train_data.dataset)
         for interaction in train_data:
