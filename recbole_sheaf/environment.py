@@ -4,10 +4,14 @@ RecBole's own requirements have no upper bounds, so a plain install takes releas
 (RecBole issue 2215 and others). Each bound below says what was seen beyond it.
 """
 
+import contextlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from importlib import metadata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
@@ -59,6 +63,33 @@ def _problem(bound: Bound) -> str:
     if SpecifierSet(bound.versions).contains(found, prereleases=True):
         return ""
     return f"{bound.distribution} {found} is installed, {bound.distribution}{bound.versions} is needed ({bound.reason})"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, which ends a command as Ctrl-C does, with another exit code."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise :class:`Terminated` inside, so that what is open is closed and what is kept is said.
+
+    It is set where long work starts: Ray, which RecBole imports, sets a handler of its own. Outside of the main thread,
+    where Python allows no handlers, nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: Any) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 SPINS = 10_000  # of a few nanoseconds each

@@ -89,15 +89,13 @@ PATCHES = (
     ),
 )
 
-_originals: dict[tuple[str, str], Any] = {}
-
 
 def apply() -> None:
     """Put every row in place, and let RecBole find our models; a second call does nothing."""
     for patch in PATCHES:
-        if (patch.owner, patch.name) not in _originals:
+        if (patch.owner, patch.name) not in mends.ORIGINALS:
             owner = owner_of(patch)
-            _originals[patch.owner, patch.name] = theirs = getattr(owner, patch.name, None)
+            mends.ORIGINALS[patch.owner, patch.name] = theirs = getattr(owner, patch.name, None)
             setattr(owner, patch.name, patch.replace(theirs))
     torch.serialization.add_safe_globals(mends.checkpoint_types())
     ours.add_finder()
@@ -108,8 +106,3 @@ def owner_of(patch: Patch) -> Any:
     module, _, name = patch.owner.partition(":")
     found = importlib.import_module(module)
     return getattr(found, name) if name else found
-
-
-def original(owner: str, name: str) -> Any:
-    """RecBole's own attribute behind a replacement; None where it had none."""
-    return _originals[owner, name]

@@ -24,6 +24,13 @@ from recbole_sheaf.config import settings_loader
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.names import MODELS
 
+ORIGINALS: dict[tuple[str, str], Any] = {}  # what ``patches`` has replaced, by owner and name
+
+
+def original(owner: str, name: str) -> Any:
+    """RecBole's own attribute behind a replacement; None where it had none."""
+    return ORIGINALS[owner, name]
+
 
 def keep_reproducible(config: Any) -> None:
     """Hold RecBole's ``reproducibility`` on the CPU too: gradients of indexed rows are summed in a fixed order.

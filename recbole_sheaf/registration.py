@@ -54,7 +54,7 @@ def recbole_model_names() -> list[str]:
 
 def run_recboles(rank: int, *args: Any) -> None:
     """RecBole's worker of a distributed run; found under our name, so a spawned process registers our models first."""
-    from recbole_sheaf.patches import original
+    from recbole_sheaf.recbole_compat import original
 
     original(QUICK_START, "run_recboles")(rank, *args)
 
@@ -65,7 +65,7 @@ def objective_function(
     saved: bool = True,
 ) -> dict[str, Any]:
     """RecBole's objective of a search; found under our name, so a Ray worker registers our models first."""
-    from recbole_sheaf.patches import original
+    from recbole_sheaf.recbole_compat import original
 
     return original(QUICK_START, "objective_function")(config_dict, config_file_list, saved)
 

@@ -51,10 +51,9 @@ def test_help_loads_no_heavy_module(command):
 
 
 def test_choices_that_help_names_are_those_of_the_rooms():
-    from recbole_sheaf.layers.diffusion_settings import LEARNT_MAPS
-
     from recbole_sheaf.cli import classify, results
     from recbole_sheaf.experiments.results import TABLES, UNFILTERED
+    from recbole_sheaf.nsd.diffusion_settings import LEARNT_MAPS
 
     assert classify.MAPS == LEARNT_MAPS
     assert set(results.SHOWN) == {"means", "runs", "differences", *TABLES, *UNFILTERED}
@@ -73,10 +72,11 @@ def test_recbole_knows_our_models_in_either_order(imports):
     code = f"""
         {imports}
         from recbole_sheaf import patches
+        from recbole_sheaf.recbole_compat import original
         from recbole_sheaf.registration import MODELS
         import recbole, sys
         assert get_model("MMSheaf").__module__ == MODELS["MMSheaf"]
-        assert all(hasattr(patches.owner_of(patch), patch.name) and patches.original(patch.owner, patch.name) is not
+        assert all(hasattr(patches.owner_of(patch), patch.name) and original(patch.owner, patch.name) is not
                    getattr(patches.owner_of(patch), patch.name) for patch in patches.PATCHES)
         assert "import_hook" not in type(recbole.__spec__.loader).__module__
         print("known")

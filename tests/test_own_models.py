@@ -21,7 +21,8 @@ from recbole_sheaf.cli import main
 from recbole_sheaf.config import OWN_DEFAULTS, known_keys
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.identity import _reached, code_version
-from recbole_sheaf.experiments.runs import resolve_configs, run_models
+from recbole_sheaf.experiments.runs import run_models
+from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.registration import check_model_name
 from tests.conftest import REPOSITORY, TOY
 from tests.experiments.test_compare import write_experiment
@@ -188,9 +189,9 @@ def test_evaluate_is_told_where_the_model_of_a_checkpoint_is(place, settings, ca
     for table in (own_models._by_name, own_models._by_source):
         table.clear()
     sys.modules.pop("recbole.model.general_recommender.factors", None)
-    assert main(["evaluate", result.checkpoint]) == 2
+    assert main(["evaluate", result.checkpoint, "--json"]) == 2
     assert "there is no model 'Factors'" in capsys.readouterr().err
-    assert main(["evaluate", result.checkpoint, "--model=mine:Factors"]) == 0
+    assert main(["evaluate", result.checkpoint, "--model=mine:Factors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["test"] == result.test
 
 

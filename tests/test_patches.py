@@ -3,7 +3,8 @@
 import pytest
 
 from recbole_sheaf import patches
-from recbole_sheaf.patches import PATCHES, original, owner_of
+from recbole_sheaf.patches import PATCHES, owner_of
+from recbole_sheaf.recbole_compat import original
 
 rows = pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: f"{patch.owner}.{patch.name}")
 

@@ -11,6 +11,8 @@ from recbole_sheaf.registration import MODELS
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
 ANYWHERE = {"config", "errors"}  # they import no room, so any room but the mathematics may import them
+PROCESS = {"environment", "recbole_compat"}  # what commands and workers set in their own process
+NAMES = {"names", "own_models", "registration"}
 ROOMS = {
     "sheaf": {"errors"},
     "layers": {"errors", "sheaf"},
@@ -18,16 +20,20 @@ ROOMS = {
     "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
     "evaluation": {"errors"},
-    "experiments": {*ANYWHERE, "data", "evaluation", "models", "registration"},  # registration: the models' names
-    "nsd": {*ANYWHERE, "sheaf", "layers"},
-    "cli": {*ANYWHERE, "evaluation", "experiments", "nsd", "registration"},
+    "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "models", *NAMES},  # names of models, also of users' own
+    "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
+    "cli": {*ANYWHERE, "environment", "evaluation", "experiments", "nsd", *NAMES},
     # Modules beside the rooms.
     "errors": set(),
     "config": {"errors"},
     "environment": {"errors"},
-    "recbole_compat": {"config", "data", "errors"},
-    "registration": {*ANYWHERE, "data", "models", "recbole_compat"},  # models: the softmax for RecBole's own
-    "__init__": {"environment", "recbole_compat", "registration"},
+    "names": {"config"},
+    "own_models": {*ANYWHERE, "names"},
+    "recbole_compat": {*ANYWHERE, "data", "names", "own_models"},
+    "registration": {*ANYWHERE, "data", "names", "own_models", "recbole_compat"},
+    "patches": {"models", "recbole_compat", "registration"},  # models: the softmax for RecBole's own
+    "import_hook": {"patches"},
+    "__init__": {"environment", "import_hook", "own_models"},
 }
 STRANGERS = {"sheaf": {"dgl", "recbole"}, "layers": {"recbole"}, "nsd": {"recbole"}, "evaluation": {"dgl", "recbole"}}
 

@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 from filelock import FileLock, Timeout
 
+from recbole_sheaf.environment import ending_on_sigterm
 from recbole_sheaf.experiments.run import Run
 from recbole_sheaf.experiments.workers import Workers
 
@@ -54,7 +55,16 @@ class Source:
 
 
 def work_off(source: Source, workers: Workers) -> None:
-    """Start runs while there are workers, and settle them as they end."""
+    """Start runs while there are workers, and settle them as they end.
+
+    Raises:
+        KeyboardInterrupt: at Ctrl-C, and at SIGTERM (``Terminated``); what is running keeps its state.
+    """
+    with ending_on_sigterm():
+        _work_off(source, workers)
+
+
+def _work_off(source: Source, workers: Workers) -> None:
     running: dict[Future, Claimed] = {}
     while True:
         while len(running) < workers.slots and (claimed := source.take()) is not None:

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
+from recbole_sheaf.environment import ending_on_sigterm
 from recbole_sheaf.errors import DataError
 from recbole_sheaf.nsd.data import NodeClassification
 from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
@@ -36,13 +37,14 @@ def run_folds(
     done = {} if result_file is None else finished_folds(task, Path(result_file))
     features = SparseFeatures(data.features)
     results = []
-    for fold in tqdm(list(folds), desc=f"{task.dataset} {task.diffusion.restriction_map}", unit="fold"):
-        result = done.get(fold)
-        if result is None:
-            result = train_fold(task, data, features, fold)
-            if result_file is not None:
-                append_row(task, result, Path(result_file))
-        results.append(result)
+    with ending_on_sigterm():
+        for fold in tqdm(list(folds), desc=f"{task.dataset} {task.diffusion.restriction_map}", unit="fold"):
+            result = done.get(fold)
+            if result is None:
+                result = train_fold(task, data, features, fold)
+                if result_file is not None:
+                    append_row(task, result, Path(result_file))
+            results.append(result)
     return results
 
 
