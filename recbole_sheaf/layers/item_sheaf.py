@@ -33,6 +33,8 @@ from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, loca
 MAPS = ("learnt", "identity")
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
 LOCAL_NEIGHBOURS = 200
+RARE = 10  # training interactions, up to which an item is one that cold ones are measured by
+LEVEL_USERS = 2048  # at most, from whom that is measured
 COLD_ENTRIES = 2**24  # of transports into cold items, made at once where their largest are sought
 
 
@@ -254,9 +256,8 @@ def fit_item_sheaf(
         gram = gram_matrix(signals)
         if restriction_map == "identity":
             return FullItemSheaf(signals, transport=cosine_transport(gram)).to(device)
-        return FullItemSheaf(signals, precision=precision(gram, lambdas), cold=cold_maps(signals, cold_ridge)).to(
-            device
-        )
+        full = FullItemSheaf(signals, precision=precision(gram, lambdas), cold=cold_maps(signals, cold_ridge))
+        return _with_cold_items_level(full, signals).to(device)
     near = choose_neighbours(signals, lambdas, neighbours)
     gram = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
     loss, cold = 0.0, None
@@ -272,6 +273,28 @@ def fit_item_sheaf(
         cold = cold_maps(signals, cold_ridge)
     sheaf = LocalItemSheaf(signals, near, *parts, cold, backend=backend, device=device).to(device)
     sheaf.ridge_loss = loss
+    return _with_cold_items_level(sheaf, signals)
+
+
+def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
+    """Scale the maps into cold items such that their scores are as large as those of rare ones, in root mean square.
+
+    A regression on content knows whom a cold item suits, and not how seldom it is chosen: where interactions shrink the
+    maps into rare items, those into cold ones must not be louder. Rare are warm items of at most ``RARE`` interactions,
+    or of the fewest there are.
+    """
+    if sheaf.cold_items is None:
+        return sheaf
+    degree, active = signals.degree, (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
+    rare = (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
+    users = active[:: max(1, -(-len(active) // LEVEL_USERS))].to(sheaf.cold_told.device)
+    of_rare, of_cold = 0.0, 0.0
+    for some in users.split(max(1, COLD_ENTRIES // sheaf.n_items)):
+        scores = sheaf.scores(some)
+        of_rare += float(scores[:, rare.to(scores.device)].square().sum())
+        of_cold += float(scores[:, sheaf.cold_items].square().sum())
+    if of_cold:
+        sheaf.cold_heard *= (of_rare / int(rare.sum()) / (of_cold / len(sheaf.cold_items))) ** 0.5
     return sheaf
 
 

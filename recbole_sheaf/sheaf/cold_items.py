@@ -8,7 +8,8 @@ fitted to the signals that *are* observed there, the coordinates of content, as 
 
 :math:`C_w` content of the warm and :math:`C_k` of the cold items (the second form is of rank c). What travels along
 them is a user's history together with what the warm items' maps B add to it, :math:`s_k = K^\top (x + B^\top x)`: a
-history of three items is alike in content to few cold items, its scores for all warm items to many.
+history of three items is alike in content to few cold items, its scores for all warm items to many. K says whom a cold
+item suits, not how often it is chosen; its level is set where it is used.
 """
 
 from dataclasses import dataclass

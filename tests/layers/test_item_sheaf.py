@@ -35,12 +35,19 @@ def test_messages_over_all_pairs_are_the_full_form(problem, backend, maps):
 
 
 def with_cold_items():
-    """Items 2 and 5 chosen by nobody, with content; item 7 chosen by nobody, without."""
+    """Items 2 and 5 chosen by nobody, with content; item 7 by nobody, without; item 4 by six, the others by more."""
     X, signals, _ = random_problem(n=9, users=40, power=0.5, seed=0)
     X[:, [2, 5, 7]] = 0.0
+    X[:, 4] *= X[:, 4].cumsum(0) <= 6
+    assert X.sum(0)[4] == 6 and (X.sum(0)[[0, 1, 3, 6, 8]] > 10).all()
     content = signals.content.clone()
     content[[2, 5]], content[7] = torch.tensor([[0.5, -0.2, 0.4], [-0.3, 0.6, 0.2]]).double(), 0.0
     return X, item_signals(*X.nonzero(as_tuple=True), 40, 9, content, 0.5)
+
+
+def level(scores, rare, cold):
+    """By what cold items' scores are multiplied: the ratio of root mean squares."""
+    return (scores[:, rare].square().mean() / scores[:, cold].square().mean()).sqrt()
 
 
 @pytest.mark.parametrize("neighbours", [0, 3])
@@ -54,6 +61,7 @@ def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(n
     assert maps.items.tolist() == [2, 5]
     expected = B.clone()
     expected[:, maps.items] = (torch.eye(9).double() + B) @ maps.told @ maps.heard.T
+    expected[:, maps.items] *= level(X @ expected, rare=[4], cold=[2, 5])
     assert (expected - B)[:, [2, 5]].abs().max(0).values.min() > 0.05
     sheaf = fit((X, signals), neighbours, cold_ridge=0.3, backend=backend)
     torch.testing.assert_close(sheaf(torch.eye(9).double()), expected)

@@ -129,11 +129,14 @@ def transport_of(model, X, settings):
 def with_cold_columns(X, B, C, ridge):
     """B with the columns of items that nobody chose: content regressed on warm items' content, after a step along B."""
     warm, B = X.sum(0) > 0, B.clone()
+    cold = [i for i in range(1, len(C)) if not warm[i] and C[i].any()]
     A = C[warm].T
-    for i in range(1, len(C)):
-        if not warm[i]:
-            maps = torch.linalg.solve(A.T @ A + ridge * torch.eye(A.shape[1], dtype=A.dtype), A.T @ C[i])
-            B[:, i] = (torch.eye(len(C), dtype=A.dtype) + B)[:, warm] @ maps
+    for i in cold:
+        maps = torch.linalg.solve(A.T @ A + ridge * torch.eye(A.shape[1], dtype=A.dtype), A.T @ C[i])
+        B[:, i] = (torch.eye(len(C), dtype=A.dtype) + B)[:, warm] @ maps
+    if cold:
+        rare = warm & (X.sum(0) <= 10)
+        B[:, cold] *= ((X @ B)[:, rare].square().mean() / (X @ B)[:, cold].square().mean()).sqrt()
     return B
 
 
