@@ -34,7 +34,7 @@ MAPS = ("learnt", "identity")
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
 LOCAL_NEIGHBOURS = 200
 RARE = 10  # training interactions, up to which an item is one that cold ones are measured by
-LEVEL_USERS = 2048  # at most, from whom that is measured
+LEVEL_USERS, LEVEL_SCORES = 2048, 2**26  # at most, from whose scores that is measured, and how many scores
 COLD_ENTRIES = 2**24  # of transports into cold items, made at once where their largest are sought
 
 
@@ -287,7 +287,8 @@ def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
         return sheaf
     degree, active = signals.degree, (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
     rare = (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
-    users = active[:: max(1, -(-len(active) // LEVEL_USERS))].to(sheaf.cold_told.device)
+    most = max(16, min(LEVEL_USERS, LEVEL_SCORES // sheaf.n_items))
+    users = active[:: max(1, -(-len(active) // most))].to(sheaf.cold_told.device)
     of_rare, of_cold = 0.0, 0.0
     for some in users.split(max(1, COLD_ENTRIES // sheaf.n_items)):
         scores = sheaf.scores(some)
