@@ -103,7 +103,13 @@ def test_a_signal_ends_a_run_in_a_sentence_and_the_same_command_goes_on(toy, wor
     arguments = ["run", "--model=BPR", "--dataset=toy", *_arguments(toy, epochs=2000, stopping_step=2000)]
     script = "import sys; from recbole_sheaf.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", script, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     deadline = time.monotonic() + 120
     while not list(workplace.glob("saved/*/state.pth")) and time.monotonic() < deadline:
         time.sleep(0.1)
