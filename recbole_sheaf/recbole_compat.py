@@ -9,6 +9,7 @@ import ast
 import copy
 import functools
 import importlib
+import itertools
 import os
 import sys
 import urllib.error
@@ -151,6 +152,12 @@ def collected(self: Any) -> Any:
     for key in ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label"):
         held.pop(key, None)
     return collected
+
+
+def named_apart(get_local_time: Callable[[], str]) -> Callable[[], str]:
+    """The time by which RecBole names a log file, with the process and a number, since a second is no name."""
+    numbers = itertools.count()
+    return functools.wraps(get_local_time)(lambda: f"{get_local_time()}-{os.getpid()}-{next(numbers)}")
 
 
 def popularity_counted(init: Callable[..., None]) -> Callable[..., None]:

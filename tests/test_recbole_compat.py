@@ -12,6 +12,7 @@ from recbole.quick_start import load_data_and_model, run_recbole
 from recbole.utils import get_model
 
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.experiments.splits import start_logger
 from recbole_sheaf.recbole_compat import download_alone
 from tests.conftest import TOY
 
@@ -115,3 +116,10 @@ def test_pop_counts_training_interactions_whatever_the_batches(toy_settings):
     expected = torch.bincount(train_data.dataset.inter_feat["item_id"], minlength=61)
     assert all(torch.equal(each, expected) for each in counts)
     assert model.max_cnt == expected.max()
+
+
+def test_runs_begun_in_one_second_have_log_files_of_their_own(toy_settings, workplace):
+    config = Config(model="BPR", dataset="toy", config_dict=toy_settings)
+    for _ in range(2):
+        start_logger(config)
+    assert len(list(workplace.glob("log/BPR/*.log"))) == 2
