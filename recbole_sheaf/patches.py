@@ -78,6 +78,12 @@ PATCHES = (
         "ItemCoverage and its like end in \"'int' object has no attribute 'cpu'\"",
     ),
     Patch("recbole.utils.logger", "get_local_time", mends.named_apart, "two runs begun in one second share a log file"),
+    *(
+        Patch(
+            module, "ensure_dir", _instead(mends.ensure_dir), "of two processes that make a folder at once, one fails"
+        )
+        for module in ("recbole.utils.logger", "recbole.utils.utils", "recbole.utils", _TRAINER)
+    ),
     Patch(_POP, "__init__", mends.popularity_counted, "Pop counts an item once a batch, and sampled negatives too"),
     Patch(_POP, "calculate_loss", _instead(mends.no_loss), "Pop counts while it trains"),
     Patch("recbole.quick_start", "run_recboles", _instead(ours.run_recboles), _WORKERS),

@@ -30,6 +30,7 @@ ORIGINALS: dict[tuple[str, str], Any] = {}  # what ``patches`` has replaced, by 
 
 def original(owner: str, name: str) -> Any:
     """RecBole's own attribute behind a replacement; None where it had none."""
+    importlib.import_module("recbole")  # a worker that found its function here may not have: now it is patched
     return ORIGINALS[owner, name]
 
 
@@ -158,6 +159,11 @@ def named_apart(get_local_time: Callable[[], str]) -> Callable[[], str]:
     """The time by which RecBole names a log file, with the process and a number, since a second is no name."""
     numbers = itertools.count()
     return functools.wraps(get_local_time)(lambda: f"{get_local_time()}-{os.getpid()}-{next(numbers)}")
+
+
+def ensure_dir(dir_path: str) -> None:
+    """Make a folder unless it is there, whoever makes it at the same moment."""
+    os.makedirs(dir_path, exist_ok=True)
 
 
 def popularity_counted(init: Callable[..., None]) -> Callable[..., None]:
