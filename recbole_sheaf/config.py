@@ -92,6 +92,11 @@ def default_files(model: str, dataset: str) -> list[Path]:
     return [path for path in names if path.is_file()]
 
 
+def class_name(model: str) -> str:
+    """The name of a model that may be named ``package.module:MyModel``: the part after the colon, if there is one."""
+    return model.rpartition(":")[2]
+
+
 OWN_DEFAULTS: dict[str, Mapping[str, Any]] = {}  # of the models that `own_models` registered, by name
 
 
@@ -100,7 +105,7 @@ def default_settings(model: str, dataset: str) -> dict[str, Any]:
 
     A model may be named ``package.module:MyModel`` too.
     """
-    name = model.rpartition(":")[2]
+    name = class_name(model)
     overall, *stronger = (read_yaml(path) for path in default_files(name, dataset))
     settings = {**overall, **OWN_DEFAULTS.get(name, {})}
     for layer in stronger:

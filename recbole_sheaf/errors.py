@@ -39,3 +39,13 @@ class EnvironmentMismatch(SheafError, ImportError):
 
 class StoreError(SheafError):
     """A store of results is absent, was written by another version, is no store, or cannot be written."""
+
+
+def as_sentence(error: BaseException) -> str:
+    """The kind of an error and what it says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first; others follow with help that does not concern the reader."""
+    return str(error).strip().splitlines()[0]

@@ -81,11 +81,6 @@ def resolve(reference: str) -> type:
     return model if _by_name.get(model.__name__) is model else register(model)
 
 
-def class_name(model: str) -> str:
-    """The name that a model has once it is resolved: the part after the colon, if there is one."""
-    return model.rpartition(":")[2]
-
-
 def registered() -> Mapping[str, type]:
     """The registered models by name."""
     return _by_name

@@ -7,6 +7,7 @@ from typing import Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import read_settings
+from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
@@ -34,7 +35,6 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.experiments.store import Store
     from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
     from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
-    from recbole_sheaf.own_models import class_name
 
     if options.trials < 1 or options.workers < 1 or options.threads < 1:
         raise ConfigError("--trials, --workers and --threads are whole numbers from 1")

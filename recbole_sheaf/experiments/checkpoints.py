@@ -8,7 +8,7 @@ import torch
 from recbole.config import Config
 
 from recbole_sheaf.config import known_keys
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, first_line
 from recbole_sheaf.experiments.identity import NOT_IDENTITY
 from recbole_sheaf.experiments.judging import judge
 from recbole_sheaf.experiments.settings import resolve_configs
@@ -53,7 +53,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ConfigError(f"{path} is no checkpoint that can be read safely ({_first_line(error)})") from error
+        raise ConfigError(f"{path} is no checkpoint that can be read safely ({first_line(error)})") from error
     if not isinstance(state, dict) or not isinstance(state.get("config"), Config) or "state_dict" not in state:
         raise ConfigError(f"{path} is no checkpoint of a run; give a .pth file that 'run' or 'compare' wrote")
     return state
@@ -69,7 +69,3 @@ def _resolved(saved: Config, data_path: Optional[str]) -> Config:
     if dataset == "ml-100k" and data_path is None:
         del own["data_path"]  # RecBole's own copy, wherever it is installed
     return resolve_configs([model], dataset, [], {key: own[key] for key in own if key not in ("model", "dataset")})[0]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

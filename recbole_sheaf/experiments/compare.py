@@ -13,10 +13,11 @@ from typing import Optional
 import pandas as pd
 from tqdm import tqdm
 
+from recbole_sheaf.errors import as_sentence
 from recbole_sheaf.experiments.grid import Experiment
 from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments
 from recbole_sheaf.experiments.run import Outcome, Run
-from recbole_sheaf.experiments.schedule import Claimed, Source, as_sentence, claim, work_off
+from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.sinks import Sink
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import Workers
@@ -65,9 +66,8 @@ def run_grid(
     store = Store(experiment.store)
     store.add_entries(_entries(experiment.runs))
     runs = list({run.id: run for run in experiment.runs}.values())
-    with _Progress(len(runs), quiet) as progress, workers:
-        grid = _Grid(store, runs, call, [StoreSink(store), progress], progress)
-        progress.slots = workers.slots
+    with workers, _Progress(len(runs), workers.slots, quiet) as progress:
+        grid = _Grid(store, runs, call, progress)
         work_off(grid, workers)
     return grid.report
 
@@ -92,10 +92,10 @@ class _Grid(Source):
         store: Store,
         runs: Sequence[Run],
         call: Callable[[Run, Path], Outcome],
-        sinks: Sequence[Sink],
         progress: "_Progress",
     ) -> None:
-        self.store, self.call, self.sinks, self.progress = store, call, sinks, progress
+        self.store, self.call, self.progress = store, call, progress
+        self.sinks: list[Sink] = [StoreSink(store), progress]
         self.folder = store.path.with_name(f"{store.path.name}.jobs")
         self.report = GridReport(len(runs))
         self.waiting = self._unfinished(runs)
@@ -148,10 +148,8 @@ def _entries(runs: Iterable[Run]) -> pd.DataFrame:
 class _Progress(Sink):
     """A bar over the whole grid, a line per run that ended, and how long the rest may take."""
 
-    slots = 1
-
-    def __init__(self, runs: int, quiet: bool) -> None:
-        self.runs, self.ended = runs, 0
+    def __init__(self, runs: int, slots: int, quiet: bool) -> None:
+        self.runs, self.slots, self.ended = runs, slots, 0
         self.bar = tqdm(total=runs, unit="run", disable=quiet, dynamic_ncols=True)
         self.seconds: dict[tuple[str, str], list[float]] = {}
         self.quiet = quiet
@@ -172,16 +170,16 @@ class _Progress(Sink):
         self.skip(1)
         chosen = outcome.result.config["valid_metric"].lower()
         score = outcome.result.valid.get(chosen, float("nan"))
-        self._say(f"{run}: valid {chosen} {score:.4f}, {outcome.seconds:.0f} s{self._remaining(self.slots)}")
+        self._say(f"{run}: valid {chosen} {score:.4f}, {outcome.seconds:.0f} s{self._remaining()}")
 
     def end(self, run: Run, error: Optional[BaseException]) -> None:
         if error is not None:
             self.skip(1)
             self._say(f"failed: {run}: {as_sentence(error)}")
 
-    def _remaining(self, slots: int) -> str:
+    def _remaining(self) -> str:
         left = self.runs - self.ended
-        return f"; {left} runs left, about {duration(mean_seconds(self.seconds) * left / slots)}" if left else ""
+        return f"; {left} runs left, about {duration(mean_seconds(self.seconds) * left / self.slots)}" if left else ""
 
     def _say(self, line: str) -> None:
         logger.info(line)

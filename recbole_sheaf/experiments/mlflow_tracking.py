@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from recbole.config import Config
 
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.identity import identity_settings
 from recbole_sheaf.experiments.measure import versions
@@ -250,8 +250,8 @@ def _text(value: Any, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _described(error: Optional[BaseException]) -> str:
-    return _text(f"{type(error).__name__}: {' '.join(str(error).split())}", LONGEST_TAG)
+def _described(error: BaseException) -> str:
+    return _text(as_sentence(error), LONGEST_TAG)
 
 
 def _one_line(error: Exception) -> str:

@@ -9,12 +9,13 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
 
+from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.mlflow_tracking import open_experiments
 from recbole_sheaf.experiments.run import COMPLETE, Outcome, Run
@@ -23,7 +24,6 @@ from recbole_sheaf.experiments.settings import settings_by_model
 from recbole_sheaf.experiments.sinks import JsonLines, Sink
 from recbole_sheaf.experiments.training import CHECKPOINT_FILE, RunResult
 from recbole_sheaf.experiments.workers import ThisProcess
-from recbole_sheaf.own_models import class_name
 
 RESULT_FILE = "result.json"  # in the folder of a run that has ended while others of its command have not
 
@@ -89,7 +89,7 @@ class _InARow(Source):
         if (made := claimed.folder / CHECKPOINT_FILE).is_file():
             os.replace(made, kept)
         result = replace(outcome.result, checkpoint=str(kept))
-        (claimed.folder / RESULT_FILE).write_text(json.dumps(asdict(result)), encoding="utf-8")
+        (claimed.folder / RESULT_FILE).write_text(result.to_json(), encoding="utf-8")
         self.results.append(result)
         self.folders.append(claimed.folder)
         for sink in self.sinks:

@@ -91,8 +91,3 @@ def claim(folder: Path) -> Optional[FileLock]:
     except Timeout:
         return None
     return lock
-
-
-def as_sentence(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -14,6 +14,7 @@ from recbole.config import Config
 from recbole_sheaf.config import (
     check_evaluation,
     check_ranges,
+    class_name,
     default_settings,
     known_keys,
     properties_folder,
@@ -22,7 +23,6 @@ from recbole_sheaf.config import (
 )
 from recbole_sheaf.errors import ConfigError, SheafError
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
-from recbole_sheaf.own_models import class_name
 from recbole_sheaf.registration import check_model_name
 
 PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}

@@ -5,9 +5,7 @@ A scheduler has sinks of its own (the store, JSON lines), told of results and fa
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -54,11 +52,10 @@ class JsonLines(Sink):
         self.path, self.before = path, _stamp(path)
 
     def result(self, run: "Run", outcome: "Outcome") -> None:
-        line = json.dumps(asdict(outcome.result), ensure_ascii=False) + "\n"
         older = self.before is not None and _stamp(self.path) == self.before
         self.before = None
         with open(self.path, "w" if older else "a", encoding="utf-8") as file:
-            file.write(line)  # one write at the end of the file: two commands lose no line
+            file.write(outcome.result.to_json() + "\n")  # one write at the end of the file: two commands lose no line
 
 
 def _stamp(path: Path) -> Optional[tuple[int, int]]:

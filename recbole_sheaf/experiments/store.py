@@ -29,7 +29,7 @@ import duckdb
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from recbole_sheaf.errors import StoreError
+from recbole_sheaf.errors import StoreError, first_line
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.training import RunResult
 
@@ -118,16 +118,16 @@ class Store:
             connection = duckdb.connect(str(self.path), read_only=read_only)
         except duckdb.Error as error:
             raise StoreError(
-                f"{self.path} cannot be opened as a store ({_first_line(error)}); give the path of a store, "
+                f"{self.path} cannot be opened as a store ({first_line(error)}); give the path of a store, "
                 "or close the program that holds it"
             ) from error
         try:
             yield connection
         except duckdb.Error as error:
             if read_only:
-                raise StoreError(f"{self.path} does not answer: {_first_line(error)}; correct the query") from error
+                raise StoreError(f"{self.path} does not answer: {first_line(error)}; correct the query") from error
             raise StoreError(
-                f"{self.path} was not changed ({_first_line(error)}); free disk space or mend the cause, then run again"
+                f"{self.path} was not changed ({first_line(error)}); free disk space or mend the cause, then run again"
             ) from error
         finally:
             connection.close()
@@ -221,7 +221,3 @@ def _curve(run: str, epochs: Sequence[Epoch]) -> list[list[Any]]:
 def _now() -> datetime:
     """The time in UTC, as DuckDB's TIMESTAMP holds it."""
     return datetime.now(timezone.utc).replace(tzinfo=None)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -23,12 +23,12 @@ from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
 from tqdm import tqdm
 
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.identity import code_version, data_digest, digest, identity_settings
 from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments, tracking_of
 from recbole_sheaf.experiments.run import COMPLETE, PRUNED, Run, StopRun
-from recbole_sheaf.experiments.schedule import Claimed, Source, as_sentence, claim, work_off
+from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.store import Store

@@ -27,14 +27,14 @@ from recbole_sheaf.sheaf.item_sheaf import (
     scores,
     unit_scale,
 )
-from recbole_sheaf.sheaf.item_signals import ItemSignals, gram_matrix, ragged
+from recbole_sheaf.sheaf.item_signals import ItemSignals, gram_matrix, ragged, spaced_users
 from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
 
 MAPS = ("learnt", "identity")
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
 LOCAL_NEIGHBOURS = 200
 RARE = 10  # training interactions, up to which an item is one that cold ones are measured by
-LEVEL_USERS, LEVEL_SCORES = 2048, 2**26  # at most, from whose scores that is measured, and how many scores
+LEVEL_SCORES = 2**26  # of users for items, from which that is measured
 COLD_ENTRIES = 2**24  # of transports into cold items, made at once where their largest are sought
 
 
@@ -287,8 +287,7 @@ def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
         return sheaf
     degree, active = signals.degree, (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
     rare = (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
-    most = max(16, min(LEVEL_USERS, LEVEL_SCORES // sheaf.n_items))
-    users = active[:: max(1, -(-len(active) // most))].to(sheaf.cold_told.device)
+    users = spaced_users(active, sheaf.n_items, LEVEL_SCORES).to(sheaf.cold_told.device)
     of_rare, of_cold = 0.0, 0.0
     for some in users.split(max(1, COLD_ENTRIES // sheaf.n_items)):
         scores = sheaf.scores(some)

@@ -52,9 +52,9 @@ from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spread_of_products, spread_of_scores
+from recbole_sheaf.sheaf.item_signals import spaced_users
 
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
-SPREAD_USERS = 2048  # at most, from whom spreads are measured
 
 
 @dataclass(frozen=True)
@@ -291,8 +291,7 @@ class MMSheaf(MultimodalRecommender):
     def _sampled_users(self) -> Int[Tensor, " s"]:
         """Users with training interactions, evenly spaced, few enough that all their scores are soon made."""
         active = (self.graph.in_degrees[: self.n_users] > 0).nonzero().squeeze(1)
-        most = max(16, min(SPREAD_USERS, SHEAF_SCORES_KEPT // (8 * self.n_items)))
-        return active[:: max(1, -(-len(active) // most))]
+        return spaced_users(active, self.n_items, SHEAF_SCORES_KEPT // 8)
 
     def item_sheaf_weights(self) -> Float[Tensor, " n_items"]:
         """Of each item what its transported histories count, omega + rho nu; its sparse vector is so many times B's."""

@@ -22,6 +22,8 @@ from torch.nn.functional import normalize
 
 from recbole_sheaf.errors import ConfigError, ShapeError
 
+SPACED_USERS = 2048  # at most, where something is measured from users' scores
+
 
 @dataclass(frozen=True)
 class ItemSignals:
@@ -200,6 +202,12 @@ def ragged(offsets: Int[Tensor, " _"], rows: Int[Tensor, " b"]) -> tuple[Int[Ten
     lengths = offsets[rows + 1] - offsets[rows]
     within = torch.repeat_interleave(torch.arange(len(rows)), lengths)
     return within, torch.arange(len(within)) - (_offsets(lengths)[:-1] - offsets[rows])[within]
+
+
+def spaced_users(active: Int[Tensor, " a"], n_items: int, scores: int) -> Int[Tensor, " s"]:
+    """Some users, evenly spaced: at most 2,048, and at most so many ``scores`` for all items, but not below 16."""
+    most = max(16, min(SPACED_USERS, scores // n_items))
+    return active[:: max(1, -(-len(active) // most))]
 
 
 def chunks(cost: Int[Tensor, " n"], budget: int) -> Iterator[Int[Tensor, " _"]]:

@@ -24,6 +24,7 @@ from recbole_sheaf.sheaf.item_signals import (
     gram_blocks,
     gram_matrix,
     item_signals,
+    spaced_users,
 )
 from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
 
@@ -239,6 +240,15 @@ def test_damping_is_whitening_halfway():
     mean = before.square().mean()
     torch.testing.assert_close(torch.linalg.svdvals(damp_directions(rows)), before / (before.square() + mean).sqrt())
     assert not damp_directions(torch.zeros(4, 3)).any()
+
+
+@pytest.mark.parametrize(
+    "users, items, expected", [(100, 10, 100), (5000, 10, 1667), (5000, 2**20, 64), (99, 2**26, 15)]
+)
+def test_users_are_spaced_evenly_and_few_where_items_are_many(users, items, expected):
+    """5,000 at a distance of 3, the least for 2,048 or fewer; of 2^20 items 64 users make 2^26 scores."""
+    some = spaced_users(torch.arange(users), items, 2**26)
+    assert len(some) == expected and some[0] == 0 and len(some.diff().unique()) == 1
 
 
 @pytest.mark.parametrize(
