@@ -4,22 +4,31 @@
 sources; nothing of shape (arcs, d, c) is made or kept. Each function is differentiable once.
 """
 
+from typing import Any, Optional, Union
+
 import torch
+from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+from recbole_sheaf.layers._dgl_kernels import DGLKernels
+from recbole_sheaf.layers._torch_kernels import TorchKernels
+
+Kernels = Union[DGLKernels, TorchKernels]
+Gradients = tuple[Optional[Tensor], ...]
 
 
 class CopySum(Function):
     """``A x``; its adjoint is ``A^T g``, the same product where the arcs are symmetric."""
 
     @staticmethod
-    def forward(ctx, x, kernels, symmetric):
+    def forward(ctx: Any, x: Tensor, kernels: Kernels, symmetric: bool) -> Tensor:
         ctx.kernels, ctx.symmetric = kernels, symmetric
         return kernels.copy_sum(x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         return ctx.kernels.copy_sum(grad.contiguous(), transposed=not ctx.symmetric), None, None
 
 
@@ -27,14 +36,14 @@ class WeightedSum(Function):
     """``sum_u w x_u``; adjoints ``sum_v w g_v`` for the signal and ``x_u . g_v`` for the weights."""
 
     @staticmethod
-    def forward(ctx, x, w, kernels):
+    def forward(ctx: Any, x: Tensor, w: Tensor, kernels: Kernels) -> Tensor:
         ctx.kernels = kernels
         ctx.save_for_backward(x, w)
         return kernels.weighted_sum(x, w)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         x, w = ctx.saved_tensors
         grad = grad.contiguous()
         grad_x = ctx.kernels.weighted_sum(grad, w, transposed=True) if ctx.needs_input_grad[0] else None
@@ -46,13 +55,13 @@ class SumArcs(Function):
     """Sum of arc values at their destination; the adjoint hands each arc its destination's gradient."""
 
     @staticmethod
-    def forward(ctx, a, kernels, dst):
+    def forward(ctx: Any, a: Tensor, kernels: Kernels, dst: Tensor) -> Tensor:
         ctx.dst = dst
         return kernels.sum_into(a)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         return grad.index_select(0, ctx.dst), None, None
 
 
@@ -60,13 +69,13 @@ class AddEnds(Function):
     """``at_src[src] + at_dst[dst]``; the adjoint sums the arcs' gradients at both ends."""
 
     @staticmethod
-    def forward(ctx, at_src, at_dst, kernels):
+    def forward(ctx: Any, at_src: Tensor, at_dst: Tensor, kernels: Kernels) -> Tensor:
         ctx.kernels = kernels
         return kernels.add_ends(at_src, at_dst)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         grad = grad.contiguous()
         wanted = zip((True, False), ctx.needs_input_grad)
         return tuple(ctx.kernels.sum_into(grad, at_src=end) if need else None for end, need in wanted) + (None,)
@@ -79,7 +88,7 @@ class ScaleEnds(Function):
     """
 
     @staticmethod
-    def forward(ctx, at_src, at_dst, beta, kernels):
+    def forward(ctx: Any, at_src: Tensor, at_dst: Tensor, beta: float, kernels: Kernels) -> Tensor:
         ctx.kernels, ctx.beta = kernels, beta
         s = kernels.add_ends(at_src, at_dst).tanh_().mul_(beta).add_(1)
         ctx.save_for_backward(s)
@@ -87,7 +96,7 @@ class ScaleEnds(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         (s,) = ctx.saved_tensors
         slope = (s - 1).square_().div_(-ctx.beta).add_(ctx.beta).mul_(grad)
         return ctx.kernels.sum_into(slope, at_src=True), ctx.kernels.sum_into(slope), None, None
@@ -97,14 +106,14 @@ class MulEnds(Function):
     """``at_src[src] * at_dst[dst]``; each end's adjoint is the sum of gradient times the other end."""
 
     @staticmethod
-    def forward(ctx, at_src, at_dst, kernels, src, dst):
+    def forward(ctx: Any, at_src: Tensor, at_dst: Tensor, kernels: Kernels, src: Tensor, dst: Tensor) -> Tensor:
         ctx.kernels, ctx.ends = kernels, (src, dst)
         ctx.save_for_backward(at_src, at_dst)
         return kernels.mul_ends(at_src, at_dst)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         at_src, at_dst = ctx.saved_tensors
         src, dst = ctx.ends
         grad_src = grad_dst = None
@@ -119,7 +128,7 @@ class SoftmaxArcs(Function):
     """Softmax over each destination's arcs; adjoint ``p (g - sum p g)``."""
 
     @staticmethod
-    def forward(ctx, a, kernels, dst):
+    def forward(ctx: Any, a: Tensor, kernels: Kernels, dst: Tensor) -> Tensor:
         ctx.kernels, ctx.dst = kernels, dst
         shares = kernels.softmax(a)
         ctx.save_for_backward(shares)
@@ -127,7 +136,7 @@ class SoftmaxArcs(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         (shares,) = ctx.saved_tensors
         weighted = shares * grad
         mean = ctx.kernels.sum_into(weighted).index_select(0, ctx.dst)

@@ -5,7 +5,7 @@ on use, so that the package works where DGL cannot be installed.
 """
 
 import os
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from jaxtyping import Float, Int
@@ -88,5 +88,5 @@ class DGLKernels:
         """Softmax over the arcs that share a destination (edge_softmax)."""
         return self._ops.edge_softmax(self._graph, a)
 
-    def _toward(self, transposed: bool):
+    def _toward(self, transposed: bool) -> Any:  # DGL carries no types
         return self._reversed if transposed else self._graph

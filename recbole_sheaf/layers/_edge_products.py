@@ -5,33 +5,43 @@ symmetric matrix is its own adjoint, so a gradient is the forward product again 
 stalk coordinate. Nothing of shape (a, k, c) is made; what an edge's value is made of is recomputed, not kept.
 """
 
+from typing import TYPE_CHECKING, Any, Optional, Union
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from recbole_sheaf.layers._arc_autograd import Gradients
+from recbole_sheaf.layers._dgl_kernels import DGLKernels
+from recbole_sheaf.layers._torch_kernels import TorchKernels
 from recbole_sheaf.sheaf.inverse_sqrt import scalar_inverse_sqrt
+
+if TYPE_CHECKING:  # which builds its pairs here
+    from recbole_sheaf.layers.message_passing import ArcGraph
 
 
 class EdgePairs:
     """Which two arcs make each edge, and the kernels on the first ones; slices if arc i and i + e are reverses."""
 
-    def __init__(self, graph, kernels):
+    def __init__(self, graph: "ArcGraph", kernels: Union[type[DGLKernels], type[TorchKernels]]) -> None:
         e = graph.num_arcs // 2
         places = torch.arange(graph.num_arcs, device=graph.device)
-        first = torch.nonzero(places < graph.reverse).flatten()
-        second = graph.reverse[first]
+        reverse = graph.required_reverse()
+        first = torch.nonzero(places < reverse).flatten()
+        second = reverse[first]
         self.sliced = torch.equal(first, places[:e]) and torch.equal(second, places[e:])
-        self.first, self.second = (None, None) if self.sliced else (first, second)
+        self.given: Optional[tuple[Tensor, Tensor]] = None if self.sliced else (first, second)
         self.src, self.dst = graph.src[first], graph.dst[first]
         self.kernels = kernels(self.src, self.dst, graph.num_nodes)
 
     def ends(self, s: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor]":
         """What the first arc (owned by v) and the second (owned by u) of each edge hold."""
-        if self.sliced:
-            return s.unflatten(0, (2, len(self.src))).unbind(0)
-        return s.index_select(0, self.first), s.index_select(0, self.second)
+        if self.given is None:
+            first, second = s.unflatten(0, (2, len(self.src))).unbind(0)
+            return first, second
+        return s.index_select(0, self.given[0]), s.index_select(0, self.given[1])
 
     def blank(self, like: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor, Tensor]":
         """A tensor for all arcs and where to write its :meth:`ends`: into it if they are slices, else beside it."""
@@ -42,7 +52,9 @@ class EdgePairs:
 
     def join(self, out: Float[Tensor, "a *k"], first: Float[Tensor, "e *k"], second: Float[Tensor, "e *k"]) -> Tensor:
         """Finish what :meth:`blank` began."""
-        return out if self.sliced else out.index_copy_(0, self.first, first).index_copy_(0, self.second, second)
+        if self.given is None:
+            return out
+        return out.index_copy_(0, self.given[0], first).index_copy_(0, self.given[1], second)
 
     def product(self, p: Float[Tensor, "e k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
         """``out[v] = sum over edges {u, v} of p[edge] * x[u]``."""
@@ -76,7 +88,7 @@ class ScaledLaplacian(Function):
     """
 
     @staticmethod
-    def forward(ctx, y, s, graph):
+    def forward(ctx: Any, y: Tensor, s: Tensor, graph: "ArcGraph") -> Tensor:
         pairs = graph.pairs
         first, second = pairs.ends(s)
         p = by_coordinate(first * second)
@@ -92,7 +104,7 @@ class ScaledLaplacian(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         y, s, p, q, r, received = ctx.saved_tensors
         pairs = ctx.graph.pairs
         first, second = pairs.ends(s)
@@ -121,7 +133,7 @@ class TransportSum(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, maps, pairs):
+    def forward(ctx: Any, x: Tensor, maps: Tensor, pairs: EdgePairs) -> Tensor:
         of_v, of_w = pairs.ends(maps)
         p = of_v.mT @ of_w
         ctx.pairs = pairs
@@ -130,7 +142,7 @@ class TransportSum(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         x, maps, p = ctx.saved_tensors
         pairs, grad = ctx.pairs, grad.contiguous()
         grad_x = pairs.block_product(p, grad) if ctx.needs_input_grad[0] else None
@@ -148,7 +160,7 @@ class StalkDegree(Function):
     """``D_v = sum_e F_{v<e}^T F_{v<e}``; adjoint ``dF_{v<e} = F_{v<e} (dD_v + dD_v^T)``. Keeps the maps alone."""
 
     @staticmethod
-    def forward(ctx, maps, graph):
+    def forward(ctx: Any, maps: Tensor, graph: "ArcGraph") -> Tensor:
         ctx.graph = graph
         ctx.save_for_backward(maps)
         d = maps.shape[2]
@@ -156,7 +168,7 @@ class StalkDegree(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         (maps,) = ctx.saved_tensors
         return maps @ (grad + grad.mT).index_select(0, ctx.graph.dst), None
 

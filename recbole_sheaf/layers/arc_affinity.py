@@ -1,11 +1,14 @@
 """How well the two ends of an arc fit, as their inner product, without anything of shape (arcs, f)."""
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from recbole_sheaf.errors import ShapeError
+from recbole_sheaf.layers._arc_autograd import Gradients, Kernels
 from recbole_sheaf.layers.message_passing import ArcGraph
 
 
@@ -29,14 +32,14 @@ class _Affinity(Function):
     """Adjoints of ``x_u . y_v`` on arcs: ``sum_v g y_v`` into the source, ``sum_u g x_u`` into the destination."""
 
     @staticmethod
-    def forward(ctx, x, y, kernels):
+    def forward(ctx: Any, x: Tensor, y: Tensor, kernels: Kernels) -> Tensor:
         ctx.kernels = kernels
         ctx.save_for_backward(x, y)
         return kernels.dots(x.unsqueeze(1), y.unsqueeze(1)).squeeze(1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         x, y = (side.unsqueeze(1) for side in ctx.saved_tensors)
         weights = grad.contiguous().unsqueeze(1)
         to_x = ctx.kernels.weighted_sum(y, weights, transposed=True).squeeze(1) if ctx.needs_input_grad[0] else None

@@ -51,6 +51,12 @@ class ItemSheaf(nn.Module):
     """
 
     ridge_loss = 0.0
+    user_offsets: Tensor
+    items_of_user: Tensor
+    user_weight: Tensor
+    cold_items: Optional[Tensor]
+    cold_told: Optional[Tensor]
+    cold_heard: Optional[Tensor]
 
     def __init__(self, signals: ItemSignals, cold: Optional[ColdMaps]) -> None:
         super().__init__()
@@ -59,6 +65,13 @@ class ItemSheaf(nn.Module):
             self.register_buffer(name, getattr(signals, name), persistent=False)
         for name in ("items", "told", "heard"):
             self.register_buffer(f"cold_{name}", None if cold is None else getattr(cold, name), persistent=False)
+
+    @property
+    def cold(self) -> Optional[ColdMaps]:
+        """The maps into cold items, on the device of the module."""
+        if self.cold_items is None or self.cold_told is None or self.cold_heard is None:
+            return None
+        return ColdMaps(self.cold_items, self.cold_told, self.cold_heard)
 
     def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """Transport histories, or any signals on items, to all items."""
@@ -70,8 +83,9 @@ class ItemSheaf(nn.Module):
 
     def _with_cold_items(self, histories: Float[Tensor, "b n"], scores: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """Scores with those of cold items replaced, in place; time O(b n c)."""
-        if self.cold_items is not None:
-            scores[:, self.cold_items] = ((histories + scores) @ self.cold_told) @ self.cold_heard.mT
+        cold = self.cold
+        if cold is not None:
+            scores[:, cold.items] = ((histories + scores) @ cold.told) @ cold.heard.mT
         return scores
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
@@ -106,6 +120,9 @@ class FullItemSheaf(ItemSheaf):
         cold: see :class:`ItemSheaf`.
     """
 
+    precision: Optional[Tensor]
+    transport: Optional[Tensor]
+
     def __init__(
         self,
         signals: ItemSignals,
@@ -121,15 +138,22 @@ class FullItemSheaf(ItemSheaf):
 
     def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """``x^T B``; time O(b n^2)."""
-        return scores(self.precision, histories) if self.transport is None else histories @ self.transport
+        return scores(self._held, histories) if self.transport is None else histories @ self.transport
+
+    @property
+    def _held(self) -> Tensor:
+        """P or B, the one that was given."""
+        held = self.precision if self.transport is None else self.transport
+        if held is None:
+            raise ConfigError("a full item sheaf got neither precision nor transport; give one of the two")
+        return held
 
     def scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
         """Scores of users for every item, in time O(h n + b n c) where h is the length of all their histories."""
         rows, positions = ragged(self.user_offsets, users)
         lengths = torch.bincount(rows, minlength=len(users))
         starts = lengths.cumsum(0) - lengths
-        matrix = self.precision if self.transport is None else self.transport
-        summed = embedding_bag(self.items_of_user[positions], matrix, starts, mode="sum")
+        summed = embedding_bag(self.items_of_user[positions], self._held, starts, mode="sum")
         if self.precision is None and self.cold_items is None:
             return summed
         histories = self.histories(users)
@@ -140,10 +164,11 @@ class FullItemSheaf(ItemSheaf):
         """Of each item its neighbours with the coefficients largest in size, signed; memory O(n^2)."""
         transport = self.transport
         if transport is None:
-            transport = (-self.precision / self.precision.diagonal()).fill_diagonal_(0.0)
-        if self.cold_items is not None:
-            into_cold = (self.cold_told + transport @ self.cold_told) @ self.cold_heard.mT
-            transport = transport.index_copy(1, self.cold_items, into_cold)
+            transport = (-self._held / self._held.diagonal()).fill_diagonal_(0.0)
+        cold = self.cold
+        if cold is not None:
+            into_cold = (cold.told + transport @ cold.told) @ cold.heard.mT
+            transport = transport.index_copy(1, cold.items, into_cold)
         return _largest(transport.mT, size)
 
 
@@ -160,6 +185,10 @@ class LocalItemSheaf(ItemSheaf):
         cold: see :class:`ItemSheaf`.
         backend: of the messages.
     """
+
+    weights: Tensor
+    hubs_in: Tensor
+    hubs_out: Tensor
 
     def __init__(
         self,
@@ -203,10 +232,11 @@ class LocalItemSheaf(ItemSheaf):
         items = torch.full((self.n_items, size), -1, device=dst.device)
         out = self.weights.new_zeros(self.n_items, size)
         items[dst[kept], rank[kept]], out[dst[kept], rank[kept]] = src[kept], values[kept]
-        if self.cold_items is not None:
-            told = self.cold_told + self._pulled_back(self.cold_told)
+        cold = self.cold
+        if cold is not None:
+            told = cold.told + self._pulled_back(cold.told)
             rows = max(1, COLD_ENTRIES // self.n_items)
-            for some, heard in zip(self.cold_items.split(rows), self.cold_heard.split(rows)):
+            for some, heard in zip(cold.items.split(rows), cold.heard.split(rows)):
                 items[some], out[some] = _largest(heard @ told.mT, size)
         return items, out
 
@@ -259,13 +289,13 @@ def fit_item_sheaf(
         full = FullItemSheaf(signals, precision=precision(gram, lambdas), cold=cold_maps(signals, cold_ridge))
         return _with_cold_items_level(full, signals).to(device)
     near = choose_neighbours(signals, lambdas, neighbours)
-    gram = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
+    of_users = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
     loss, cold = 0.0, None
     if restriction_map == "identity":
         unit = signals.content * unit_scale(signals.diagonal).unsqueeze(1)
-        parts = (arc_cosines(signals, near, gram, content=False), unit, unit)
+        parts = (arc_cosines(signals, near, of_users, content=False), unit, unit)
     else:
-        maps = local_transport(signals, near, lambdas, gram, content=False)
+        maps = local_transport(signals, near, lambdas, of_users, content=False)
         hubs = content_hubs(maps, signals.content)
         loss = float(hubs.variance.reciprocal().mean())
         weights = maps.weights * (maps.variance / hubs.variance).unsqueeze(1)
@@ -283,18 +313,19 @@ def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
     maps into rare items, those into cold ones must not be louder. Rare are warm items of at most ``RARE`` interactions,
     or of the fewest there are.
     """
-    if sheaf.cold_items is None:
+    cold = sheaf.cold
+    if cold is None:
         return sheaf
     degree, active = signals.degree, (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
     rare = (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
-    users = spaced_users(active, sheaf.n_items, LEVEL_SCORES).to(sheaf.cold_told.device)
+    users = spaced_users(active, sheaf.n_items, LEVEL_SCORES).to(cold.told.device)
     of_rare, of_cold = 0.0, 0.0
     for some in users.split(max(1, COLD_ENTRIES // sheaf.n_items)):
         scores = sheaf.scores(some)
         of_rare += float(scores[:, rare.to(scores.device)].square().sum())
-        of_cold += float(scores[:, sheaf.cold_items].square().sum())
+        of_cold += float(scores[:, cold.items].square().sum())
     if of_cold:
-        sheaf.cold_heard *= (of_rare / int(rare.sum()) / (of_cold / len(sheaf.cold_items))) ** 0.5
+        cold.heard.mul_((of_rare / int(rare.sum()) / (of_cold / len(cold.items))) ** 0.5)
     return sheaf
 
 

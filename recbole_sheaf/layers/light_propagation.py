@@ -12,6 +12,8 @@ class LightPropagation(nn.Module):
     The scale is folded into the nodes, so a step is one plain sum over neighbours. A node without arcs receives zeros.
     """
 
+    scale: Tensor
+
     def __init__(self, graph: ArcGraph, num_layers: int) -> None:
         super().__init__()
         self.graph, self.num_layers = graph, num_layers

@@ -5,6 +5,8 @@ on the arcs, so no arc ever holds features; frames belong to nodes. Dropout here
 signal's.
 """
 
+from typing import Optional
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -65,7 +67,14 @@ class HouseholderFrames(nn.Module):
         ShapeError: if k > d.
     """
 
-    def __init__(self, in_features: int, stalk_dim: int, edge_stalk_dim=None, num_pairs: int = 1, dropout: float = 0.0):
+    def __init__(
+        self,
+        in_features: int,
+        stalk_dim: int,
+        edge_stalk_dim: Optional[int] = None,
+        num_pairs: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.stalk_dim, self.num_rows = stalk_dim, stalk_dim if edge_stalk_dim is None else edge_stalk_dim
         if self.num_rows > stalk_dim:

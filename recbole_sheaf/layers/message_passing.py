@@ -12,20 +12,20 @@ belongs to a node into the nodes, before and after.
 
 import math
 from functools import cached_property
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recbole_sheaf.errors import BackendError, ShapeError
-from recbole_sheaf.layers._arc_autograd import AddEnds, CopySum, MulEnds, SoftmaxArcs, SumArcs, WeightedSum
+from recbole_sheaf.errors import BackendError, GraphError, ShapeError
+from recbole_sheaf.layers._arc_autograd import AddEnds, CopySum, Kernels, MulEnds, SoftmaxArcs, SumArcs, WeightedSum
 from recbole_sheaf.layers._arc_checks import check_arcs, refuse_duplicates, reverse_arcs
 from recbole_sheaf.layers._dgl_kernels import DGLKernels, why_dgl_cannot_serve
 from recbole_sheaf.layers._edge_products import EdgePairs
 from recbole_sheaf.layers._torch_kernels import TorchKernels
 
-KERNELS = {"dgl": DGLKernels, "torch": TorchKernels}
+KERNELS: dict[str, Union[type[DGLKernels], type[TorchKernels]]] = {"dgl": DGLKernels, "torch": TorchKernels}
 BACKENDS = ("auto", *KERNELS)
 
 
@@ -81,7 +81,7 @@ class ArcGraph:
 
     @classmethod
     def from_edges(
-        cls, u: Int[Tensor, " e"], v: Int[Tensor, " e"], num_nodes: int, backend: str = "auto", **options
+        cls, u: Int[Tensor, " e"], v: Int[Tensor, " e"], num_nodes: int, backend: str = "auto", **options: Any
     ) -> "ArcGraph":
         """Make both arcs of each undirected edge, arc i + e the reverse of arc i: the cheapest order for arc maps.
 
@@ -93,12 +93,12 @@ class ArcGraph:
         return cls(torch.cat([u, v]), torch.cat([v, u]), num_nodes, backend, **options)
 
     @cached_property
-    def kernels(self) -> Union[DGLKernels, TorchKernels]:
+    def kernels(self) -> Kernels:
         """Kernels of the backend on all arcs, laid out on first use."""
         return KERNELS[self.backend](self.src, self.dst, self.num_nodes)
 
     @cached_property
-    def weight_kernels(self) -> Union[DGLKernels, TorchKernels]:
+    def weight_kernels(self) -> Kernels:
         """Kernels for arc weights on all arcs, laid out on first use."""
         if self.weights == self.backend:
             return self.kernels
@@ -109,6 +109,12 @@ class ArcGraph:
         """The two arcs of each edge, with kernels for symmetric products, laid out on first use."""
         return EdgePairs(self, KERNELS[self.weights])
 
+    def required_reverse(self) -> Int[Tensor, " arcs"]:
+        """``reverse``, of a graph that must have it (GraphError if it is directed)."""
+        if self.reverse is None:
+            raise GraphError("no arc of a directed graph has a reverse, and here each needs one; build it undirected")
+        return self.reverse
+
     def to(self, device: Union[str, torch.device]) -> "ArcGraph":
         """Return this graph on a device, itself if it is there; ``auto`` chooses anew."""
         device = torch.device(device)
@@ -117,10 +123,10 @@ class ArcGraph:
         backend, weights = self._asked
         return ArcGraph(self.src, self.dst, self.num_nodes, backend, device, self.undirected, weights)
 
-    def __deepcopy__(self, memo) -> "ArcGraph":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ArcGraph":
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type["ArcGraph"], tuple[Any, ...]]:
         backend, weights = self._asked
         return ArcGraph, (self.src, self.dst, self.num_nodes, backend, self.device, self.undirected, weights)
 

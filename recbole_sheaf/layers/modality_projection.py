@@ -30,6 +30,9 @@ class ModalityProjection(nn.Module):
     Time O(n_items dim size).
     """
 
+    rows: Tensor
+    present: Tensor
+
     def __init__(
         self,
         rows: Float[Tensor, "n_items dim"],

@@ -7,6 +7,8 @@ there, in directions in which D_v is singular. Families whose maps belong to nod
 value (``sum_neighbours`` alone); arc maps cost memory O(a k) or O(a d^2), never O(a d c).
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -112,7 +114,7 @@ def general_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor
     return root @ (degree @ z - _transport(graph, z, maps))
 
 
-DELTAS = {
+DELTAS: dict[str, Callable[..., Tensor]] = {
     "identity": identity_delta,
     "diagonal": diagonal_delta,
     "orthogonal": orthogonal_delta,
@@ -160,6 +162,6 @@ def _check_pairs(graph: ArcGraph) -> None:
         raise GraphError("arc maps need both arcs of every edge, but the graph is directed; build it undirected")
 
 
-def _check_shape(name: str, tensor: Tensor, shape, meaning: str) -> None:
+def _check_shape(name: str, tensor: Tensor, shape: Sequence[int], meaning: str) -> None:
     if tensor.shape != torch.Size(shape):
         raise ShapeError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}: {meaning}")

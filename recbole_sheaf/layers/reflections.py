@@ -5,6 +5,7 @@ n nodes, r reflections, d stalk dimension, c channels: :math:`R_v = H_1 \cdots H
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -47,14 +48,14 @@ class _Reflect(Function):
     """``x - 2 u p`` with ``p = u^T x``; with ``q = u^T g``, ``dx = g - 2 u q`` and ``du = -2 (g p^T + x q^T)``."""
 
     @staticmethod
-    def forward(ctx, x, u):
+    def forward(ctx: Any, x: Tensor, u: Tensor) -> Tensor:
         p = (x * u).sum(dim=1, keepdim=True)
         ctx.save_for_backward(x, u, p)
         return torch.addcmul(x, u, p, value=-2)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, u, p = ctx.saved_tensors
         q = (grad * u).sum(dim=1, keepdim=True)
         return torch.addcmul(grad, u, q, value=-2), (grad @ p.mT + x @ q.mT).mul_(-2)

@@ -5,7 +5,7 @@ Notation: b users of a batch, n_items items with RecBole's padding at 0, f numbe
 the batch are pairs (row of the user in the batch, item), each once. Items are 1 to n_items - 1 in every sum.
 """
 
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from jaxtyping import Float, Int
@@ -93,7 +93,7 @@ class _AllItems(torch.autograd.Function):
     """The loss over all items with its gradient computed on the way, so that only a few rows of logits ever exist."""
 
     @staticmethod
-    def forward(ctx, users: Tensor, items: Tensor, row: Tensor, item: Tensor, offset: Optional[Tensor]) -> Tensor:
+    def forward(ctx: Any, users: Tensor, items: Tensor, row: Tensor, item: Tensor, offset: Optional[Tensor]) -> Tensor:
         differentiate = any(ctx.needs_input_grad)
         d_users, d_items = torch.zeros_like(users), torch.zeros_like(items)
         counts = torch.bincount(row, minlength=len(users))
@@ -123,7 +123,7 @@ class _AllItems(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Optional[Tensor], ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Optional[Tensor], ...]:
         d_users, d_items = ctx.saved_tensors
         return gradient * d_users, gradient * d_items, None, None, None
 
@@ -172,6 +172,8 @@ class ItemSampler(nn.Module):
     drawn more often, and none so seldom that its weight :math:`1 / \pi_j` exceeds :math:`2 n / N`. An item is drawn at
     most once. Draws come from PyTorch's global generator, which RecBole seeds, unless another is given.
     """
+
+    probability: Tensor
 
     def __init__(self, counts: Int[Tensor, " n_items"], draws: int) -> None:
         super().__init__()

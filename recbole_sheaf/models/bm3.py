@@ -17,6 +17,7 @@ from recbole_sheaf.config import BACKENDS, ModelSettings, setting
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.modality_projection import ModalityProjection
+from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 
 
@@ -59,7 +60,7 @@ class BM3(MultimodalRecommender):
         self.predictor = nn.Linear(size, size)
         nn.init.xavier_normal_(self.predictor.weight)
         nn.init.zeros_(self.predictor.bias)
-        self.projections = nn.ModuleList(
+        self.projections: ModuleList[ModalityProjection] = ModuleList(
             ModalityProjection(features.matrix, features.present, size) for features in self.modalities.values()
         )
         self.propagate = LightPropagation(self.graph, settings.n_layers)

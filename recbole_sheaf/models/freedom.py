@@ -22,6 +22,7 @@ from recbole_sheaf.layers.edge_dropout import keep_edges_by_degree
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
+from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.item_graph import knn_graph, modality_shares
 from recbole_sheaf.models.multimodal import MultimodalRecommender, Triples
 
@@ -48,6 +49,8 @@ class FrozenItemGraph(nn.Module):
     shared out among the modalities in which an item has a row; an item without any becomes zeros.
     """
 
+    share: Tensor
+
     def __init__(
         self,
         modalities: Mapping[str, ModalityFeatures],
@@ -69,7 +72,8 @@ class FrozenItemGraph(nn.Module):
     def forward(self, y: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
         """Time O(M k n_items f) per round."""
         for _ in range(self.num_layers):
-            y = sum(share * (y + graph.sum_neighbours(y)) for share, graph in zip(self.share, self.graphs))
+            parts = (share * (y + graph.sum_neighbours(y)) for share, graph in zip(self.share, self.graphs))
+            y = sum(parts, y.new_zeros(()))
         return y
 
 
@@ -97,7 +101,7 @@ class FREEDOM(MultimodalRecommender):
         self.n_layers, self.keep = settings.n_layers, 1 - settings.edge_dropout
         size = settings.embedding_size
         self.identity = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
-        self.projections = nn.ModuleList(
+        self.projections: ModuleList[ModalityProjection] = ModuleList(
             ModalityProjection(features.matrix, features.present, size) for features in self.modalities.values()
         )
         self.item_graph = self._build_item_graph(config, settings)

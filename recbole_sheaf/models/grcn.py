@@ -20,6 +20,7 @@ from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.arc_affinity import arc_affinity
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
+from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 
 
@@ -93,7 +94,7 @@ class GRCN(MultimodalRecommender):
         n, size = self.n_users + self.n_items, settings.embedding_size
         self.identity = nn.Parameter(nn.init.xavier_normal_(torch.empty(n, size)))
         self.confidence = nn.Parameter(torch.ones(n, len(self.modalities)))
-        self.routings = nn.ModuleList(
+        self.routings: ModuleList[ModalityRouting] = ModuleList(
             ModalityRouting(features, self.n_users, size, settings.n_routings) for features in self.modalities.values()
         )
         self.toward_users = self._toward_users(settings.message_passing)
@@ -120,7 +121,8 @@ class GRCN(MultimodalRecommender):
 
     def convolve(self, weights: Float[Tensor, " arcs"]) -> Float[Tensor, "n f"]:
         """Identities plus the layers' weighted sums of neighbours."""
-        x = total = self.identity
+        x: Tensor = self.identity
+        total = x
         for _ in range(self.n_layers):
             x = self.graph.weighted_sum(x.unsqueeze(1), weights.view(-1, 1, 1)).squeeze(1)
             total = total + x
@@ -132,5 +134,5 @@ class GRCN(MultimodalRecommender):
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
         penalty = self.squared_norms(nodes, self.identity)
-        penalty = penalty + sum(self.squared_norms(users, routing.preference) for routing in self.routings)
-        return loss + self.reg_weight * penalty / (2 * max(len(users), 1))
+        preferences = sum(self.squared_norms(users, routing.preference) for routing in self.routings)
+        return loss + self.reg_weight * (penalty + preferences) / (2 * max(len(users), 1))

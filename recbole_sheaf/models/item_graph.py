@@ -23,6 +23,9 @@ class ItemGraph(nn.Module):
     row; an item without any row keeps zeros.
     """
 
+    degrees: Tensor
+    reached: Tensor
+
     def __init__(
         self,
         modalities: Mapping[str, ModalityFeatures],
@@ -44,10 +47,11 @@ class ItemGraph(nn.Module):
         """Neighbourhood means; time O(M k n_items f) per round."""
         weights = self.weights()
         for _ in range(self.num_layers):
-            y = sum(
+            means = (
                 (weights[m] / self.degrees[m]).unsqueeze(1) * graph.sum_neighbours(y)
                 for m, graph in enumerate(self.graphs)
             )
+            y = sum(means, y.new_zeros(()))
         return y
 
     def weights(self) -> Float[Tensor, "M n_items"]:

@@ -21,6 +21,7 @@ from recbole_sheaf.layers.arc_affinity import arc_affinity
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
+from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.item_graph import modality_shares
 from recbole_sheaf.models.mgcn import SimilarityGraph
 from recbole_sheaf.models.multimodal import MultimodalRecommender
@@ -102,6 +103,7 @@ class LATTICE(MultimodalRecommender):
     """
 
     settings_class = LATTICESettings
+    present: Tensor
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -117,7 +119,7 @@ class LATTICE(MultimodalRecommender):
             SimilarityGraph(features, others, cache_folder(config), backend, config["device"])
             for features in self.modalities.values()
         )
-        self.learnt = nn.ModuleList(
+        self.learnt: ModuleList[LearntGraph] = ModuleList(
             LearntGraph(features, others, size, backend) for features in self.modalities.values()
         )
         self.trust = nn.Parameter(torch.zeros(len(self.learnt))) if len(self.learnt) > 1 else None

@@ -47,6 +47,9 @@ class SimilarityGraph(nn.Module):
     nearest are not always mutual, so S is not symmetric. Cosines below 0 count as 0. An item without a row gets zeros.
     """
 
+    own: Tensor
+    weights: Tensor
+
     def __init__(
         self, features: ModalityFeatures, neighbours: int, cache_dir: Path, backend: str, device: torch.device
     ) -> None:
@@ -110,6 +113,8 @@ class BehaviourAwareFuser(nn.Module):
 
     def attention(self, views: Float[Tensor, "n M f"], has: Bool[Tensor, "n M"]) -> Float[Tensor, "n M"]:
         """Shares of the views, summing to 1 over those a node has; zeros for a node that has none."""
+        if self.attend is None or self.query is None:
+            return has.to(views.dtype)
         logits = self.query(torch.tanh(self.attend(views))).squeeze(2)
         return torch.softmax(logits.masked_fill(~has, torch.finfo(logits.dtype).min), dim=1) * has
 

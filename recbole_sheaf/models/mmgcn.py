@@ -12,6 +12,7 @@ from recbole_sheaf.config import BACKENDS, ModelSettings, setting
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 
 
@@ -58,6 +59,9 @@ class ModalityConv(nn.Module):
 class ModalityNetwork(nn.Module):
     """One modality's network: users start from a free preference, items from their content."""
 
+    content: Tensor
+    present: Tensor
+
     def __init__(self, features: ModalityFeatures, n_users: int, size: int, n_layers: int, concat: bool) -> None:
         super().__init__()
         self.register_buffer("content", normalize(features.matrix), persistent=False)
@@ -94,7 +98,7 @@ class MMGCN(MultimodalRecommender):
         if not self.modalities:
             raise ConfigError("MMGCN needs at least one modality, but modalities is empty; name some, or take LightGCN")
         self.identity = nn.Parameter(nn.init.xavier_normal_(torch.empty(self.n_users + self.n_items, size)))
-        self.networks = nn.ModuleList(
+        self.networks: ModuleList[ModalityNetwork] = ModuleList(
             ModalityNetwork(features, self.n_users, size, settings.n_layers, settings.aggregate_concat)
             for features in self.modalities.values()
         )
@@ -114,5 +118,5 @@ class MMGCN(MultimodalRecommender):
         loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
         penalty = self.squared_norms(nodes, self.identity)
-        penalty = penalty + sum(self.squared_norms(users, network.preference) for network in self.networks)
-        return loss + self.reg_weight * penalty / (2 * max(len(users), 1))
+        preferences = sum(self.squared_norms(users, network.preference) for network in self.networks)
+        return loss + self.reg_weight * (penalty + preferences) / (2 * max(len(users), 1))

@@ -32,7 +32,7 @@ among others, and :math:`\nu` the ratio of the two spreads. It stays a dense vec
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -111,6 +111,8 @@ class StalkEmbeddings(nn.Module):
         settings: of the model.
     """
 
+    has_identity: Tensor
+
     def __init__(
         self,
         modalities: Mapping[str, ModalityFeatures],
@@ -163,6 +165,8 @@ class MMSheaf(MultimodalRecommender):
     """
 
     settings_class = MMSheafSettings
+    content: Tensor
+    rarity: Tensor
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -186,7 +190,7 @@ class MMSheaf(MultimodalRecommender):
         self.item_sheaf_weight = settings.item_sheaf_weight
         self.item_sheaf = self._fit_item_sheaf(config, dataset, settings) if settings.item_sheaf_weight else None
         self._sheaf_scores: Optional[Tensor] = None
-        self._item_weights: Optional[Tensor] = None
+        self._item_weights = torch.empty(0)  # until something is ranked
         self.sheaf_spread = 0.0
         rho = rarity(self.graph.in_degrees[self.n_users :], settings.item_sheaf_rarity)
         if self.item_sheaf is not None and rho.any():
@@ -277,7 +281,7 @@ class MMSheaf(MultimodalRecommender):
         if self._ranked is not None:
             return self._ranked
         users, items = (vectors / self.temperature**0.5 for vectors in super().ranked_embeddings())
-        stretch = 0.0
+        stretch: Union[float, Tensor] = 0.0
         if self.rarity.any():
             with torch.no_grad():
                 stretch = spread_of_products(users[self._sampled_users()], items, self.rarity) / self.sheaf_spread
@@ -320,12 +324,18 @@ class MMSheaf(MultimodalRecommender):
 
         It does not change while the stalks train, so that it is computed once where it fits ``SHEAF_SCORES_KEPT``
         floats, and for the users asked for otherwise.
+
+        Raises:
+            ConfigError: if the model has no item sheaf.
         """
+        sheaf = self.item_sheaf
+        if sheaf is None:
+            raise ConfigError("item_sheaf_weight is 0, so there is no item sheaf to score with; set it above 0")
         if self.n_users * self.n_items > SHEAF_SCORES_KEPT:
-            return self.item_sheaf.scores(users)
+            return sheaf.scores(users)
         if self._sheaf_scores is None:
             everyone = torch.arange(self.n_users, device=self.device).split(1024)
-            self._sheaf_scores = torch.cat([self.item_sheaf.scores(some) for some in everyone])
+            self._sheaf_scores = torch.cat([sheaf.scores(some) for some in everyone])
         return self._sheaf_scores[users]
 
 

@@ -57,7 +57,7 @@ def scalar_delta(graph: ArcGraph, x: Float[Tensor, "n f"], maps: Float[Tensor, "
     t = graph.sum_arcs(maps.square())
     root = (t + 1).rsqrt()
     z = root * x
-    coupling = (maps * maps.index_select(0, graph.reverse)).unsqueeze(2)
+    coupling = (maps * maps.index_select(0, graph.required_reverse())).unsqueeze(2)
     return root * (t * z - graph.weighted_sum(z.unsqueeze(1), coupling).squeeze(1))
 
 

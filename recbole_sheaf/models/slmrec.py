@@ -20,6 +20,7 @@ from recbole_sheaf.layers.contrastive import info_nce
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.modality_projection import ModalityProjection
+from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 
 SSL_TASKS = ("fac", "fd", "fm", "fd+fm")
@@ -94,7 +95,7 @@ class SLMRec(MultimodalRecommender):
         self.settings, size, n_channels = settings, settings.embedding_size, len(self.modalities) + 1
         self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users, size)))
         self.items = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_items, size)))
-        self.projections = nn.ModuleList(
+        self.projections: ModuleList[ModalityProjection] = ModuleList(
             ModalityProjection(features.matrix, features.present, size) for features in self.modalities.values()
         )
         self.propagate = LightPropagation(self.graph, settings.n_layers)
@@ -145,10 +146,11 @@ class SLMRec(MultimodalRecommender):
             present = torch.cat([project.present[items] for project in self.projections], dim=1)
             return self.fine_and_coarse(batch, present.float())
         one, other = (self.fused(self.disturbed(view)) for view in self.masked(start))
-        return sum(
+        contrasts = (
             info_nce(embedding(nodes, a), embedding(nodes, b), self.settings.ssl_temperature)
             for nodes, a, b in zip((users, items), one, other)
         )
+        return sum(contrasts, start.new_zeros(()))
 
     def masked(self, start: Float[Tensor, "n channels_f"]) -> list[Float[Tensor, "n channels_f"]]:
         """Two views; where the task masks, the items of one channel are zeros in each, another channel in each."""

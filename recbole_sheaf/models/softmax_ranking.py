@@ -22,6 +22,10 @@ class SoftmaxRanking(nn.Module):
     An interaction that the data hold more than once counts once, as in the graphs.
     """
 
+    counts: Tensor
+    starts: Tensor
+    items: Tensor
+
     def __init__(self, settings: LossSettings, dataset: Any) -> None:
         super().__init__()
         self.temperature = settings.softmax_temperature

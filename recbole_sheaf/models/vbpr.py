@@ -41,6 +41,7 @@ class VBPR(ContentRecommender):
     """
 
     settings_class = VBPRSettings
+    content: Tensor
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -68,8 +69,8 @@ class VBPR(ContentRecommender):
         users, chosen, sampled = self.triples(interaction)
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
         items = torch.cat([chosen, sampled])
-        penalty = sum(self.squared_norms(users, each) for each in (self.user_factors, self.user_content_factors))
-        penalty = penalty + sum(self.squared_norms(items, each) for each in (self.item_factors, self.item_bias))
+        of_users = sum(self.squared_norms(users, each) for each in (self.user_factors, self.user_content_factors))
+        penalty = of_users + sum(self.squared_norms(items, each) for each in (self.item_factors, self.item_bias))
         shared = self.content_map.square().sum() + self.content_bias.square().sum()
         return loss + (self.reg_weight * penalty / max(len(users), 1) + self.content_reg_weight * shared) / 2
 

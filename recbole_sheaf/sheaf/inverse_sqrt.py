@@ -4,6 +4,8 @@ For t = 0 and for eigenvalues that are zero to working precision the result is z
 isolated node or a rank-deficient map yields no NaN and leaves the undetermined directions of the stalk undiffused.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -39,7 +41,7 @@ class _MatrixInverseSqrt(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, matrices):
+    def forward(ctx: Any, matrices: Tensor) -> Tensor:
         value, vector = torch.linalg.eigh(matrices)
         rtol = matrices.shape[-1] * torch.finfo(matrices.dtype).eps
         kept = value > (rtol * value[..., -1:]).clamp(min=_smallest(value))
@@ -49,7 +51,7 @@ class _MatrixInverseSqrt(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         vector, inverse_root, kept = ctx.saved_tensors
         rotated = vector.mT @ (0.5 * (grad + grad.mT)) @ vector
         return vector @ (_divided_differences(inverse_root, kept) * rotated) @ vector.mT

@@ -35,7 +35,7 @@ class LaplacianOptions:
     add_lp: bool = False
     add_hp: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.normalised and self.deg_normalised:
             raise ConfigError("normalised and deg_normalised exclude each other; set at most one of them")
 

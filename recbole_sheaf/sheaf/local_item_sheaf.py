@@ -6,7 +6,7 @@ memory are linear in the number of items.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 from jaxtyping import Float, Int
@@ -143,7 +143,7 @@ def _blocks_around(
     there = neighbours >= 0
     entries = (signals.degree[neighbours.clamp(min=0)] * there).sum(1) + signals.degree
     size = signals.content.element_size()
-    cost = 4 * (k + 1) ** 2 + (k + 1) * signals.content.shape[1] * content
+    cost: Union[int, Tensor] = 4 * (k + 1) ** 2 + (k + 1) * signals.content.shape[1] * content
     if gram is None:  # sorted interactions, and a row of k + 1 votes of each user who may meet there
         cost = cost + (k + 1) * (entries // 2).clamp(max=signals.n_users) + 12 * entries
     for rows in chunks(torch.as_tensor(cost).expand(n), chunk_bytes // size):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
+from recbole_sheaf.layers.item_sheaf import FullItemSheaf, fit_item_sheaf
 from recbole_sheaf.sheaf.cold_items import cold_maps
 from recbole_sheaf.sheaf.item_sheaf import transport
 from recbole_sheaf.sheaf.item_signals import item_signals
@@ -32,6 +32,11 @@ def test_messages_over_all_pairs_are_the_full_form(problem, backend, maps):
     torch.testing.assert_close(local.scores(USERS), everyone)
     torch.testing.assert_close(full(X), everyone)
     torch.testing.assert_close(local.ridge_loss, full.ridge_loss)
+
+
+def test_a_full_form_without_a_matrix_is_refused(problem):
+    with pytest.raises(ConfigError, match="neither precision nor transport"):
+        FullItemSheaf(problem[1]).scores(USERS)
 
 
 def with_cold_items():

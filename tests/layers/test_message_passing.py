@@ -83,6 +83,8 @@ def test_gradients_on_directed_arcs(backend, weights):
     x = torch.randn(4, 2, 2, dtype=torch.float64, requires_grad=True)
     w = torch.randn(4, 2, 1, dtype=torch.float64, requires_grad=True)
     assert graph.reverse is None
+    with pytest.raises(GraphError, match="no arc of a directed graph has a reverse"):
+        graph.required_reverse()
     assert torch.autograd.gradcheck(graph.sum_neighbours, x)
     assert torch.autograd.gradcheck(graph.weighted_sum, (x, w))
 

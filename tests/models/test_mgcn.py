@@ -74,6 +74,8 @@ def test_a_single_view_is_all_its_own():
     behaviour, views = torch.randn(2, 4), torch.randn(2, 1, 4)
     expected = torch.sigmoid(fuse.asks[0](behaviour)) * views[:, 0]
     torch.testing.assert_close(fuse(behaviour, views, torch.ones(2, 1, dtype=torch.bool)), expected)
+    has = torch.tensor([[True], [False]])
+    assert fuse.attention(views, has).tolist() == [[1.0], [0.0]]
 
 
 def test_the_contrast_is_a_term_of_the_loss(toy_settings):

@@ -6,6 +6,7 @@ from recbole.data.interaction import Interaction
 from torch.nn.functional import normalize
 
 from recbole_sheaf.config import RESTRICTION_MAPS
+from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import StalkEmbeddings
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.sheaf.item_signals import content_coordinates
@@ -242,6 +243,8 @@ def test_an_item_sheaf_of_weight_zero_is_not_there(toy_settings):
     torch.testing.assert_close(
         model.full_sort_predict(everyone(model)), (users @ items.T / model.temperature).flatten()
     )
+    with pytest.raises(ConfigError, match="item_sheaf_weight is 0"):
+        model.item_sheaf_scores(torch.tensor([1]))
 
 
 def test_scores_of_the_item_sheaf_are_the_same_kept_or_not(toy_settings, monkeypatch):
