@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recbole_sheaf.environment import ending_on_sigterm
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.nsd.data import NodeClassification
 from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
 from recbole_sheaf.nsd.results import FoldResult, append_row, finished_folds
@@ -85,7 +85,7 @@ def _fit(
 ) -> tuple[_Best, int]:
     """Train until validation stops improving; the best epoch and the number of epochs run."""
     optimizer = make_optimizer(model, training)
-    best = None
+    best: Optional[_Best] = None
     for epoch in range(training.max_epochs):
         _step(model, optimizer, data, x, data.train_masks[fold])
         current = _validate(model, data, x, fold, epoch)
@@ -93,6 +93,8 @@ def _fit(
             best = current
         elif epoch - best.epoch >= training.patience:
             break
+    if best is None:
+        raise ConfigError(f"max_epochs is {training.max_epochs}, and nothing is trained; give one epoch at least")
     return best, epoch + 1
 
 

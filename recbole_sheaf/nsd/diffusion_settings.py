@@ -59,7 +59,7 @@ class DiffusionSettings:
     solver: str = "euler"
     step_size: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.restriction_map not in LEARNT_MAPS:
             names = ", ".join(LEARNT_MAPS)
             raise ConfigError(f"restriction_map {self.restriction_map!r} is not learnt here; choose one of {names}")

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.layers.dropout import dropout
+from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
 from recbole_sheaf.nsd.sheaf_diffusion import (
     SheafDiffusion,
@@ -36,7 +37,7 @@ class NeuralSheafDiffusion(SheafDiffusion):
         super().__init__(graph, settings)
         layers, total, hidden = settings.num_layers, settings.total_dim, settings.hidden_channels
         left, right = layers * settings.left_weights, layers * settings.right_weights
-        self.lin_left_weights = nn.ModuleList(identity_linear(total) for _ in range(left))
+        self.lin_left_weights: ModuleList[nn.Linear] = ModuleList(identity_linear(total) for _ in range(left))
         self.lin_right_weights = nn.ModuleList(orthogonal_linear(hidden) for _ in range(right))
         self.epsilons = nn.ParameterList(nn.Parameter(torch.zeros(total, 1)) for _ in range(layers))
         learnt = 0 if settings.restriction_map == "identity" else layers if settings.relearn_maps else 1
@@ -46,9 +47,9 @@ class NeuralSheafDiffusion(SheafDiffusion):
 
     def diffuse(self, x: Float[Tensor, "nD h"]) -> Float[Tensor, "nD h"]:
         """All diffusion layers."""
-        values = None if self.sheaf_learners else self.laplacian.identity_values(x)
+        values = self.learn(0, x) if self.sheaf_learners else self.laplacian.identity_values(x)
         for layer, epsilon in enumerate(self.epsilons):
-            if layer < len(self.sheaf_learners):
+            if 0 < layer < len(self.sheaf_learners):
                 values = self.learn(layer, x)
             kept = (1 + torch.tanh(epsilon)) * x.view(self.laplacian.num_nodes, len(epsilon), -1)
             x = kept.flatten(0, 1) - self.diffusion_term(layer, values, x)

@@ -5,8 +5,8 @@ reference implementation of Bodnar et al. 2022 (https://arxiv.org/abs/2202.04579
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import Any, Union
+from dataclasses import replace
+from typing import Any, Union, get_type_hints
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ def settings_from_reference(kind: str, args: Mapping[str, Any]) -> DiffusionSett
     settings.update(restriction_map=families[0], relearn_maps=not args.get("linear", False))
     if families[0] == "orthogonal":
         settings.update(normalised=True, deg_normalised=False)
-    types = {field.name: field.type for field in fields(DiffusionSettings)}  # JSON may hold 0 for False or 0.0
+    types = get_type_hints(DiffusionSettings)  # JSON may hold 0 for False or 0.0
     return DiffusionSettings(**{name: types[name](value) for name, value in settings.items()})
 
 
@@ -117,7 +117,7 @@ def _check_parameters(model: nn.Module, given: Mapping[str, Tensor]) -> None:
     if own.keys() != given.keys():
         missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
         raise ShapeError(f"parameters do not fit the settings: missing {missing}, unknown {unknown}")
-    misfits = [(name, tuple(given[name].shape), tuple(own[name].shape)) for name in own]
-    misfits = [f"{name} {got}, expected {expected}" for name, got, expected in misfits if got != expected]
+    shapes = [(name, tuple(given[name].shape), tuple(own[name].shape)) for name in own]
+    misfits = [f"{name} {got}, expected {expected}" for name, got, expected in shapes if got != expected]
     if misfits:
         raise ShapeError(f"parameters of another shape than the settings ask for: {'; '.join(misfits)}")

@@ -90,7 +90,7 @@ def new_sheaf_learner(settings: DiffusionSettings) -> nn.Module:
     return LocalConcatLearner(settings.hidden_channels * settings.total_dim, shape, activation)
 
 
-def mix(x: Float[Tensor, "nD h"], left: Optional[nn.Module], right: Optional[nn.Module]) -> Float[Tensor, "nD h"]:
+def mix(x: Float[Tensor, "nD h"], left: Optional[nn.Linear], right: Optional[nn.Module]) -> Float[Tensor, "nD h"]:
     """``(I (x) W1) x W2``; a weight that is None is left out."""
     if left is not None:
         stalks = x.view(-1, left.in_features, x.shape[-1])

@@ -20,6 +20,10 @@ from recbole_sheaf.sheaf import (
 class SheafLaplacian(nn.Module):
     """Laplacians of one graph: structure laid out once, values from maps in every step, and products with signals."""
 
+    arcs: Tensor
+    reverse: Tensor
+    upper: Tensor
+
     def __init__(self, graph: UndirectedGraph, settings: DiffusionSettings):
         super().__init__()
         self.settings, self.options = settings, settings.laplacian_options

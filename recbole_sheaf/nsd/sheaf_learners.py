@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from recbole_sheaf.errors import ConfigError, ShapeError
 from recbole_sheaf.sheaf.graph import UndirectedGraph
 
-SHEAF_ACTIVATIONS = {"tanh": torch.tanh, "elu": F.elu, "id": lambda maps: maps}
+SHEAF_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "elu": F.elu, "id": lambda maps: maps}
 
 
 class LocalConcatLearner(nn.Module):

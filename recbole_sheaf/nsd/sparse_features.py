@@ -22,6 +22,13 @@ class SparseFeatures(nn.Module):
         ShapeError: if X is no matrix or not finite.
     """
 
+    crow: Tensor
+    col: Tensor
+    transposed_crow: Tensor
+    transposed_col: Tensor
+    by_column: Tensor
+    value: Tensor
+
     def __init__(self, x: Float[Tensor, "..."]):
         super().__init__()
         if x.dim() != 2 or not torch.isfinite(x).all():

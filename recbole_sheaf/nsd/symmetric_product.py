@@ -6,7 +6,7 @@ are laid out once, a step only fills in values, and the gradient needs no transp
 """
 
 import warnings
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,11 @@ class SymmetricProduct(nn.Module):
     Values are given as those above the block diagonal (mirrored below it) and those of the diagonal blocks, as
     :func:`recbole_sheaf.sheaf.laplacian_halves` returns them. Buffers move with the module and are not saved.
     """
+
+    crow: Tensor
+    col: Tensor
+    source: Tensor
+    place: Tensor
 
     def __init__(self, pattern: LaplacianPattern):
         super().__init__()
@@ -63,7 +68,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
         layout, (value, x) = ctx.layout, ctx.saved_tensors
         matrix, grad = layout.matrix(value), grad.contiguous()
         grad_upper = grad_diagonal = None

@@ -32,7 +32,8 @@ def classification_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         rows: one mapping per fold, with ``dataset``, ``test_accuracy``, ``val_accuracy``, ``seconds``, ``settings``.
     """
     frame = pd.DataFrame([{**row, "maps": row["settings"]["restriction_map"]} for row in rows])
-    return pd.DataFrame([_line(*key, folds) for key, folds in frame.groupby(["dataset", "maps"], sort=False)])
+    groups = frame.groupby(["dataset", "maps"], sort=False)
+    return pd.DataFrame([_line(dataset, maps, folds) for (dataset, maps), folds in groups])
 
 
 def _line(dataset: str, maps: str, folds: pd.DataFrame) -> dict[str, Any]:
