@@ -78,7 +78,8 @@ def resolve(reference: str) -> type:
         classes = [key for key, value in vars(imported).items() if inspect.isclass(value)]
         raise ConfigError(f"module {module} has no class '{name}'{nearest(name, classes)}; check the spelling")
     _refuse_no_recommender(model, f"'{reference}'")
-    return model if _by_name.get(model.__name__) is model else register(model)
+    known = _by_name.get(model.__name__)
+    return register(model) if known is None or known is not model else known
 
 
 def registered() -> Mapping[str, type]:

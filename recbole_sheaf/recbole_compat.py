@@ -41,7 +41,7 @@ def keep_reproducible(config: Any) -> None:
     and two runs of one seed part ways in the last digits.
     """
     torch.use_deterministic_algorithms(bool(config["reproducibility"]), warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch adds it at import
 
 
 def safe_loader(self: Any) -> type:

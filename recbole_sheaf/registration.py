@@ -80,7 +80,7 @@ class _ModelFinder(importlib.abc.MetaPathFinder):
         if package != RECOMMENDERS:
             return None
         model = next((known for known in (*MODELS, *own_models.registered()) if known.lower() == name), None)
-        return model and importlib.util.spec_from_loader(fullname, _ModelAlias(model))
+        return None if model is None else importlib.util.spec_from_loader(fullname, _ModelAlias(model))
 
 
 class _ModelAlias(importlib.abc.Loader):

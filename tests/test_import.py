@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -107,6 +108,10 @@ BPR = """
     result = run_recbole(model="BPR", dataset="ml-100k", config_dict=settings, saved=False)
     print(result, torch.are_deterministic_algorithms_enabled(), torch.rand(1).item())
 """
+
+
+def test_the_package_says_that_it_carries_types():
+    assert (resources.files("recbole_sheaf") / "py.typed").is_file()
 
 
 @pytest.mark.parametrize("seed", ["2020", "7"])

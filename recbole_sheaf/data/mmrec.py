@@ -104,7 +104,7 @@ def _hash_of(files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> st
     for path in files:
         digest.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
         with open(path, "rb") as file:
-            for block in iter(lambda file=file: file.read(1 << 20), b""):
+            for block in iter(functools.partial(file.read, 1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()[:32]
 

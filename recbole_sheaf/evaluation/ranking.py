@@ -41,7 +41,7 @@ class Rankings:
     relevant_offsets: Int[np.ndarray, " u+1"]
     relevant_items: Int[np.ndarray, " r"]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, dimensions in (("users", 1), ("top", 2), ("relevant_offsets", 1), ("relevant_items", 1)):
             check_whole(name, getattr(self, name), dimensions)
         u = len(self.users)
@@ -61,7 +61,7 @@ class Rankings:
             raise DataError(f"{lacking} of {u} users have no held-out item; no metric is defined there: drop them")
         self._check_repeats()
 
-    def _check_repeats(self):
+    def _check_repeats(self) -> None:
         if repeated := len(self.users) - len(np.unique(self.users)):
             raise DataError(f"{repeated} of {len(self.users)} users are listed twice; give each user one list")
         if repeated := int((np.diff(self._sorted_keys(self.top), axis=1) == 0).any(axis=1).sum()):

@@ -79,7 +79,7 @@ class StoreSink(Sink):
         self.store = store
 
     def result(self, run: Run, outcome: Outcome) -> None:
-        self.store.add_run(run.id, outcome.result, outcome.epochs, outcome.user_metrics, outcome.strata)
+        self.store.add_run(run.id, outcome.completed, outcome.epochs, outcome.user_metrics, outcome.strata)
 
     def end(self, run: Run, error: Optional[BaseException]) -> None:
         if error is not None:
@@ -168,8 +168,8 @@ class _Progress(Sink):
     def result(self, run: Run, outcome: Outcome) -> None:
         self.seconds.setdefault((run.dataset, run.label), []).append(outcome.seconds)
         self.skip(1)
-        chosen = outcome.result.config["valid_metric"].lower()
-        score = outcome.result.valid.get(chosen, float("nan"))
+        chosen = outcome.completed.config["valid_metric"].lower()
+        score = outcome.completed.valid.get(chosen, float("nan"))
         self._say(f"{run}: valid {chosen} {score:.4f}, {outcome.seconds:.0f} s{self._remaining()}")
 
     def end(self, run: Run, error: Optional[BaseException]) -> None:

@@ -86,8 +86,8 @@ def seconds_per_epoch(epochs: Sequence[Epoch]) -> float:
 
 def best_epoch(epochs: Sequence[Epoch], bigger: bool) -> Optional[int]:
     """Number of the epoch whose checkpoint is kept: the last of the best, as RecBole does; None without validation."""
-    scored = [epoch for epoch in epochs if epoch.score is not None]
+    scored = [(epoch.score, epoch.number) for epoch in epochs if epoch.score is not None]
     if not scored:
         return None
-    best = (max if bigger else min)(epoch.score for epoch in scored)
-    return max(epoch.number for epoch in scored if epoch.score == best)
+    best = (max if bigger else min)(score for score, _ in scored)
+    return max(number for score, number in scored if score == best)

@@ -62,8 +62,9 @@ class LocatedYaml:
                 self._locate(value, inner)
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
-                self.lines[(*keys, index)] = value.start_mark.line + 1
-                self._locate(value, (*keys, index))
+                place = (*keys, index)
+                self.lines[place] = value.start_mark.line + 1
+                self._locate(value, place)
 
     def at(self, *keys: Union[str, int], default: Any = None) -> Any:
         """The value at a key path, ``default`` where there is none or it is empty."""

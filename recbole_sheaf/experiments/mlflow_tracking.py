@@ -138,7 +138,7 @@ class MlflowSink(Sink):
         parameters = [entities.Param(name, _text(value, LONGEST_PARAMETER)) for name, value in settings.items()]
         for first in range(0, len(parameters), PARAMETERS_AT_ONCE):
             self.client.log_batch(self.id, params=parameters[first : first + PARAMETERS_AT_ONCE])
-        tags = {"run": self.run.id, "model": self.run.model, "dataset": self.run.dataset}
+        tags: dict[str, Any] = {"run": self.run.id, "model": self.run.model, "dataset": self.run.dataset}
         tags.update(self.run.tags, seed=self.run.seed)
         tags.update({f"version.{package}": release for package, release in versions().items()})
         self.client.log_batch(self.id, tags=[entities.RunTag(name, str(value)) for name, value in tags.items()])

@@ -58,6 +58,13 @@ class Outcome:
     strata: Optional[pd.DataFrame]
     seconds: float
 
+    @property
+    def completed(self) -> RunResult:
+        """``result``, where nothing prunes (ValueError if something did)."""
+        if self.result is None:
+            raise ValueError(f"a run that is {self.state} after {len(self.epochs)} epochs has no result")
+        return self.result
+
 
 @dataclass(frozen=True)
 class Run:

@@ -88,7 +88,7 @@ class _InARow(Source):
         kept = claimed.folder.with_name(f"{claimed.folder.name}.pth")
         if (made := claimed.folder / CHECKPOINT_FILE).is_file():
             os.replace(made, kept)
-        result = replace(outcome.result, checkpoint=str(kept))
+        result = replace(outcome.completed, checkpoint=str(kept))
         (claimed.folder / RESULT_FILE).write_text(result.to_json(), encoding="utf-8")
         self.results.append(result)
         self.folders.append(claimed.folder)

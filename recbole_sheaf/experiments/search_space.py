@@ -66,13 +66,15 @@ def _is_number(value: Any) -> bool:
 
 def defaults_within(space: Space, settings: Mapping[str, Any]) -> dict[str, Union[bool, int, float, str]]:
     """Those of the present settings that the space holds, from which a search starts."""
-    found = {}
+    found: dict[str, Union[bool, int, float, str]] = {}
     for name, distribution in space.items():
-        value = settings.get(name)
+        value: Any = settings.get(name)
         if isinstance(distribution, CategoricalDistribution):
             inside = value in distribution.choices
-        else:
+        elif isinstance(distribution, (IntDistribution, FloatDistribution)):
             inside = _is_number(value) and distribution.low <= value <= distribution.high
+        else:
+            inside = False
         if inside:
             found[name] = value
     return found

@@ -55,7 +55,8 @@ class JsonLines(Sink):
         older = self.before is not None and _stamp(self.path) == self.before
         self.before = None
         with open(self.path, "w" if older else "a", encoding="utf-8") as file:
-            file.write(outcome.result.to_json() + "\n")  # one write at the end of the file: two commands lose no line
+            line = outcome.completed.to_json() + "\n"
+            file.write(line)  # one write at the end of the file: two commands lose no line
 
 
 def _stamp(path: Path) -> Optional[tuple[int, int]]:

@@ -97,11 +97,13 @@ def _counters(model: torch.nn.Module) -> dict[str, Any]:
 
 
 def _random_states() -> dict[str, Any]:
-    kind, keys, position, has_gauss, cached = np.random.get_state()
+    numpy = np.random.get_state(legacy=False)
+    keys, position = numpy["state"]["key"], int(numpy["state"]["pos"])
+    kind, has_gauss, cached = numpy["bit_generator"], int(numpy["has_gauss"]), float(numpy["gauss"])
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
         "python": list(random.getstate()[1]),
         "python_gauss": random.getstate()[2],
     }

@@ -19,6 +19,7 @@ import yaml
 from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
 from tqdm import tqdm
@@ -128,7 +129,8 @@ class Search:
                 seed=_seed(self.budget.seed, number), n_startup_trials=_startup(self.wanted), constant_liar=True
             )
             proposed = self.study.ask(self.space)
-            return self.trials[proposed.number], claim(self.trial_folder(proposed.number))
+            held = claim(self.trial_folder(proposed.number))
+            return None if held is None else (self.trials[proposed.number], held)
 
     def trial_folder(self, number: int) -> Path:
         """For the state of one trial."""
@@ -168,8 +170,9 @@ class Search:
 
     def best(self) -> Optional[FrozenTrial]:
         """The complete trial with the best validation score; None before the first."""
-        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
-        return (max if self.bigger else min)(complete, key=lambda trial: trial.value, default=None)
+        complete = [(trial.values[0], trial) for trial in self.trials if trial.state == TrialState.COMPLETE]
+        best = (max if self.bigger else min)(complete, key=lambda scored: scored[0], default=None)
+        return None if best is None else best[1]
 
     def is_over(self) -> bool:
         """Whether the budget is spent and every trial has ended."""
@@ -274,7 +277,7 @@ def _load_study(
     journal: Path, name: str, bigger: bool, pruner: Optional[optuna.pruners.BasePruner] = None
 ) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    direction = "maximize" if bigger else "minimize"
+    direction = StudyDirection.MAXIMIZE if bigger else StudyDirection.MINIMIZE
     storage = JournalStorage(JournalFileBackend(str(journal)))
     return optuna.create_study(
         storage=storage, study_name=name, direction=direction, pruner=pruner, load_if_exists=True

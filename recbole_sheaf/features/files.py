@@ -140,7 +140,8 @@ def _as_matrix(source: str, array: np.ndarray) -> Float[np.ndarray, "rows dim"]:
 
 def _repeated(tokens: Sequence[str]) -> list[str]:
     """Tokens that occur more than once, in the order of their second appearance."""
-    seen, repeated = set(), {}
+    seen: set[str] = set()
+    repeated: dict[str, None] = {}
     for token in tokens:
         if token in seen:
             repeated[token] = None

@@ -58,7 +58,7 @@ class ModalityFeatures:
         """SHA-256 of name, matrix and mask in hex, to key caches with; computed once, O(n_items dim)."""
         content = hashlib.sha256(f"{self.name}\0{tuple(self.matrix.shape)}\0".encode())
         for array in (self.matrix, self.present):
-            content.update(np.ascontiguousarray(array.detach().cpu().numpy()))
+            content.update(np.ascontiguousarray(array.detach().cpu().numpy()).data)
         return content.hexdigest()
 
 

@@ -165,6 +165,12 @@ def test_a_second_command_on_a_result_file_loses_no_line(workplace):
     assert len(path.read_text().splitlines()) == 3 and "of last week" not in path.read_text()
 
 
+def test_a_pruned_run_has_no_result():
+    pruned = running.Outcome("pruned", None, [], None, None, 0.0)
+    with pytest.raises(ValueError, match="pruned after 0 epochs has no result"):
+        pruned.completed  # noqa: B018
+
+
 class Payload:
     def __reduce__(self):
         return (open, ("touched", "w"))
