@@ -21,9 +21,9 @@ import scipy.sparse
 import torch
 
 from recbole_sheaf import own_models
-from recbole_sheaf.config import settings_loader
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.names import MODELS
+from recbole_sheaf.settings_files import SettingsLoader
 
 ORIGINALS: dict[tuple[str, str], Any] = {}  # what ``patches`` has replaced, by owner and name
 
@@ -46,7 +46,7 @@ def keep_reproducible(config: Any) -> None:
 
 def safe_loader(self: Any) -> type:
     """A YAML loader that builds no objects and reads ``1e-3`` as a number."""
-    return settings_loader()
+    return SettingsLoader
 
 
 def literal_settings(self: Any, config_dict: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _literal(text: str) -> Any:
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # what literal_eval says it may raise
         return text
 
 

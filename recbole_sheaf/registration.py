@@ -23,11 +23,11 @@ from recbole_sheaf.config import (
     check_loss,
     check_settings,
     default_settings,
-    nearest,
-    read_yaml,
 )
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
+from recbole_sheaf.rules import nearest
+from recbole_sheaf.settings_files import read_yaml
 
 QUICK_START = "recbole.quick_start.quick_start"
 

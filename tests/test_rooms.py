@@ -10,22 +10,27 @@ from recbole_sheaf.experiments import identity
 from recbole_sheaf.registration import MODELS
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
-ANYWHERE = {"config", "errors"}  # they import no room, so any room but the mathematics may import them
+# They import no room, so any room but the mathematics may import them.
+ANYWHERE = {"config", "errors", "recbole_rules", "rules", "settings_files", "vocabulary"}
 PROCESS = {"environment", "recbole_compat"}  # what commands and workers set in their own process
 NAMES = {"names", "own_models", "registration"}
 ROOMS = {
-    "sheaf": {"errors"},
-    "layers": {"errors", "sheaf"},
+    "sheaf": {"errors", "vocabulary"},
+    "layers": {"errors", "vocabulary", "sheaf"},
     "features": ANYWHERE,
     "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
     "evaluation": {"errors"},
-    "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "models", *NAMES},  # names of models, also of users' own
+    "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "models", *NAMES},  # names of users' own models too
     "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
     "cli": {*ANYWHERE, "environment", "evaluation", "experiments", "nsd", *NAMES},
     # Modules beside the rooms.
     "errors": set(),
-    "config": {"errors"},
+    "vocabulary": set(),
+    "rules": {"errors"},
+    "recbole_rules": {"errors", "rules"},
+    "settings_files": {"errors"},
+    "config": ANYWHERE - {"config"},
     "environment": {"errors"},
     "names": {"config"},
     "own_models": {*ANYWHERE, "names"},

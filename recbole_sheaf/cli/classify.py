@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.config import read_yaml
-
-MAPS = ("identity", "diagonal", "orthogonal", "general")  # LEARNT_MAPS of nsd, here so that --help is light
+from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--dataset", required=True, help="name of an .npz file: texas, wisconsin, actor, chameleon")
     parser.add_argument("--data_path", type=Path, default=Path("dataset"), help="folder that holds the file")
-    parser.add_argument("--restriction_map", choices=MAPS, help="instead of the dataset's own maps")
+    parser.add_argument("--restriction_map", choices=NODE_CLASSIFICATION_MAPS, help="instead of the dataset's own maps")
     parser.add_argument("--settings_file", type=Path, help="YAML file of settings that replace the dataset's own")
     parser.add_argument("--folds", type=int, help="only the first so many folds")
     parser.add_argument("--seed", type=int, default=43, help="of parameters and dropout")

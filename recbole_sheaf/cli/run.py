@@ -8,11 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
-import yaml
-
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.config import settings_loader
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.settings_files import NotYaml, parse
 
 EPILOG = """\
 Any RecBole setting and any key of properties/model/<model>.yaml can follow as --key=value, for example
@@ -61,19 +59,20 @@ def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
         key, equals, text = argument[2:].partition("=")
         if not argument.startswith("--") or not equals or not key:
             raise ConfigError(f"'{argument}' is not understood; write settings as --key=value")
-        value = _value(text)
+        value = _value(text, key)
         if settings.get(key, value) != value:
             raise ConfigError(f"--{key} is given twice, as {settings[key]!r} and {value!r}; give it once")
         settings[key] = value
     return settings
 
 
-def _value(text: str) -> Any:
+def _value(text: str, key: str) -> Any:
+    """What a text spells in YAML; a text that is no YAML, such as ``user:id``, as it stands."""
     if text == "None":
         return None
     try:
-        return yaml.load(text, Loader=settings_loader())
-    except yaml.YAMLError:
+        return parse(text, f"--{key}").content
+    except NotYaml:
         return text
 
 

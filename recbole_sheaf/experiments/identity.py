@@ -33,7 +33,10 @@ NOT_IDENTITY = frozenset(
 # Settings of item content: without meaning to a model that reads none, which then is trained once for all ablations.
 OF_CONTENT = frozenset("features missing_share ablation_seed modalities text_modalities text_dim".split())
 # Modules that find names and refuse input; what they decide shows in the settings.
-_REFUSING = ("recbole_sheaf.config", "recbole_sheaf.errors", "recbole_sheaf.environment")
+_REFUSING = tuple(
+    f"recbole_sheaf.{name}"
+    for name in "config environment errors recbole_rules rules settings_files vocabulary".split()
+)
 _LISTS = ("MODEL_NAMES",)  # assignments that grow with every new model and change no other's numbers
 _ROOTS = ("recbole_sheaf", "recbole_sheaf.experiments.training")
 _PACKAGES = ("recbole", "torch", "dgl", "numpy", "scipy", "pandas", "scikit-learn")

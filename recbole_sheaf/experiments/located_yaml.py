@@ -5,8 +5,8 @@ from typing import Any, Union
 
 import yaml
 
-from recbole_sheaf.config import settings_loader
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.settings_files import parse, read_text
 
 Keys = tuple[Union[str, int], ...]
 
@@ -26,21 +26,7 @@ class LocatedYaml:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.lines: dict[Keys, int] = {}
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} cannot be read as text ({error}); give the path of a YAML file") from error
-        try:
-            loader = settings_loader()(text)
-            node = loader.get_single_node()
-            self.content = loader.construct_document(node) if node is not None else {}
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "an unknown line"
-            raise ConfigError(f"{path}, {where}: not readable as YAML: {error.problem or error.context}") from error
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            raise ConfigError(f"{path}, line {line}: not readable as YAML: {error.reason}") from error
+        self.content, node = parse(read_text(self.path), str(path))
         if not isinstance(node, yaml.MappingNode):
             kind = type(self.content).__name__ if node is not None else "nothing"
             raise ConfigError(f"{path} holds {kind}, expected 'key: value' lines")
@@ -54,10 +40,8 @@ class LocatedYaml:
 
     def _locate(self, node: yaml.Node, keys: Keys) -> None:
         if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
+            for key, value in node.value:  # keys merged by `<<` come first, the mapping's own win
                 inner = (*keys, str(key.value))
-                if inner in self.lines:
-                    raise self.refuse(inner, f"stands here and again on line {key.start_mark.line + 1}; give it once")
                 self.lines[inner] = key.start_mark.line + 1
                 self._locate(value, inner)
         elif isinstance(node, yaml.SequenceNode):

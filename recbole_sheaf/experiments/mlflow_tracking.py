@@ -54,10 +54,8 @@ def tracking_of(config: Config) -> Optional[Tracking]:
     """Where the settings send a training; None where they do not ask for MLflow.
 
     Raises:
-        ConfigError: if ``log_mlflow`` is neither true nor false, or MLflow is not installed.
+        ConfigError: if MLflow is not installed.
     """
-    if not isinstance(config["log_mlflow"], bool):
-        raise ConfigError(f"log_mlflow is {config['log_mlflow']!r}, expected true or false")
     if not config["log_mlflow"]:
         return None
     uri = config["mlflow_tracking_uri"] or _mlflow().get_tracking_uri()

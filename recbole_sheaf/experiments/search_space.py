@@ -15,8 +15,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from recbole_sheaf.config import known_keys, refuse_unknown_keys
+from recbole_sheaf.config import known_keys
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.rules import refuse_unknown_keys
 
 Space = dict[str, BaseDistribution]
 

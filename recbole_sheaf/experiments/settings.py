@@ -12,19 +12,20 @@ from typing import Any
 from recbole.config import Config
 
 from recbole_sheaf.config import (
-    check_evaluation,
     check_ranges,
     class_name,
     default_settings,
     known_keys,
     properties_folder,
-    read_yaml,
-    refuse_unknown_keys,
 )
-from recbole_sheaf.errors import ConfigError, SheafError
+from recbole_sheaf.errors import ConfigError, SheafError, first_line
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
+from recbole_sheaf.recbole_rules import check_evaluation
 from recbole_sheaf.registration import check_model_name
+from recbole_sheaf.rules import refuse_unknown_keys
+from recbole_sheaf.settings_files import read_yaml
 
+_METRICS = frozenset(("metrics", "topk", "valid_metric"))
 PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}
 
 
@@ -40,12 +41,32 @@ def resolve_configs(
     configs = []
     for model, own in settings_by_model(models, dataset, config_files, overrides).items():
         known = known_keys(model, dataset)
-        check_evaluation({**protocol, **own})
-        config = _config(model, dataset, {**{key: protocol[key] for key in protocol if key in known}, **own})
+        beneath = {key: protocol[key] for key in protocol if key in known}
+        if own.keys() & _METRICS:
+            check_evaluation({**protocol, **own})
+        elif _rates(model):
+            beneath = {key: beneath[key] for key in beneath if key not in _METRICS}
+        check_evaluation({**beneath, **own})
+        config = _config(model, dataset, {**beneath, **own})
+        _load_timestamps(config)
         refuse_absent_wandb(config)
         _refuse_pickles(config)
         configs.append(config)
     return configs
+
+
+def _rates(model: str) -> bool:
+    """Whether a model predicts ratings or clicks, as RecBole's context-aware ones do, and ranks no list of items."""
+    from recbole.utils import ModelType, get_model
+
+    return getattr(get_model(model), "type", None) in (ModelType.CONTEXT, ModelType.DECISIONTREE)
+
+
+def _load_timestamps(config: Config) -> None:
+    """Where interactions are ordered by time, load that column; RecBole loads users and items alone."""
+    columns = (config["load_col"] or {}).get("inter")
+    if config["eval_args"]["order"] == "TO" and columns is not None and config["TIME_FIELD"] not in columns:
+        config.final_config_dict["load_col"] = {**config["load_col"], "inter": [*columns, config["TIME_FIELD"]]}
 
 
 def _refuse_pickles(config: Config) -> None:
@@ -100,12 +121,13 @@ def _config(model: str, dataset: str, settings: dict[str, Any]) -> Config:
     try:
         with _argv_cleared():
             return Config(model=model, dataset=dataset, config_dict={**default_settings(model, dataset), **settings})
-    except (NotImplementedError, RuntimeError, TypeError) as error:
-        raise ConfigError(f"RecBole refuses the settings of {model}: {error}") from error
-    except ValueError as error:
-        if isinstance(error, SheafError):
-            raise
-        raise ConfigError(f"RecBole refuses the settings of {model}: {error}") from error
+    except SheafError:
+        raise
+    except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"RecBole refuses the settings of {model}: {first_line(error)}; a setting of this model alone "
+            f"stands in a file for --config_files, under {PER_MODEL}: {{{class_name(model)}: {{key: value}}}}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
 
-from recbole_sheaf.config import check_ablation
+from recbole_sheaf.config import AblationSettings
 from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features.cache import content_key
 from recbole_sheaf.features.modality import ModalityFeatures
@@ -47,7 +47,7 @@ class FeatureAblation:
     seed: int = 2020
 
     def __post_init__(self) -> None:
-        check_ablation({"features": self.kind, "missing_share": self.missing_share, "ablation_seed": self.seed})
+        AblationSettings(self.kind, self.missing_share, self.seed)
 
     def generator(self, modality: str, draw: str) -> np.random.Generator:
         """Random numbers for one draw of one modality, apart from those of any other."""

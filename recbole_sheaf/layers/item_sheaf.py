@@ -29,8 +29,8 @@ from recbole_sheaf.sheaf.item_sheaf import (
 )
 from recbole_sheaf.sheaf.item_signals import ItemSignals, gram_matrix, ragged, spaced_users
 from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
+from recbole_sheaf.vocabulary import ITEM_SHEAF_MAPS
 
-MAPS = ("learnt", "identity")
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
 LOCAL_NEIGHBOURS = 200
 RARE = 10  # training interactions, up to which an item is one that cold ones are measured by
@@ -277,8 +277,8 @@ def fit_item_sheaf(
 
     Time O(n^3) in full; locally O(n K^3 + n c (K + c)) and that of choosing arcs, which grows with the interactions.
     """
-    if restriction_map not in MAPS:
-        raise ConfigError(f"restriction_map is {restriction_map!r}, expected one of {', '.join(MAPS)}")
+    if restriction_map not in ITEM_SHEAF_MAPS:
+        raise ConfigError(f"restriction_map is {restriction_map!r}, expected one of {', '.join(ITEM_SHEAF_MAPS)}")
     if neighbours < 0:
         neighbours = 0 if signals.n_items <= FULL_UP_TO else min(LOCAL_NEIGHBOURS, signals.n_items - 1)
     lambdas = ridge_diagonal(signals.diagonal, ridge, map_dropout)

@@ -24,9 +24,9 @@ from recbole_sheaf.layers._arc_checks import check_arcs, refuse_duplicates, reve
 from recbole_sheaf.layers._dgl_kernels import DGLKernels, why_dgl_cannot_serve
 from recbole_sheaf.layers._edge_products import EdgePairs
 from recbole_sheaf.layers._torch_kernels import TorchKernels
+from recbole_sheaf.vocabulary import BACKENDS
 
 KERNELS: dict[str, Union[type[DGLKernels], type[TorchKernels]]] = {"dgl": DGLKernels, "torch": TorchKernels}
-BACKENDS = ("auto", *KERNELS)
 
 
 class ArcGraph:

@@ -13,19 +13,21 @@ from jaxtyping import Float
 from recbole.utils import InputType, ModelType
 from torch import Tensor, nn
 
-from recbole_sheaf.config import ModelSettings, nearest, setting
+from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
-from recbole_sheaf.layers.item_sheaf import MAPS, LocalItemSheaf, fit_item_sheaf
+from recbole_sheaf.layers.item_sheaf import LocalItemSheaf, fit_item_sheaf
 from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.rules import nearest, setting
 from recbole_sheaf.sheaf.item_signals import ItemSignals, content_coordinates, item_signals
+from recbole_sheaf.vocabulary import ITEM_SHEAF_MAPS
 
 
 @dataclass(frozen=True)
 class ItemSheafSettings(ModelSettings):
     """Settings of ItemSheaf; every field is a key of ``properties/model/ItemSheaf.yaml``."""
 
-    restriction_map: str = setting("learnt", choices=MAPS)
+    restriction_map: str = setting("learnt", choices=ITEM_SHEAF_MAPS)
     item_sheaf_neighbours: int = setting(-1, low=-1)
     ridge: float = setting(50.0, low=0)
     map_dropout: float = setting(0.2, low=0, high=0.99)

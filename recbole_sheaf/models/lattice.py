@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
-from recbole_sheaf.config import BACKENDS, ModelSettings, cache_folder, setting
+from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.arc_affinity import arc_affinity
@@ -25,6 +25,8 @@ from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.item_graph import modality_shares
 from recbole_sheaf.models.mgcn import SimilarityGraph
 from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.rules import setting
+from recbole_sheaf.vocabulary import BACKENDS
 
 CHUNK_ENTRIES = 1 << 24  # similarities held at once
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
-from recbole_sheaf.config import BACKENDS, ModelSettings, setting
+from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.contrastive import info_nce
@@ -25,6 +25,8 @@ from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.rules import setting
+from recbole_sheaf.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

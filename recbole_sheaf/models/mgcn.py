@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from recbole_sheaf.config import BACKENDS, ModelSettings, cache_folder, setting
+from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.data import cached_knn_arcs
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
@@ -24,6 +24,8 @@ from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.rules import setting
+from recbole_sheaf.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

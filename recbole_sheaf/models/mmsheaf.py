@@ -39,11 +39,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from recbole_sheaf.config import BACKENDS, RESTRICTION_MAPS, ModelSettings, cache_folder, setting
+from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
-from recbole_sheaf.layers.item_sheaf import MAPS as ITEM_MAPS
 from recbole_sheaf.layers.item_sheaf import ItemSheaf, fit_item_sheaf
 from recbole_sheaf.layers.sheaf_conv import SheafConv
 from recbole_sheaf.models.item_graph import ItemGraph
@@ -52,7 +51,9 @@ from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spread_of_products, spread_of_scores
+from recbole_sheaf.rules import setting
 from recbole_sheaf.sheaf.item_signals import spaced_users
+from recbole_sheaf.vocabulary import BACKENDS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
 
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
 
@@ -69,7 +70,7 @@ class MMSheafSettings(ModelSettings):
     stalk_dropout: float = setting(0.3, low=0, high=1)
     step_size: float = setting(1.0, above=0, high=1)
     map_mix: float = setting(0.5, low=0, high=1)
-    map_source: str = setting("content", choices=("content", "signal"))
+    map_source: str = setting("content", choices=MAP_SOURCES)
     map_features: int = setting(16, low=1)
     map_dropout: float = setting(0.2, low=0, high=1)
     map_weight_decay: float = setting(0.001, low=0)
@@ -78,7 +79,7 @@ class MMSheafSettings(ModelSettings):
     feature_dropout: float = setting(0.1, low=0, high=1)
     reg_weight: float = setting(0.0, low=0)
     item_sheaf_weight: float = setting(8.0, low=0)
-    item_sheaf_map: str = setting("learnt", choices=ITEM_MAPS)
+    item_sheaf_map: str = setting("learnt", choices=ITEM_SHEAF_MAPS)
     item_sheaf_neighbours: int = setting(-1, low=-1)
     item_sheaf_ridge: float = setting(20.0, low=0)
     item_sheaf_dropout: float = setting(0.5, low=0, high=0.99)

@@ -14,11 +14,12 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
-from recbole_sheaf.config import LOSSES, LossSettings, cache_folder
+from recbole_sheaf.config import LossSettings, cache_folder
 from recbole_sheaf.data import bipartite_arcs
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
+from recbole_sheaf.vocabulary import LOSSES
 
 Triples = tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " s"]]  # users, chosen items, sampled ones
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from recbole_sheaf.config import RESTRICTION_MAPS, setting
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import MMSheaf, MMSheafSettings
+from recbole_sheaf.rules import setting
+from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 
 
 @dataclass(frozen=True)

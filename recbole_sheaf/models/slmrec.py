@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from recbole_sheaf.config import BACKENDS, ModelSettings, setting
+from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.contrastive import info_nce
 from recbole_sheaf.layers.dropout import dropout
@@ -22,6 +22,8 @@ from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.rules import setting
+from recbole_sheaf.vocabulary import BACKENDS
 
 SSL_TASKS = ("fac", "fd", "fm", "fd+fm")
 

@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from recbole_sheaf.config import ModelSettings, setting
+from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.rules import setting
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.sheaf import LaplacianOptions, num_arc_parameters
-
-LEARNT_MAPS = ("identity", "diagonal", "orthogonal", "general")
+from recbole_sheaf.rules import CheckedSettings, setting
+from recbole_sheaf.sheaf import ORTHOGONAL_MAPS, LaplacianOptions, num_arc_parameters
+from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
 
 
 @dataclass(frozen=True)
-class DiffusionSettings:
+class DiffusionSettings(CheckedSettings):
     """Settings of a Neural Sheaf Diffusion model.
 
     Attributes:
@@ -35,14 +34,14 @@ class DiffusionSettings:
 
     input_dim: int
     output_dim: int
-    restriction_map: str = "diagonal"
-    stalk_dim: int = 2
-    hidden_channels: int = 20
-    num_layers: int = 2
-    orthogonal_map: str = "householder"
+    restriction_map: str = setting("diagonal", choices=NODE_CLASSIFICATION_MAPS)
+    stalk_dim: int = setting(2, low=1)
+    hidden_channels: int = setting(20, low=1)
+    num_layers: int = setting(2, low=1)
+    orthogonal_map: str = setting("householder", choices=ORTHOGONAL_MAPS)
     edge_weights: bool = True
     sparse_learner: bool = False
-    sheaf_activation: str = "tanh"
+    sheaf_activation: str = setting("tanh", choices=("tanh", "elu", "id"))
     normalised: bool = True
     deg_normalised: bool = False
     augmented: bool = True
@@ -53,21 +52,11 @@ class DiffusionSettings:
     right_weights: bool = True
     use_activation: bool = True
     second_linear: bool = False
-    input_dropout: float = 0.0
-    dropout: float = 0.0
-    end_time: float = 1.0
+    input_dropout: float = setting(0.0, low=0, high=1)
+    dropout: float = setting(0.0, low=0, high=1)
+    end_time: float = setting(1.0, above=0)
     solver: str = "euler"
-    step_size: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.restriction_map not in LEARNT_MAPS:
-            names = ", ".join(LEARNT_MAPS)
-            raise ConfigError(f"restriction_map {self.restriction_map!r} is not learnt here; choose one of {names}")
-        if min(self.stalk_dim, self.hidden_channels, self.num_layers) < 1:
-            raise ConfigError(
-                f"stalk_dim {self.stalk_dim}, hidden_channels {self.hidden_channels} and num_layers "
-                f"{self.num_layers} must be at least 1"
-            )
+    step_size: float = setting(0.1, above=0)
 
     @property
     def total_dim(self) -> int:

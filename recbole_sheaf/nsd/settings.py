@@ -3,14 +3,15 @@
 from dataclasses import dataclass, fields
 from typing import Any, Optional
 
-from recbole_sheaf.config import nearest, properties_folder, read_yaml
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.config import properties_folder
 from recbole_sheaf.nsd.data import NodeClassification
 from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
+from recbole_sheaf.rules import CheckedSettings, refuse_unknown_keys, setting
+from recbole_sheaf.settings_files import read_yaml
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(CheckedSettings):
     """How one fold is trained.
 
     Attributes:
@@ -22,20 +23,12 @@ class TrainingSettings:
         stop_on: ``loss`` or ``accuracy`` on validation chooses the epoch.
     """
 
-    learning_rate: float = 0.01
-    weight_decay: float = 0.0005
-    sheaf_decay: Optional[float] = None
-    max_epochs: int = 1500
-    patience: int = 200
-    stop_on: str = "loss"
-
-    def __post_init__(self):
-        if self.stop_on not in ("loss", "accuracy"):
-            raise ConfigError(f"stop_on {self.stop_on!r} is unknown; choose loss or accuracy")
-        if not self.learning_rate > 0 or self.max_epochs < 1:
-            raise ConfigError(
-                f"learning_rate {self.learning_rate} must be positive and max_epochs {self.max_epochs} at least 1"
-            )
+    learning_rate: float = setting(0.01, above=0)
+    weight_decay: float = setting(0.0005, low=0)
+    sheaf_decay: Optional[float] = setting(None, kind=float, low=0, optional=True)
+    max_epochs: int = setting(1500, low=1)
+    patience: int = setting(200, low=0)
+    stop_on: str = setting("loss", choices=("loss", "accuracy"))
 
 
 @dataclass(frozen=True)
@@ -54,21 +47,10 @@ def classification_for(
     """Settings of a dataset from its YAML file, with some of them replaced.
 
     Raises:
-        ConfigError: if the dataset has no file, or a setting is unknown.
+        ConfigError: if the dataset has no file, a setting is unknown, or breaks its rule.
     """
     settings = {**read_yaml(properties_folder() / "classification" / f"{dataset}.yaml"), **(overrides or {})}
     settings.update(input_dim=data.features.shape[1], output_dim=data.num_classes)
-    diffusion, settings = _take(DiffusionSettings, settings)
-    training, settings = _take(TrainingSettings, settings)
-    if settings:
-        names = [field.name for kind in (DiffusionSettings, TrainingSettings) for field in fields(kind)]
-        listed = ", ".join(f"'{name}'{nearest(name, names)}" for name in settings)
-        raise ConfigError(f"no setting of node classification has the name {listed}; check the spelling")
-    return Classification(dataset, seed, diffusion, training)
-
-
-def _take(kind: type, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """A dataclass from the settings that are its fields, and the settings that are left."""
-    names = {field.name for field in fields(kind)}
-    taken = {name: value for name, value in settings.items() if name in names}
-    return kind(**taken), {name: value for name, value in settings.items() if name not in names}
+    kinds = (DiffusionSettings, TrainingSettings)
+    refuse_unknown_keys(settings, [spec.name for kind in kinds for spec in fields(kind)], "node classification")
+    return Classification(dataset, seed, *(kind.among(settings) for kind in kinds))

@@ -44,7 +44,6 @@ from recbole_sheaf.sheaf.laplacian_matrix import (
 )
 from recbole_sheaf.sheaf.orthogonal import ORTHOGONAL_MAPS, num_orthogonal_parameters, orthogonal_maps
 from recbole_sheaf.sheaf.restriction_maps import (
-    RESTRICTION_MAPS,
     factored_maps,
     identity_maps,
     num_arc_parameters,
@@ -52,6 +51,7 @@ from recbole_sheaf.sheaf.restriction_maps import (
     orthonormal_rows,
     wide_maps,
 )
+from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 
 __all__ = [
     "NORMALISATIONS",

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 
 from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, GraphError, ShapeError
 from recbole_sheaf.nsd.continuous_diffusion import STEPS, ContinuousSheafDiffusion, integrate
-from recbole_sheaf.nsd.diffusion_settings import LEARNT_MAPS, DiffusionSettings
+from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
 from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
 from recbole_sheaf.nsd.reference import from_manifest, settings_from_reference
 from recbole_sheaf.sheaf import undirected_graph
+from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
 from tests.sheaf.helpers import golden, golden_graph, random_graph
 
 
@@ -75,7 +76,7 @@ def settings_for(family, **changes):
     return DiffusionSettings(**{**defaults, **changes})
 
 
-every_family = pytest.mark.parametrize("family", LEARNT_MAPS)
+every_family = pytest.mark.parametrize("family", NODE_CLASSIFICATION_MAPS)
 both_models = pytest.mark.parametrize("model_class", [NeuralSheafDiffusion, ContinuousSheafDiffusion])
 
 
@@ -196,7 +197,7 @@ def test_bad_input(graph):
         model(torch.zeros(8, 4))
     with pytest.raises(ShapeError, match="x holds values that are not finite; mask missing features"):
         model(torch.full((8, 5), torch.nan))
-    with pytest.raises(ConfigError, match="restriction_map 'wide' is not learnt here; choose one of identity, diag"):
+    with pytest.raises(ConfigError, match="restriction_map is 'wide', expected one of identity, diag"):
         settings_for("wide")
     with pytest.raises(ConfigError, match="num_layers 0 must be at least 1"):
         settings_for("diagonal", num_layers=0)

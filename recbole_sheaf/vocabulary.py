@@ -1,0 +1,12 @@
+"""The words that settings may take and that more than one room knows, each list spelled once; imports nothing.
+
+A family of restriction maps is said by what a map is made of (:mod:`recbole_sheaf.sheaf.restriction_maps`).
+"""
+
+RESTRICTION_MAPS = ("identity", "diagonal", "orthogonal", "general", "factored", "wide")
+NODE_CLASSIFICATION_MAPS = ("identity", "diagonal", "orthogonal", "general")  # of Neural Sheaf Diffusion
+ITEM_SHEAF_MAPS = ("learnt", "identity")
+MAP_SOURCES = ("content", "signal")
+BACKENDS = ("auto", "dgl", "torch")
+FEATURE_KINDS = ("real", "shuffled", "noise", "constant")
+LOSSES = ("bpr", "softmax")  # the first is the one a model was published with
