@@ -14,7 +14,7 @@ from typing import Any, Optional, TypeVar, Union
 from platformdirs import user_cache_dir
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.recbole_rules import RECBOLE_RULES
+from recbole_sheaf.recbole_rules import RECBOLE_RULES, rules_like
 from recbole_sheaf.rules import CheckedSettings, Rule, check_values, refuse_unknown_keys, rules_of, setting
 from recbole_sheaf.settings_files import read_yaml
 from recbole_sheaf.vocabulary import BACKENDS, FEATURE_KINDS, LOSSES
@@ -23,7 +23,7 @@ RECBOLE_PROPERTIES = Path(importlib.util.find_spec("recbole").origin).parent / "
 
 # Keys that RecBole's shared code or its general models read and no RecBole YAML file sets.
 RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
-    "config_files contrast device double_tower dataset feature_num has_residual ip local_rank model nproc norm offset "
+    "config_files contrast double_tower dataset feature_num has_residual ip local_rank model nproc norm offset "
     "port sim tail_ratio token_num_threshold use_filter verbose world_size worker RATING_FIELD".split()
 )
 ALL_ITEMS_UP_TO = 50_000  # with `softmax_items: auto`
@@ -162,6 +162,12 @@ class OverallSettings(LossSettings, AblationSettings):
 
 
 RULES: Mapping[str, Rule] = {**RECBOLE_RULES, **rules_of(OverallSettings)}  # of settings that every model has
+
+
+def rules_for(model: str) -> dict[str, Rule]:
+    """Rules of all that a model may be set; a setting of RecBole's model is of the kind of its default."""
+    path = RECBOLE_PROPERTIES / "model" / f"{model}.yaml"
+    return {**(rules_like(read_yaml(path)) if path.is_file() else {}), **RULES}
 
 
 def check_ranges(settings: Mapping[str, Any]) -> None:

@@ -132,6 +132,23 @@ RECBOLE_RULES: Mapping[str, Rule] = {
 }
 
 
+def rules_like(defaults: Mapping[str, Any]) -> dict[str, Rule]:
+    """Rules of the settings of one of RecBole's models, by the kind of their defaults; one without default has none."""
+    rules = {}
+    for name, default in defaults.items():
+        if isinstance(default, bool):
+            rules[name] = _TRUTH
+        elif isinstance(default, int) and name.endswith("_size"):
+            rules[name] = _COUNT
+        elif isinstance(default, int) and name.startswith(("n_layers", "n_heads", "num_")):
+            rules[name] = _COUNT_OR_0
+        elif isinstance(default, (int, float)):
+            rules[name] = Rule(float)
+        elif isinstance(default, (str, list, dict)):
+            rules[name] = Rule(type(default), optional=True)
+    return rules
+
+
 def check_evaluation(settings: Mapping[str, Any]) -> None:
     """Refuse a split that gives no test part, a metric that RecBole does not have, or a ``valid_metric`` not computed.
 

@@ -120,6 +120,11 @@ def unknown_refused(get_model: Callable) -> Callable:
     def wrapped(model_name: str) -> type:
         try:
             return own_models.resolve(model_name) if ":" in model_name else get_model(model_name)
+        except ModuleNotFoundError as error:
+            check_model_name(model_name)
+            raise ConfigError(
+                f"{model_name} needs the package {error.name}, which is not installed: pip install {error.name}"
+            ) from error
         except (ImportError, ValueError):
             check_model_name(model_name)
             raise

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.settings_files import read_yaml
 from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
 
@@ -33,6 +34,8 @@ def main(argv: Optional[list[str]] = None) -> int:
 
     data = load_node_classification(options.dataset, options.data_path)
     task = classification_for(options.dataset, data, options.seed, _overrides(options))
+    if options.folds is not None and options.folds < 1:
+        raise ConfigError(f"--folds is {options.folds}, expected a whole number >= 1")
     folds = range(len(data.train_masks) if options.folds is None else options.folds)
     print(summary(task, run_folds(task, data, folds, options.result_file)))
     return 0

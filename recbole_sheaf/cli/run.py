@@ -48,6 +48,18 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def model_names(text: str) -> list[str]:
+    """Names of models that commas separate.
+
+    Raises:
+        ConfigError: if one of them is empty.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ConfigError(f"the models are given as '{text}', where a name is empty; write --models=LightGCN,MMSheaf")
+    return names
+
+
 def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
     """``--key=value`` arguments as a dict, values read as YAML.
 
@@ -60,7 +72,7 @@ def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
         if not argument.startswith("--") or not equals or not key:
             raise ConfigError(f"'{argument}' is not understood; write settings as --key=value")
         value = _value(text, key)
-        if settings.get(key, value) != value:
+        if key in settings and repr(settings[key]) != repr(value):
             raise ConfigError(f"--{key} is given twice, as {settings[key]!r} and {value!r}; give it once")
         settings[key] = value
     return settings
@@ -83,9 +95,10 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
     from recbole_sheaf.experiments.runs import run_models
 
-    if options.model and options.models:
+    if options.model is not None and options.models is not None:
         raise ConfigError("--model and --models are both given; give one of them")
-    models = [name.strip() for name in (options.models or options.model or "MMSheaf").split(",") if name.strip()]
+    given = options.model if options.models is None else options.models
+    models = model_names("MMSheaf" if given is None else given)
     settings = read_settings(others)
     settings.setdefault("show_progress", sys.stderr.isatty())
     files = options.config_files.replace(",", " ").split()

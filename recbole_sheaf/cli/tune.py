@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.cli.run import read_settings
+from recbole_sheaf.cli.run import model_names, read_settings
 from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
 
@@ -38,7 +38,10 @@ def main(argv: Optional[list[str]] = None) -> int:
 
     if options.trials < 1 or options.workers < 1 or options.threads < 1:
         raise ConfigError("--trials, --workers and --threads are whole numbers from 1")
-    models = [name.strip() for name in options.models.split(",") if name.strip()]
+    if not 0 <= options.search_seed < 2**32:
+        raise ConfigError(f"--search_seed is {options.search_seed}, expected a whole number >= 0 and <= {2**32 - 1}")
+    (options.output / options.dataset).mkdir(parents=True, exist_ok=True)  # refused before hours of training, not after
+    models = model_names(options.models)
     settings = {"show_progress": False, "state": "WARNING", **read_settings(others)}
     files = options.config_files.replace(",", " ").split()
     budget = Budget(options.trials, options.search_seed, options.threads)

@@ -12,7 +12,7 @@ from recbole_sheaf.errors import ConfigError, DataError, SheafError
 from recbole_sheaf.experiments.located_yaml import Keys, LocatedYaml
 from recbole_sheaf.experiments.run import REAL, Run
 from recbole_sheaf.registration import check_model_name
-from recbole_sheaf.rules import nearest, refuse_unknown_keys
+from recbole_sheaf.rules import nearest, refuse_unknown_keys, shown
 from recbole_sheaf.settings_files import read_yaml
 
 KEYS = ("name", "store", "datasets", "models", "ablations", "seeds", "settings", "workers", "threads")
@@ -49,10 +49,10 @@ def read_experiment(path: Path, overrides: Optional[Mapping[str, Any]] = None) -
     """
     file = LocatedYaml(path)
     _refuse_unknown(file)
-    name = str(file.at("name", default=file.path.stem))
-    if Path(name).name != name:
-        raise file.refuse(("name",), f"{name!r} is no name; write one without slashes")
-    store = _beside(file, file.at("store", default=f"{name}.duckdb"))
+    name = _text(file, "name", file.path.stem)
+    if Path(name).name != name or not name.isprintable() or len(name) > 100:
+        raise file.refuse(("name",), f"{shown(name)} is no name; write up to 100 letters on one line, no slashes")
+    store = _beside(file, _text(file, "store", f"{name}.duckdb"))
     workers, threads = (_count(file, key) for key in ("workers", "threads"))
     runs = [_run(file, name, threads, *cell) for cell in _cells(file, overrides or {})]
     return Experiment(name, store, workers, runs)
@@ -188,6 +188,9 @@ def _with_file(file: LocatedYaml, keys: Keys, settings: Any) -> dict[str, Any]:
         return {}
     if not isinstance(settings, dict):
         raise file.refuse(keys, f"{settings!r} is no mapping; write 'setting: value' lines beneath the name")
+    wrong = next((key for key in settings if not isinstance(key, str)), None)
+    if wrong is not None:
+        raise file.refuse((*keys, str(wrong)), f"{wrong!r} is no name of a setting; write 'setting: value' lines")
     own = dict(settings)
     named = own.pop("settings_file", None)
     own.update({key: str(_beside(file, own[key])) for key in PATHS if own.get(key)})
@@ -224,6 +227,13 @@ def _count(file: LocatedYaml, key: str) -> int:
     value = file.at(key, default=1)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise file.refuse((key,), f"{value!r} is not allowed; write a whole number from 1")
+    return value
+
+
+def _text(file: LocatedYaml, key: str, default: str) -> str:
+    value = file.at(key, default=default)
+    if not isinstance(value, str):
+        raise file.refuse((key,), f"{shown(value)} is no text; write '{key}: {default}', for example")
     return value
 
 

@@ -15,9 +15,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from recbole_sheaf.config import known_keys
+from recbole_sheaf.config import known_keys, rules_for
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.rules import refuse_unknown_keys
+from recbole_sheaf.rules import check_values, refuse_unknown_keys, rules_of
 
 Space = dict[str, BaseDistribution]
 
@@ -32,7 +32,20 @@ def read_space(config: Any) -> Space:
     declared = {}
     for key in keys:
         declared.update(_declared(config, key))
-    return {name: _distribution(name, entry) for name, entry in declared.items()}
+    space = {name: _distribution(name, entry) for name, entry in declared.items()}
+    _check_values(space, config)
+    return space
+
+
+def _check_values(space: Space, config: Any) -> None:
+    """Refuse a space that holds values which a training would refuse."""
+    rules = rules_for(config["model"])
+    if hasattr(config.model_class, "settings_class"):
+        rules = {**rules, **rules_of(config.model_class.settings_class)}
+    for name, values in space.items():
+        choices = values.choices if isinstance(values, CategoricalDistribution) else (values.low, values.high)
+        for value in choices:
+            check_values({name: value}, rules)
 
 
 def _declared(config: Any, key: str) -> dict[str, Any]:

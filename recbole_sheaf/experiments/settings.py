@@ -17,12 +17,13 @@ from recbole_sheaf.config import (
     default_settings,
     known_keys,
     properties_folder,
+    rules_for,
 )
 from recbole_sheaf.errors import ConfigError, SheafError, first_line
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
 from recbole_sheaf.recbole_rules import check_evaluation
 from recbole_sheaf.registration import check_model_name
-from recbole_sheaf.rules import refuse_unknown_keys
+from recbole_sheaf.rules import check_values, refuse_unknown_keys
 from recbole_sheaf.settings_files import read_yaml
 
 _METRICS = frozenset(("metrics", "topk", "valid_metric"))
@@ -48,6 +49,7 @@ def resolve_configs(
             beneath = {key: beneath[key] for key in beneath if key not in _METRICS}
         check_evaluation({**beneath, **own})
         config = _config(model, dataset, {**beneath, **own})
+        _refuse_contradictions(config)
         _load_timestamps(config)
         refuse_absent_wandb(config)
         _refuse_pickles(config)
@@ -60,6 +62,23 @@ def _rates(model: str) -> bool:
     from recbole.utils import ModelType, get_model
 
     return getattr(get_model(model), "type", None) in (ModelType.CONTEXT, ModelType.DECISIONTREE)
+
+
+def _refuse_contradictions(config: Config) -> None:
+    """Refuse settings of which each is allowed and which do not go together."""
+    from recbole.utils import EvaluatorType, InputType
+
+    labeled = "labeled" in config["eval_args"]["mode"].values()
+    if labeled and config["eval_type"] is EvaluatorType.RANKING:
+        raise ConfigError(
+            f"eval_args.mode is labeled, which ranks nothing, but metrics are {', '.join(config['metrics'])}; choose "
+            "AUC or LogLoss, or mode full"
+        )
+    samples = config["train_neg_sample_args"]["distribution"] != "none"
+    if config["MODEL_INPUT_TYPE"] is InputType.PAIRWISE and not samples and config["loss"] != "softmax":
+        raise ConfigError(
+            f"train_neg_sample_args samples no items, but {config['model']} learns from pairs; leave the setting out"
+        )
 
 
 def _load_timestamps(config: Config) -> None:
@@ -93,7 +112,10 @@ def settings_by_model(
     refuse_unknown_keys({**everyones, **overrides}, frozenset().union(*known.values()), ", ".join(models))
     check_ranges({**everyones, **overrides})
     given = {model: {**everyones, **each.get(class_name(model), {}), **overrides} for model in models}
-    return {model: {key: given[model][key] for key in given[model] if key in known[model]} for model in models}
+    read = {model: {key: given[model][key] for key in given[model] if key in known[model]} for model in models}
+    for model, own in read.items():
+        check_values(own, rules_for(class_name(model)))
+    return read
 
 
 def _read_files(

@@ -53,7 +53,7 @@ def test_compare_ends_with_130_when_interrupted(path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["absent.yaml"], "absent.yaml cannot be read as text"),
+        (["absent.yaml"], "there is no settings file absent.yaml"),
         (["grid.yaml", "--workers=0"], "--workers is 0, expected a whole number from 1"),
         (["grid.yaml", "--seed=3"], "--seed is an axis of the grid; write it under 'seeds:' in grid.yaml"),
         (["grid.yaml", "--learning_rat=3"], "'learning_rat' (did you mean 'learning_rate'"),

@@ -127,12 +127,14 @@ def test_a_model_without_a_space_takes_one_trial(toy_settings, workplace):
         ({"learning_rate": {"low": 2.0, "high": 1.0}}, "search_space has learning_rate"),
         ({"n_layers": {"choices": []}}, "search_space has n_layers"),
         ({"n_layers": [1, 2]}, "search_space has n_layers"),
-        ([1], "search_space of LightGCN is"),
+        ([1], "search_space is .1., expected"),
+        ({"n_layers": {"choices": [1, -1]}}, "n_layers is -1, expected a whole number >= 0"),
+        ({"learning_rate": {"low": -1.0, "high": 1.0}}, "learning_rate is -1.0, expected a number > 0"),
     ],
 )
 def test_a_malformed_space_is_refused(toy_settings, space, message):
-    (config,) = resolve_configs(["LightGCN"], "toy", [], {**toy_settings, "search_space": space})
     with pytest.raises(ConfigError, match=message):
+        (config,) = resolve_configs(["LightGCN"], "toy", [], {**toy_settings, "search_space": space})
         read_space(config)
 
 

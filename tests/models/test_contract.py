@@ -11,10 +11,10 @@ from recbole.data.interaction import Interaction
 from recbole.utils import get_model, init_seed
 from torch.nn.functional import cosine_similarity
 
-from recbole_sheaf.config import RESTRICTION_MAPS
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
+from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 from tests.conftest import CLOSED_FORM, MESSAGES, TASTE, WITHOUT_CONTENT, WITHOUT_GRAPH, content_of, write_toy
 
 WITH_CONTENT = sorted(set(MODELS) - set(WITHOUT_CONTENT))

@@ -5,11 +5,11 @@ import torch
 from recbole.data.interaction import Interaction
 from torch.nn.functional import normalize
 
-from recbole_sheaf.config import RESTRICTION_MAPS
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import StalkEmbeddings
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.sheaf.item_signals import content_coordinates
+from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 from tests.models.dense import UNEQUAL_DEGREES, dense_delta, item_matrix, perturb
 from tests.models.test_contract import build
 
