@@ -19,7 +19,9 @@ from recbole_sheaf.rules import CheckedSettings, Rule, check_values, refuse_unkn
 from recbole_sheaf.settings_files import read_yaml
 from recbole_sheaf.vocabulary import BACKENDS, FEATURE_KINDS, LOSSES
 
-RECBOLE_PROPERTIES = Path(importlib.util.find_spec("recbole").origin).parent / "properties"  # found, not imported
+_RECBOLE = importlib.util.find_spec("recbole")  # found, not imported
+assert _RECBOLE is not None and _RECBOLE.origin is not None, "environment.check_environment has found it"
+RECBOLE_PROPERTIES = Path(_RECBOLE.origin).parent / "properties"
 
 # Keys that RecBole's shared code or its general models read and no RecBole YAML file sets.
 RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(

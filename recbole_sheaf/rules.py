@@ -66,17 +66,20 @@ class Rule:
     def _allows(self, value: Any) -> bool:
         if isinstance(value, bool) and self.kind is not bool:
             return False
-        if not isinstance(value, (int, float) if self.kind is float else self.kind):
-            return False
+        if isinstance(value, str):
+            return self.kind is str and self._spells(value)
+        if isinstance(value, (int, float)) and self.kind is not bool:
+            return (self.kind is float or type(value) is self.kind) and self._within(value)
+        return isinstance(value, self.kind)
+
+    def _spells(self, text: str) -> bool:
         if self.choices:
-            return (value.lower() if self.any_case else value) in self.choices
-        if self.form is not None:
-            return re.fullmatch(self.form, value) is not None
-        return self.kind not in (int, float) or self._within(value)
+            return (text.lower() if self.any_case else text) in self.choices
+        return self.form is None or re.fullmatch(self.form, text) is not None
 
     def _within(self, value: Number) -> bool:
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)

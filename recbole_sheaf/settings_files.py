@@ -135,7 +135,7 @@ def _refuse_bombs(text: str, name: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor in [begun[0] for begun in open_nodes]:
                 raise ConfigError(f"{name} has the alias *{event.anchor} inside of &{event.anchor} itself; remove it")
-            anchor, (values, depth) = None, sizes.get(event.anchor, (1, 1))
+            anchor, (values, depth) = None, sizes.get(event.anchor or "", (1, 1))
         elif isinstance(event, yaml.ScalarEvent):
             anchor, values, depth = event.anchor, 1, 1
         else:

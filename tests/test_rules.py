@@ -17,7 +17,12 @@ NAN, INF = float("nan"), float("inf")
     "rule, said, allowed, refused",
     [
         (Rule(int, low=1), "a whole number >= 1", [1, 7], [0, 1.0, True, "1", None, NAN, [1]]),
-        (Rule(float, above=0, high=1), "a number > 0 and <= 1", [1, 0.5], [0, 1.1, NAN, INF, True, "0.5", None]),
+        (
+            Rule(float, above=0, high=1),
+            "a number > 0 and <= 1",
+            [1, 0.5],
+            [0, 1.1, NAN, INF, True, "0.5", None],
+        ),
         (Rule(float, low=0, below=1), "a number >= 0 and < 1", [0, 0.99], [1, -0.1, -INF]),
         (Rule(float), "a number", [0, -2.5], [INF, NAN, False, "x"]),
         (Rule(bool), "true or false", [True, False], [0, 1, "yes", None]),
@@ -57,6 +62,7 @@ def test_a_rule_allows_what_it_says_and_nothing_else(rule, said, allowed, refuse
         (Rule(dict, entries={"size": Rule(int)}), {3: 1}, "no setting of x has the name '3'"),
         (Rule(str, choices=("diagonal", "wide")), "diagnoal", "one of diagonal, wide (did you mean 'diagonal'?)"),
         (Rule(int), "a" * 200, "..., expected a whole number"),
+        (Rule(float, high=1), 10**400, "..., expected a number <= 1"),
     ],
 )
 def test_what_is_wrong_inside_is_named(rule, value, message):

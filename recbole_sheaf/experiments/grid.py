@@ -68,7 +68,7 @@ def _cells(file: LocatedYaml, overrides: Mapping[str, Any]) -> Iterator[tuple[st
     models = {label: str(own.pop("model", label)) for label, own in named.items()}
     for dataset, of_dataset in _named(file, "datasets").items():
         known = _known_keys(file, models, dataset)
-        anyones = {("settings",): shared, ("datasets", dataset): of_dataset}
+        anyones: dict[Keys, Mapping[str, Any]] = {("settings",): shared, ("datasets", dataset): of_dataset}
         anyones.update({("ablations", name): own for name, own in ablations.items()})
         _refuse_axes(file, {**anyones, **{("models", label): own for label, own in named.items()}}, overrides)
         _refuse_unread(file, anyones, known)

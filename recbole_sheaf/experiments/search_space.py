@@ -5,11 +5,10 @@
 Under ``loss: softmax`` the entries of ``softmax_search_space`` come beside those, in the place of any of the same name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
 from optuna.distributions import (
-    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
@@ -19,7 +18,8 @@ from recbole_sheaf.config import known_keys, rules_for
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.rules import check_values, refuse_unknown_keys, rules_of
 
-Space = dict[str, BaseDistribution]
+Values = Union[CategoricalDistribution, FloatDistribution, IntDistribution]
+Space = dict[str, Values]
 
 
 def read_space(config: Any) -> Space:
@@ -43,9 +43,12 @@ def _check_values(space: Space, config: Any) -> None:
     if hasattr(config.model_class, "settings_class"):
         rules = {**rules, **rules_of(config.model_class.settings_class)}
     for name, values in space.items():
-        choices = values.choices if isinstance(values, CategoricalDistribution) else (values.low, values.high)
-        for value in choices:
+        for value in _ends(values):
             check_values({name: value}, rules)
+
+
+def _ends(values: Values) -> Sequence[Any]:
+    return values.choices if isinstance(values, CategoricalDistribution) else (values.low, values.high)
 
 
 def _declared(config: Any, key: str) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def _declared(config: Any, key: str) -> dict[str, Any]:
     return declared
 
 
-def _distribution(name: str, entry: Any) -> BaseDistribution:
+def _distribution(name: str, entry: Any) -> Values:
     if isinstance(entry, dict) and set(entry) == {"choices"} and _are_values(entry["choices"]):
         return CategoricalDistribution(entry["choices"])
     if isinstance(entry, dict) and {"low", "high"} <= set(entry) <= {"low", "high", "log"}:

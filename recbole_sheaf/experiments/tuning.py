@@ -128,7 +128,7 @@ class Search:
             self.study.sampler = optuna.samplers.TPESampler(
                 seed=_seed(self.budget.seed, number), n_startup_trials=_startup(self.wanted), constant_liar=True
             )
-            proposed = self.study.ask(self.space)
+            proposed = self.study.ask({**self.space})
             held = claim(self.trial_folder(proposed.number))
             return None if held is None else (self.trials[proposed.number], held)
 

@@ -199,7 +199,7 @@ def test_bad_input(graph):
         model(torch.full((8, 5), torch.nan))
     with pytest.raises(ConfigError, match="restriction_map is 'wide', expected one of identity, diag"):
         settings_for("wide")
-    with pytest.raises(ConfigError, match="num_layers 0 must be at least 1"):
+    with pytest.raises(ConfigError, match="num_layers is 0, expected a whole number >= 1"):
         settings_for("diagonal", num_layers=0)
     with pytest.raises(ShapeError, match="Euler angles describe rotations up to d = 3, got d = 4"):
         NeuralSheafDiffusion(graph, settings_for("orthogonal", stalk_dim=4, orthogonal_map="euler"))
