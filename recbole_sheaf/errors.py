@@ -13,6 +13,10 @@ class ConfigError(SheafError):
     """A setting is unknown, out of range, or at odds with another one."""
 
 
+class CheckpointError(SheafError):
+    """A file is no checkpoint, cannot be read without running what it holds, or does not fit its model or dataset."""
+
+
 class DataError(SheafError):
     """A dataset folder is absent, empty or not laid out as a known format."""
 

@@ -68,6 +68,7 @@ PATCHES = (
     Patch("recbole.data", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch("recbole.data.utils", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch(f"{_TRAINER}:Trainer", "_save_checkpoint", _instead(mends.save_checkpoint), _CHECKPOINTS),
+    Patch(f"{_TRAINER}:Trainer", "evaluate", mends.best_weights, "checkpoints of our commands are safetensors"),
     Patch(
         _TRAINER, "DistributedDataParallel", _instead(mends.distributed_on_any_device), "device ids are CUDA's alone"
     ),

@@ -14,15 +14,16 @@ import os
 import sys
 import urllib.error
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import numpy as np
 import scipy.sparse
 import torch
 
 from recbole_sheaf import own_models
+from recbole_sheaf.checkpoint_file import SUFFIX, plain_settings, put_into, read_checkpoint_file, write_checkpoint
 from recbole_sheaf.data.folders import absent_dataset
-from recbole_sheaf.names import MODELS
+from recbole_sheaf.names import MODELS, recbole_names
 from recbole_sheaf.settings_files import SettingsLoader
 
 ORIGINALS: dict[tuple[str, str], Any] = {}  # what ``patches`` has replaced, by owner and name
@@ -105,7 +106,8 @@ def _has_that_name(name: str, model_class: type) -> bool:
 def restore_config(self: Any, state: dict[str, Any]) -> None:
     """Rebuild what ``config_state`` left out.
 
-    A class of somebody else's is known where a ``Config`` has had it or it was registered; elsewhere it is None.
+    A class of somebody else's is known where a ``Config`` has had it or it was registered; elsewhere it is None. No
+    module that the state names is imported.
     """
     from recbole.utils import get_model
 
@@ -114,31 +116,72 @@ def restore_config(self: Any, state: dict[str, Any]) -> None:
     self.yaml_loader = self._build_yaml_loader()
     self.compatibility_settings()  # names that metrics use and that only a new Config gives back to NumPy
     if "model_class" not in state:
-        self.model_class = get_model(self.model) if source is None else own_models.class_at(source)
+        known = self.model in {*recbole_names(), *MODELS}
+        self.model_class = get_model(self.model) if source is None and known else own_models.class_at(source)
 
 
 def save_checkpoint(self: Any, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
-    """Save what RecBole saves, in the pickle protocol that safe loading reads, and never half a file.
+    """Save a checkpoint, never half a file: of our commands, which name it so, as safetensors, else as RecBole does.
 
-    RecBole asks for protocol 4, which ``torch.load(weights_only=True)`` does not know (RecBole issue 2215).
+    RecBole asks for pickle protocol 4, which ``torch.load(weights_only=True)`` does not know (RecBole issue 2215).
     """
     if not self.config["single_spec"] and self.config["local_rank"] != 0:
         return
     path = kwargs.pop("saved_model_file", self.saved_model_file)
-    state = {
-        "config": self.config,
+    if str(path).endswith(SUFFIX):
+        write_checkpoint(path, self.model, _about(self.config, epoch))
+    else:
+        _save_as_recbole(self, path, epoch)
+    if verbose:
+        self.logger.info(f"Saving current: {path}")
+
+
+def _about(config: Any, epoch: int) -> dict[str, Any]:
+    """What a checkpoint says of its run."""
+    own = not _has_that_name(config["model"], config.model_class)
+    return {
+        "model": config["model"],
+        "source": own_models.source_of(config.model_class) if own else None,
+        "dataset": config["dataset"],
         "epoch": epoch,
-        "cur_step": self.cur_step,
-        "best_valid_score": self.best_valid_score,
-        "state_dict": self.model.state_dict(),
-        "other_parameter": self.model.other_parameter(),
-        "optimizer": self.optimizer.state_dict(),
+        "settings": plain_settings(config.final_config_dict),
+    }
+
+
+def _save_as_recbole(trainer: Any, path: Any, epoch: int) -> None:
+    state = {
+        "config": trainer.config,
+        "epoch": epoch,
+        "cur_step": trainer.cur_step,
+        "best_valid_score": trainer.best_valid_score,
+        "state_dict": trainer.model.state_dict(),
+        "other_parameter": trainer.model.other_parameter(),
+        "optimizer": trainer.optimizer.state_dict(),
     }
     unfinished = f"{path}.unfinished"
     torch.save(state, unfinished)
     os.replace(unfinished, path)
-    if verbose:
-        self.logger.info(f"Saving current: {path}")
+
+
+def best_weights(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """Let RecBole's ``evaluate`` take the best epoch from a safetensors file; it knows pickles alone."""
+
+    @functools.wraps(evaluate)
+    def _evaluate(
+        self: Any,
+        eval_data: Any,
+        load_best_model: bool = True,
+        model_file: Optional[str] = None,
+        show_progress: bool = False,
+    ) -> Any:
+        path = str(model_file or self.saved_model_file)
+        if eval_data and load_best_model and path.endswith(SUFFIX):
+            found = read_checkpoint_file(path)
+            put_into(self.model, found.state, found.other)
+            load_best_model = False
+        return evaluate(self, eval_data, load_best_model, model_file, show_progress)
+
+    return _evaluate
 
 
 def collected(self: Any) -> Any:

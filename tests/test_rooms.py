@@ -12,7 +12,7 @@ from recbole_sheaf.registration import MODELS
 PACKAGE = Path(recbole_sheaf.__file__).parent
 # They import no room, so any room but the mathematics may import them.
 ANYWHERE = {"config", "errors", "recbole_rules", "rules", "settings_files", "vocabulary"}
-PROCESS = {"environment", "recbole_compat"}  # what commands and workers set in their own process
+PROCESS = {"environment", "recbole_compat", "checkpoint_file"}  # what commands and workers set in their own process
 NAMES = {"names", "own_models", "registration"}
 ROOMS = {
     "sheaf": {"errors", "vocabulary"},
@@ -34,7 +34,8 @@ ROOMS = {
     "environment": {"errors"},
     "names": {"config"},
     "own_models": {*ANYWHERE, "names"},
-    "recbole_compat": {*ANYWHERE, "data", "names", "own_models"},
+    "checkpoint_file": {"errors"},
+    "recbole_compat": {*ANYWHERE, "checkpoint_file", "data", "names", "own_models"},
     "registration": {*ANYWHERE, "data", "names", "own_models", "recbole_compat"},
     "patches": {"models", "recbole_compat", "registration"},  # models: the softmax for RecBole's own
     "import_hook": {"patches"},

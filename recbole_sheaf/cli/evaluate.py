@@ -17,7 +17,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
     if options.model:
         check_model_name(options.model)
-    found = evaluate_checkpoint(options.checkpoint, options.data_path)
+    found = evaluate_checkpoint(options.checkpoint, options.data_path, options.trust_checkpoint)
     print(json.dumps(found) if options.json else _table(found))
     return 0
 
@@ -29,9 +29,17 @@ def parser() -> argparse.ArgumentParser:
         description="Judge a checkpoint again: same split, same items left out, same metrics as the run that wrote it.",
         allow_abbrev=False,
     )
-    options.add_argument("checkpoint", type=Path, help="a .pth file that a run wrote into checkpoint_dir (saved/)")
+    options.add_argument(
+        "checkpoint", type=Path, help="a .safetensors file that a run wrote into checkpoint_dir (saved/)"
+    )
     options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
     options.add_argument("--data_path", help="where the datasets lie, if not where they lay when the run was made")
+    options.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="read a .pth too, which is a pickle: PyTorch is told to take data alone from it, but a file made to harm "
+        "may still find a way to run code, so say this of files only whose writer you know",
+    )
     options.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     return options
 

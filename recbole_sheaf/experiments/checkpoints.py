@@ -1,71 +1,229 @@
-"""Judges a checkpoint again, in a process that did not train it, as the run that wrote it was judged."""
+"""Checkpoints read again: the run of one rebuilt, and judged as it was judged, in a process that did not train it.
 
+A checkpoint may come from a stranger. Its settings are checked like any others, what in them names a place to write to
+is left out, and no module that it names is imported. A pickle is read only on demand, and then as data alone.
+"""
+
+import contextlib
 import pickle
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
 from recbole.config import Config
 
+from recbole_sheaf.checkpoint_file import SUFFIX, CheckpointFile, plain_settings, put_into, read_checkpoint_file
 from recbole_sheaf.config import known_keys
-from recbole_sheaf.errors import ConfigError, first_line
+from recbole_sheaf.data.folders import absent_dataset
+from recbole_sheaf.errors import CheckpointError, SheafError, first_line
 from recbole_sheaf.experiments.identity import NOT_IDENTITY
 from recbole_sheaf.experiments.judging import judge
 from recbole_sheaf.experiments.settings import resolve_configs
-from recbole_sheaf.experiments.splits import load_split
-from recbole_sheaf.experiments.training import plain_settings, prepare
+from recbole_sheaf.experiments.splits import LoadedSplit, load_split
+from recbole_sheaf.experiments.training import Prepared, prepare
+from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe_names
+from recbole_sheaf.registration import recbole_model_names
 
-KEPT = ("data_path", "cache_dir", "features_path")  # of what says where things lie, what an evaluation needs
+# Of the settings that say where things lie, those that an evaluation reads from; none is written to.
+KEPT = ("data_path", "features_path", "encoding")
+# What RecBole and PyTorch raise on settings or weights of a stranger's that they did not foresee.
+UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError, MemoryError)
 
 
-def evaluate_checkpoint(path: Union[str, Path], data_path: Optional[str] = None) -> dict[str, Any]:
-    """Rebuild the split and the model of a checkpoint, and give its validation and test metrics.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as it was read; nothing in it has been checked but its form.
+
+    Attributes:
+        settings: resolved ones of its run, as JSON holds them.
+        state: weights by name.
+        other: what RecBole's ``other_parameter`` gave, by attribute.
+        source: where the class of a model of somebody's own was defined, ``module:Class``.
+    """
+
+    path: Path
+    model: str
+    dataset: str
+    epoch: int
+    settings: dict[str, Any]
+    state: dict[str, torch.Tensor]
+    other: dict[str, Any]
+    source: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A checkpoint's run, rebuilt: settings, split, loaders and the model with its weights."""
+
+    checkpoint: Checkpoint
+    config: Config
+    split: LoadedSplit
+    prepared: Prepared
+
+    @property
+    def model(self) -> Any:
+        """The model, ready to recommend."""
+        return self.prepared.model
+
+
+def read_checkpoint(path: Union[str, Path], trust: bool = False) -> Checkpoint:
+    """Read a checkpoint; nothing that it names is imported, opened or run.
 
     Args:
-        path: of a checkpoint that a run wrote.
+        path: of a ``.safetensors`` file of ours; with ``trust`` also of a ``.pth`` that RecBole's trainer wrote with
+            this package imported.
+        trust: unpickle, data only (PyTorch's ``weights_only``).
+
+    Raises:
+        CheckpointError: if the file is absent, no checkpoint, damaged, or a pickle that was not asked for.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; runs name theirs in --result_file and on the screen")
+    with _opened(path) as start:
+        pickled = start.startswith(b"PK") or start[:1] == b"\x80"
+    if pickled and not trust:
+        raise CheckpointError(
+            f"{path} is a pickle, which may run code when it is read; give a {SUFFIX} file of a run, or add "
+            "--trust-checkpoint if you know who wrote it"
+        )
+    about, state, other = _unpickled(path) if pickled else _of_ours(path)
+    _refuse_misshapen(path, about)
+    names = ("model", "dataset", "epoch", "settings", "source")
+    return Checkpoint(path, state=state, other=other, **{name: about[name] for name in names})
+
+
+def restore(path: Union[str, Path], data_path: Optional[str] = None, trust: bool = False) -> Restored:
+    """Rebuild the settings, the split and the model of a checkpoint.
+
+    Args:
+        path: of the checkpoint.
         data_path: where the datasets lie, if not where they lay when the run was made.
+        trust: as for :func:`read_checkpoint`.
+
+    Raises:
+        CheckpointError: as :func:`read_checkpoint`, or if model and weights do not fit each other or the dataset.
+        ConfigError, DataError, FeatureError: if its settings are refused, or the dataset is not there.
+    """
+    checkpoint = read_checkpoint(path, trust)
+    with _refused(checkpoint):
+        config = _resolved(checkpoint, data_path)
+        split = load_split(config)
+        prepared = prepare(config, split)
+        put_into(prepared.model, checkpoint.state, checkpoint.other)
+    prepared.model.eval()
+    return Restored(checkpoint, config, split, prepared)
+
+
+def evaluate_checkpoint(path: Union[str, Path], data_path: Optional[str] = None, trust: bool = False) -> dict[str, Any]:
+    """Rebuild the split and the model of a checkpoint, and give its validation and test metrics.
 
     Returns:
         model, dataset, seed, split_seed, seen_at_test, valid and test: the figures of the run, to the last digit.
 
     Raises:
-        ConfigError: if the file is absent or is not a checkpoint of RecBole.
-        DataError: if the dataset is not there.
+        CheckpointError, ConfigError, DataError, FeatureError: as :func:`restore`.
     """
-    state = _read(Path(path))
-    config = _resolved(state["config"], data_path)
-    split = load_split(config)
-    prepared = prepare(config, split)
-    trainer = prepared.trainer
-    trainer.saved_model_file = str(path)
-    trainer.eval_collector.data_collect(prepared.train_data)
-    valid = trainer.evaluate(prepared.valid_data, show_progress=config["show_progress"])
+    restored = restore(path, data_path, trust)
+    config, prepared = restored.config, restored.prepared
+    with _refused(restored.checkpoint):
+        prepared.trainer.eval_collector.data_collect(prepared.train_data)
+        valid = prepared.trainer.evaluate(prepared.valid_data, False, show_progress=config["show_progress"])
+        test = judge(prepared.trainer, prepared.test_data, config, restored.split, load_best=False).scores
     return {
         **{key: config[key] for key in ("model", "dataset", "seed", "split_seed", "seen_at_test")},
         "valid": {name: float(value) for name, value in valid.items()},
-        "test": judge(trainer, prepared.test_data, config, split).scores,
+        "test": test,
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"there is no checkpoint {path}; runs name theirs in --result_file and on the screen")
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[bytes]:
+    """The first bytes of a file."""
+    try:
+        with open(path, "rb") as file:
+            yield file.read(4)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}); give a file that you may read") from error
+
+
+def _of_ours(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, Any]]:
+    file: CheckpointFile = read_checkpoint_file(path)
+    return file.about, file.state, file.other
+
+
+def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, Any]]:
+    """As data alone; what PyTorch does not know to be data is refused, trusted or not."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ConfigError(f"{path} is no checkpoint that can be read safely ({first_line(error)})") from error
-    if not isinstance(state, dict) or not isinstance(state.get("config"), Config) or "state_dict" not in state:
-        raise ConfigError(f"{path} is no checkpoint of a run; give a .pth file that 'run' or 'compare' wrote")
-    return state
+    except (*UNFIT, EOFError, OSError, ImportError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as data alone ({first_line(error)}); it is damaged, or RecBole wrote it without "
+            "this package: load that in RecBole, or train again"
+        ) from error
+    config = state.get("config") if isinstance(state, dict) else None
+    if not isinstance(config, Config) or not isinstance(state.get("state_dict"), dict):
+        raise CheckpointError(f"{path} is no checkpoint of a run; give a file that 'run' or RecBole's trainer wrote")
+    settings = plain_settings(vars(config).get("final_config_dict"))
+    named = {key: vars(config).get(key) for key in ("model", "dataset")}
+    about = {**named, "epoch": state.get("epoch"), "settings": settings, "source": None}
+    return about, state["state_dict"], state.get("other_parameter") or {}
 
 
-def _resolved(saved: Config, data_path: Optional[str]) -> Config:
+def _refuse_misshapen(path: Path, about: dict[str, Any]) -> None:
+    kinds = {"model": str, "dataset": str, "epoch": int, "settings": dict, "source": (str, type(None))}
+    for key, kind in kinds.items():
+        if key not in about or not isinstance(about[key], kind):
+            raise CheckpointError(f"{path} names no {key} as we write it ({about.get(key)!r:.60}); it is of no run")
+
+
+@contextlib.contextmanager
+def _refused(checkpoint: Checkpoint) -> Iterator[None]:
+    """Turn what RecBole raises on settings or weights that it did not foresee into a sentence."""
+    try:
+        yield
+    except SheafError:
+        raise
+    except UNFIT as error:
+        said = f"{type(error).__name__}: {first_line(error) or 'no reason given'}"
+        raise CheckpointError(
+            f"{checkpoint.path} cannot be rebuilt: {checkpoint.model} on {checkpoint.dataset} ends in {said}; its "
+            "settings or weights were altered, or the dataset is another one"
+        ) from error
+
+
+def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
     """The settings of the run, checked like any others; what only says where things lay or what was shown is left."""
-    model, dataset, settings = saved["model"], saved["dataset"], saved.final_config_dict
+    model, dataset, settings = checkpoint.model, checkpoint.dataset, checkpoint.settings
+    _refuse_unknown_model(checkpoint)
+    refuse_unsafe_names(dataset)
     known = known_keys(model, dataset)
     kept = {key: settings[key] for key in settings if key in known and (key not in NOT_IDENTITY or key in KEPT)}
-    own = {**plain_settings(kept), "show_progress": False, "state": "WARNING"}
-    own["data_path"] = data_path or str(Path(settings["data_path"]).parent)  # RecBole appends the dataset's name
+    own = {**kept, "show_progress": False, "state": "WARNING", "data_path": data_path or _data_path(checkpoint)}
     if dataset == "ml-100k" and data_path is None:
         del own["data_path"]  # RecBole's own copy, wherever it is installed
     return resolve_configs([model], dataset, [], {key: own[key] for key in own if key not in ("model", "dataset")})[0]
+
+
+def _refuse_unknown_model(checkpoint: Checkpoint) -> None:
+    """A class of somebody's own must have been registered: the module that a file names is not imported."""
+    model, source = checkpoint.model, checkpoint.source
+    if model in recbole_model_names():
+        return
+    written = f", and was written where that was {source!r}" if source else ""
+    raise CheckpointError(
+        f"{checkpoint.path} is of a model {model!r}, neither RecBole's nor ours{written}; if you know the module that "
+        "defines it, name it with --model=package.module:MyModel"
+    )
+
+
+def _data_path(checkpoint: Checkpoint) -> str:
+    """The folder of datasets that the run read, if it still has this one; a file may not make RecBole download."""
+    found = checkpoint.settings.get("data_path")
+    root = Path(found if isinstance(found, str) else "dataset").parent  # RecBole appends the dataset's name
+    if checkpoint.dataset != "ml-100k" and not (root / checkpoint.dataset).is_dir():
+        raise absent_dataset(root, checkpoint.dataset)
+    return str(root)

@@ -17,8 +17,8 @@ from typing import Any, Optional
 
 from recbole.config import Config
 
+from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.experiments.measure import versions
-from recbole_sheaf.experiments.training import plain_settings
 from recbole_sheaf.models.multimodal import ContentRecommender
 from recbole_sheaf.own_models import registered
 from recbole_sheaf.registration import MODELS

@@ -36,8 +36,8 @@ class Judgement:
     strata: Optional[pd.DataFrame] = None
 
 
-def judge(trainer: Any, test_data: Any, config: Config, split: LoadedSplit) -> Judgement:
-    """Judge a trainer's chosen checkpoint on the test part; reads it once."""
+def judge(trainer: Any, test_data: Any, config: Config, split: LoadedSplit, load_best: bool = True) -> Judgement:
+    """Judge a trainer's chosen checkpoint, or the model as it is, on the test part; reads it once."""
     seen: dict[str, torch.Tensor] = {}
     evaluate = trainer.evaluator.evaluate
 
@@ -49,7 +49,7 @@ def judge(trainer: Any, test_data: Any, config: Config, split: LoadedSplit) -> J
     if ranked:
         setattr(trainer.eval_collector.register, "rec.items", True)
         trainer.evaluator.evaluate = evaluate_and_keep
-    found = trainer.evaluate(test_data, show_progress=config["show_progress"])
+    found = trainer.evaluate(test_data, load_best, show_progress=config["show_progress"])
     scores = {name: float(value) for name, value in found.items()}
     return _with_tables(scores, _rankings(test_data, seen["items"]), config, split) if ranked else Judgement(scores)
 

@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 import torch
 
+from recbole_sheaf.checkpoint_file import SUFFIX
 from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.mlflow_tracking import open_experiments
@@ -85,7 +86,7 @@ class _InARow(Source):
 
     def settle(self, claimed: Claimed, ended: Future) -> None:
         outcome: Outcome = ended.result()
-        kept = claimed.folder.with_name(f"{claimed.folder.name}.pth")
+        kept = claimed.folder.with_name(f"{claimed.folder.name}{SUFFIX}")
         if (made := claimed.folder / CHECKPOINT_FILE).is_file():
             os.replace(made, kept)
         result = replace(outcome.completed, checkpoint=str(kept))

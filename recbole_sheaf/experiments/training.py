@@ -8,13 +8,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from recbole.config import Config
 from recbole.utils import get_local_time, get_model, get_trainer, init_seed
 
+from recbole_sheaf.checkpoint_file import SUFFIX, plain_settings
 from recbole_sheaf.experiments.epochs import Epoch, EpochLog, best_epoch, seconds_per_epoch
 from recbole_sheaf.experiments.heap import keep_freed_memory
 from recbole_sheaf.experiments.judging import Judgement, judge
@@ -24,7 +24,7 @@ from recbole_sheaf.experiments.training_state import can_resume, is_over, restor
 from recbole_sheaf.recbole_compat import keep_reproducible
 
 STATE_FILE = "state.pth"
-CHECKPOINT_FILE = "best.pth"
+CHECKPOINT_FILE = f"best{SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -172,16 +172,5 @@ def _fit(
 def _checkpoint_path(config: Config, folder: Optional[Path]) -> str:
     if folder is not None:
         return str(folder / CHECKPOINT_FILE)
-    name = f"{config['model']}-{config['dataset']}-seed{config['seed']}-{get_local_time()}-{os.getpid()}.pth"
+    name = f"{config['model']}-{config['dataset']}-seed{config['seed']}-{get_local_time()}-{os.getpid()}{SUFFIX}"
     return os.path.join(config["checkpoint_dir"], name)
-
-
-def plain_settings(value: Any) -> Any:
-    """Settings as JSON can hold them: enumerations by name, devices and paths as text."""
-    if isinstance(value, Mapping):
-        return {str(key): plain_settings(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain_settings(item) for item in value]
-    if isinstance(value, Enum):
-        return value.name
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

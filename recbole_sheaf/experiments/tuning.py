@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
 from tqdm import tqdm
 
+from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.errors import ConfigError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.identity import code_version, data_digest, digest, identity_settings
@@ -33,7 +34,6 @@ from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.experiments.training import plain_settings
 from recbole_sheaf.experiments.workers import Workers
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from recbole_sheaf.checkpoint_file import SUFFIX
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError
 from recbole_sheaf.experiments import run as running
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint
@@ -109,20 +110,6 @@ def test_a_checkpoint_moves_to_where_the_data_lie(toy_settings, workplace):
         shutil.move(workplace / "elsewhere", toy_settings["data_path"])
 
 
-@pytest.mark.parametrize(
-    "content, said", [(b"nothing", "no checkpoint that can be read safely"), (None, "no checkpoint")]
-)
-def test_what_is_no_checkpoint_is_refused(workplace, content, said):
-    if content is None:
-        torch.save({"config": {}, "state_dict": {}}, workplace / "x.pth")
-    else:
-        (workplace / "x.pth").write_bytes(content)
-    with pytest.raises(ConfigError, match=f"x.pth is {said}"):
-        evaluate_checkpoint(workplace / "x.pth")
-    with pytest.raises(ConfigError, match="there is no checkpoint absent.pth"):
-        evaluate_checkpoint("absent.pth")
-
-
 def test_runs_that_were_stopped_go_on_with_the_same_numbers(toy_settings, workplace, monkeypatch):
     """Stopped in the second epoch of the second model: the first is not trained again, the second from there on."""
     settings, models = {**toy_settings, "epochs": 4}, ["BPR", "MMSheaf"]
@@ -152,7 +139,7 @@ def test_runs_that_were_stopped_go_on_with_the_same_numbers(toy_settings, workpl
     for one, other in zip(undisturbed, resumed):
         assert (one.train_loss, one.valid, one.test) == (other.train_loss, other.valid, other.test)
     assert [json.loads(line)["test"] for line in path.read_text().splitlines()] == [one.test for one in undisturbed]
-    assert sorted(found.suffix for found in (workplace / "two").iterdir()) == [".pth", ".pth"], "no state is left"
+    assert sorted(found.suffix for found in (workplace / "two").iterdir()) == [SUFFIX, SUFFIX], "no state is left"
 
 
 def test_a_second_command_on_a_result_file_loses_no_line(workplace):
