@@ -51,5 +51,5 @@ def as_sentence(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first; others follow with help that does not concern the reader."""
-    return str(error).strip().splitlines()[0]
+    """What an error says first, or its kind; others follow with help that does not concern the reader."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -188,7 +188,7 @@ def _refused(checkpoint: Checkpoint) -> Iterator[None]:
     except SheafError:
         raise
     except UNFIT as error:
-        said = f"{type(error).__name__}: {first_line(error) or 'no reason given'}"
+        said = f"{type(error).__name__}: {first_line(error)}"
         raise CheckpointError(
             f"{checkpoint.path} cannot be rebuilt: {checkpoint.model} on {checkpoint.dataset} ends in {said}; its "
             "settings or weights were altered, or the dataset is another one"

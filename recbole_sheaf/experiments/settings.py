@@ -20,6 +20,7 @@ from recbole_sheaf.config import (
     rules_for,
 )
 from recbole_sheaf.errors import ConfigError, SheafError, first_line
+from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
 from recbole_sheaf.recbole_rules import check_evaluation
 from recbole_sheaf.registration import check_model_name
@@ -38,6 +39,7 @@ def resolve_configs(
     Raises:
         ConfigError, DataError: in one sentence, before any data are read.
     """
+    refuse_unsafe_names(dataset)
     protocol = read_yaml(properties_folder() / "protocol.yaml")
     configs = []
     for model, own in settings_by_model(models, dataset, config_files, overrides).items():
@@ -52,7 +54,7 @@ def resolve_configs(
         _refuse_contradictions(config)
         _load_timestamps(config)
         refuse_absent_wandb(config)
-        _refuse_pickles(config)
+        refuse_unsafe(config)
         configs.append(config)
     return configs
 
@@ -86,12 +88,6 @@ def _load_timestamps(config: Config) -> None:
     columns = (config["load_col"] or {}).get("inter")
     if config["eval_args"]["order"] == "TO" and columns is not None and config["TIME_FIELD"] not in columns:
         config.final_config_dict["load_col"] = {**config["load_col"], "inter": [*columns, config["TIME_FIELD"]]}
-
-
-def _refuse_pickles(config: Config) -> None:
-    for key in ("dataset_save_path", "dataloaders_save_path"):
-        if config[key]:
-            raise ConfigError(f"{key} names a pickle, which is not read; give data_path and the dataset's own files")
 
 
 def settings_by_model(
