@@ -116,8 +116,8 @@ def restore_config(self: Any, state: dict[str, Any]) -> None:
     self.yaml_loader = self._build_yaml_loader()
     self.compatibility_settings()  # names that metrics use and that only a new Config gives back to NumPy
     if "model_class" not in state:
-        known = self.model in {*recbole_names(), *MODELS}
-        self.model_class = get_model(self.model) if source is None and known else own_models.class_at(source)
+        known = source is None and self.model in {*recbole_names(), *MODELS}
+        self.model_class = get_model(self.model) if known else own_models.class_at(str(source))
 
 
 def save_checkpoint(self: Any, epoch: int, verbose: bool = True, **kwargs: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Optional, Union
 
 import torch
 from recbole.config import Config
+from torch.overrides import TorchFunctionMode
 
 from recbole_sheaf.checkpoint_file import SUFFIX, CheckpointFile, plain_settings, put_into, read_checkpoint_file
 from recbole_sheaf.config import known_keys
@@ -31,6 +32,9 @@ from recbole_sheaf.registration import recbole_model_names
 KEPT = ("data_path", "features_path", "encoding")
 # What RecBole and PyTorch raise on settings or weights of a stranger's that they did not foresee.
 UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError, MemoryError)
+
+MOST_MEMORY = 2**30  # bytes that a model may be built of, whatever its weights have
+MAKERS = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def restore(path: Union[str, Path], data_path: Optional[str] = None, trust: bool
     with _refused(checkpoint):
         config = _resolved(checkpoint, data_path)
         split = load_split(config)
-        prepared = prepare(config, split)
+        with _Bounded(checkpoint):
+            prepared = prepare(config, split)
         put_into(prepared.model, checkpoint.state, checkpoint.other)
     prepared.model.eval()
     return Restored(checkpoint, config, split, prepared)
@@ -165,12 +170,14 @@ def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dic
             "this package: load that in RecBole, or train again"
         ) from error
     config = state.get("config") if isinstance(state, dict) else None
-    if not isinstance(config, Config) or not isinstance(state.get("state_dict"), dict):
+    weights = state.get("state_dict") if isinstance(state, dict) else None
+    of_tensors = isinstance(weights, dict) and all(isinstance(value, torch.Tensor) for value in weights.values())
+    if not isinstance(config, Config) or not of_tensors:
         raise CheckpointError(f"{path} is no checkpoint of a run; give a file that 'run' or RecBole's trainer wrote")
     settings = plain_settings(vars(config).get("final_config_dict"))
     named = {key: vars(config).get(key) for key in ("model", "dataset")}
     about = {**named, "epoch": state.get("epoch"), "settings": settings, "source": None}
-    return about, state["state_dict"], state.get("other_parameter") or {}
+    return about, weights, state.get("other_parameter") or {}
 
 
 def _refuse_misshapen(path: Path, about: dict[str, Any]) -> None:
@@ -193,6 +200,27 @@ def _refused(checkpoint: Checkpoint) -> Iterator[None]:
             f"{checkpoint.path} cannot be rebuilt: {checkpoint.model} on {checkpoint.dataset} ends in {said}; its "
             "settings or weights were altered, or the dataset is another one"
         ) from error
+
+
+class _Bounded(TorchFunctionMode):
+    """Refuses tensors by which the settings of a file would take memory that its weights do not explain."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self.path, self.asked = checkpoint.path, 0
+        self.held = sum(tensor.numel() * tensor.element_size() for tensor in checkpoint.state.values())
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in MAKERS and not {"out", "generator"} & set(kwargs):
+            made = func(*args, **{**kwargs, "device": "meta"})  # of that size, in no memory
+            self.asked += made.numel() * made.element_size()
+            if self.asked > max(MOST_MEMORY, 8 * self.held):
+                raise CheckpointError(
+                    f"the settings in {self.path} ask for {self.asked / 2**30:.3g} GiB, and its weights have "
+                    f"{self.held / 2**30:.3g}; they were altered"
+                )
+        return func(*args, **kwargs)
 
 
 def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
