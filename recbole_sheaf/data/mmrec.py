@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_sheaf.errors import DataError, FeatureError
+from recbole_sheaf.features.cache import make_private
 from recbole_sheaf.features.files import check_features, read_array, write_features
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 USER, ITEM, LABEL = "userID", "itemID", "x_label"
 OPTIONAL = ("rating", "timestamp")
 SPLITS = ("train", "valid", "test")
-FORMAT_VERSION = "mmrec-1"
+FORMAT_VERSION = "mmrec-2"
 MANIFEST = "manifest.json"
 FEATURE_SUFFIX = "_feat"
 
@@ -73,13 +74,15 @@ def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedF
         cache_dir: the result lies below it, under a hash of the content.
 
     Raises:
-        DataError: if the file is empty, an id or label is none, or a part of the split has no interaction.
+        DataError: if the file is empty, an id or label is none, a part of the split has no interaction, or others may
+            write to the cache folder.
         FeatureError: if a feature file has too few rows, another number of rows than the others, or NaN or Inf.
 
     Under a second for 70,000 interactions; memory O(interactions + items dim).
     """
     folder = Path(folder)
     target = Path(cache_dir) / "mmrec" / f"{name}-{_content_hash(folder, name)}"
+    _refuse_shared_cache(target.parent)
     if not _is_complete(target):
         logger.info("converting the MMRec-style folder %s", folder)
         _build_at(target, folder, name)
@@ -109,18 +112,35 @@ def _hash_of(files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> st
     return digest.hexdigest()[:32]
 
 
-def _is_complete(target: Path) -> bool:
-    """Whether every file that the manifest lists is there in full length."""
+def _refuse_shared_cache(folder: Path) -> None:
+    """What was planted there would be read as the dataset."""
     try:
-        sizes = json.loads((target / MANIFEST).read_text())["sizes"]
-        return all((target / path).stat().st_size == size for path, size in sizes.items())
-    except (OSError, ValueError, KeyError):
+        make_private(folder)
+    except OSError as error:
+        raise DataError(f"nothing can be converted into {folder}: {error}") from error
+
+
+def _is_complete(target: Path) -> bool:
+    """Whether every file that the manifest lists is there, as it was written."""
+    if not target.exists():
         return False
+    try:
+        manifest = json.loads((target / MANIFEST).read_text())
+        hashes = {path: _file_hash(target / path) for path in manifest["sha256"]}
+        if hashes == manifest["sha256"] and len(manifest["counts"]) == len(SPLITS):
+            return True
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass  # damaged
+    logger.warning("the files in %s are not those that were written; they are made again", target)
+    return False
+
+
+def _file_hash(path: Path) -> str:
+    return _hash_of((path,), ((path.stat().st_size, path.stat().st_mtime_ns),))
 
 
 def _build_at(target: Path, folder: Path, name: str) -> None:
     """Build beside the target and move there in one step; leave a complete one, made meanwhile, in place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as temporary:
         built = Path(temporary) / "new"
         _write_all(built, folder, name)
@@ -145,8 +165,8 @@ def _write_all(built: Path, folder: Path, name: str) -> None:
     _write_tokens(made / f"{name}.item", "item_id", np.arange(n_items))
     for modality, rows in features.items():
         write_features(made / "features" / f"{modality}.npz", [str(item) for item in range(len(rows))], rows)
-    sizes = {str(path.relative_to(built)): path.stat().st_size for path in sorted(made.rglob("*")) if path.is_file()}
-    (built / MANIFEST).write_text(json.dumps({"counts": counts, "sizes": sizes}))
+    hashes = {str(path.relative_to(built)): _file_hash(path) for path in sorted(made.rglob("*")) if path.is_file()}
+    (built / MANIFEST).write_text(json.dumps({"counts": counts, "sha256": hashes}))
 
 
 def _read_interactions(path: Path) -> pd.DataFrame:

@@ -1,7 +1,8 @@
-"""Arrays kept on disk under a hash of everything they were made from.
+"""Arrays kept on disk under a hash of everything they were made from, in a folder that only its user may write.
 
-An entry that cannot be read back is made again; nothing is pickled; a reader never sees half a file, because entries
-are written beside their place and moved there in one step, so two processes may build the same entry at once.
+An entry that cannot be read back, or whose values are not those that were written, is made again; nothing is pickled; a
+reader never sees half a file, because entries are written beside their place and moved there in one step, so two
+processes may build the same entry at once.
 """
 
 import hashlib
@@ -10,13 +11,16 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from stat import S_IWGRP, S_IWOTH
 from typing import Optional
 
 import numpy as np
 
 logger = logging.getLogger(__name__)
+
+CHECKSUM = "checksum"  # name of the array of an entry that has the hash of the others
 
 #: What numpy and zipfile raise on a file that is damaged, cut short or something else altogether.
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -48,17 +52,46 @@ def cached_arrays(
 ) -> dict[str, np.ndarray]:
     """Take the named arrays from ``path``, or build them and keep them there.
 
-    A folder that cannot be written costs the caching and a warning, not the run.
+    A folder that cannot be written, or that others may write, costs the caching and a warning, not the run.
     """
+    try:
+        make_private(path.parent)
+    except OSError as error:
+        logger.warning("nothing is taken from or kept in %s: %s", path.parent, error)
+        return build()
     found = _load(path, names)
     if found is not None:
         return found
     arrays = build()
     try:
-        save_arrays(path, **arrays)
+        save_arrays(path, **arrays, **{CHECKSUM: _checksum(arrays, names)})
     except OSError as error:
         logger.warning("could not keep %s for the next run (%s)", path, error)
     return arrays
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder of a cache and the one above it, for this user alone, or see that they are so.
+
+    Raises:
+        OSError: if one cannot be made, or is somebody else's or writable by others, who could have planted what is in
+            it; the message says how to mend that.
+    """
+    for each in (folder.parent, folder):
+        if not each.is_dir():
+            each.parent.mkdir(parents=True, exist_ok=True)
+            each.mkdir(mode=0o700, exist_ok=True)
+        _refuse_shared(each)
+
+
+def _refuse_shared(folder: Path) -> None:
+    found = folder.stat()
+    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to user {found.st_uid}; set cache_dir to a folder of your own")
+    if os.name == "posix" and found.st_mode & (S_IWGRP | S_IWOTH):
+        raise PermissionError(
+            f"others may write to {folder}; empty it and run chmod go-w on it, or set another cache_dir"
+        )
 
 
 def _load(path: Path, names: Sequence[str]) -> Optional[dict[str, np.ndarray]]:
@@ -66,7 +99,20 @@ def _load(path: Path, names: Sequence[str]) -> Optional[dict[str, np.ndarray]]:
         return None
     try:
         with np.load(path, allow_pickle=False) as entry:
-            return {name: entry[name] for name in names}
-    except UNREADABLE as error:
+            arrays, checksum = {name: entry[name] for name in names}, entry[CHECKSUM]
+    except (*UNREADABLE, MemoryError) as error:
         logger.warning("cache entry %s cannot be read (%s) and is made again", path, error)
         return None
+    if not np.array_equal(checksum, _checksum(arrays, names)):
+        logger.warning("the values in cache entry %s are not those that were written; it is made again", path)
+        return None
+    return arrays
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """SHA-256 of names, kinds, shapes and values; a second for a gigabyte."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}\0".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data.cast("B") if arrays[name].size else b"")
+    return np.frombuffer(digest.digest(), np.uint8)

@@ -138,3 +138,13 @@ def test_a_damaged_entry_is_made_again(tmp_path):
     (entry,) = (tmp_path / "knn").iterdir()
     entry.write_bytes(entry.read_bytes()[:200])
     assert all(np.array_equal(a, b) for a, b in zip(cached_knn_arcs(features(), 3, tmp_path), first))
+
+
+def test_a_graph_with_altered_values_is_noticed_and_made_again(tmp_path, caplog):
+    first = cached_knn_arcs(features(), 3, tmp_path)
+    (entry,) = (tmp_path / "knn").iterdir()
+    with np.load(entry) as found:
+        np.savez(entry, **{**found, "src": found["src"][::-1]})
+    again = cached_knn_arcs(features(), 3, tmp_path)
+    assert all(np.array_equal(a, b) for a, b in zip(again, first))
+    assert "are not those that were written; it is made again" in caplog.text

@@ -110,6 +110,24 @@ def test_other_content_is_converted_anew(folder, changed):
     assert convert(folder).path != first.path
 
 
+@pytest.mark.parametrize("altered", ["toy/toy.train.inter", "toy/features/image.npz", "manifest.json"])
+def test_a_conversion_whose_files_were_altered_is_made_again(folder, caplog, altered):
+    converted = convert(folder)
+    path = converted.data_path / altered
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    assert convert(folder) == converted
+    assert "are not those that were written" in caplog.text
+    assert path.read_bytes() == content or altered.endswith(".npz")
+
+
+def test_nothing_is_converted_into_a_folder_that_others_may_write(folder):
+    cache = convert(folder).data_path.parent
+    cache.chmod(0o777)
+    with pytest.raises(DataError, match="nothing can be converted into .*: others may write to"):
+        convert(folder)
+
+
 @pytest.mark.parametrize("lost", ["toy/toy.item", "toy/features/image.npz", "manifest.json"])
 def test_a_damaged_conversion_is_made_again(folder, lost):
     first = convert(folder)
