@@ -5,15 +5,15 @@ import sys
 from typing import Callable, Optional
 
 from recbole_sheaf.environment import Terminated
-from recbole_sheaf.errors import SheafError
+from recbole_sheaf.errors import SheafError, as_sentence
 
 Command = Callable[[Optional[list[str]]], int]
 
 
 def one_sentence(command: Command) -> Command:
-    """Turn a ``SheafError`` into a line on the standard error and exit code 2, Ctrl-C into 130, SIGTERM into 143.
+    """Turn a ``SheafError``, and what the system refuses, into a line on the standard error and exit code 2.
 
-    A file or folder that cannot be read or written, for want of a permission or of space, is refused in the same way.
+    Ctrl-C becomes 130, SIGTERM 143.
     """
 
     @functools.wraps(command)
@@ -23,10 +23,10 @@ def one_sentence(command: Command) -> Command:
         except SheafError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return 2
-        except OSError as error:
-            if error.filename is None:
-                raise
-            print(f"{error.filename} cannot be used: {error.strerror}; give a path you may use", file=sys.stderr)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a place that cannot be read or written, a full disk, a host that does not answer
+            print(f"{as_sentence(error)}; name another place, make room, or take leave to use it", file=sys.stderr)
             return 2
         except KeyboardInterrupt as stop:
             print("interrupted; what is finished is kept, and the same command goes on from here", file=sys.stderr)

@@ -30,6 +30,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser().parse_args(argv)
     if options.output is not None and options.output.resolve() == options.store.resolve():
         raise ConfigError(f"--output is the store {options.store} itself; give another file")
+    from recbole_sheaf.evaluation.comparison import write_text
     from recbole_sheaf.experiments.store import Store
 
     table, legend = _table(Store(options.store), options)
@@ -39,23 +40,15 @@ def main(argv: Optional[list[str]] = None) -> int:
     if options.output is None:
         print(text)
         return 0
-    try:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{options.output} cannot be written ({error}); give the path of a file") from error
+    write_text(options.output, text + "\n")
     print(f"written: {options.output}")
     return 0
 
 
 def _text(table: Any, kind: str) -> str:
-    from recbole_sheaf.evaluation import to_latex, to_markdown
+    from recbole_sheaf.evaluation import to_csv, to_latex, to_markdown
 
-    return {
-        "markdown": to_markdown,
-        "csv": lambda table: table.to_csv(index=False).rstrip("\n"),
-        "latex": to_latex,
-    }[kind](table)
+    return {"markdown": to_markdown, "csv": to_csv, "latex": to_latex}[kind](table).rstrip("\n")
 
 
 def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:

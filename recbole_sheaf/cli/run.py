@@ -93,7 +93,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Train, evaluate, print; gives the exit code."""
     options, others = parser().parse_known_args(argv)
     from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
-    from recbole_sheaf.experiments.runs import run_models
+    from recbole_sheaf.experiments.runs import refuse_unwritable, run_models
 
     if options.model is not None and options.models is not None:
         raise ConfigError("--model and --models are both given; give one of them")
@@ -102,6 +102,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     settings = read_settings(others)
     settings.setdefault("show_progress", sys.stderr.isatty())
     files = options.config_files.replace(",", " ").split()
+    refuse_unwritable(options.table_file)
     results = run_models(models, options.dataset, files, settings, options.result_file)
     table = comparison_table([asdict(result) for result in results])
     print("\n" + to_markdown(table))

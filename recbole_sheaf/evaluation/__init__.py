@@ -1,15 +1,10 @@
 """Reads saved results: each user's metrics, and tables of runs side by side."""
 
 from recbole_sheaf.evaluation.beyond_accuracy import beyond_accuracy, long_tail
-from recbole_sheaf.evaluation.comparison import (
-    comparison_table,
-    read_rows,
-    significance_marks,
-    to_latex,
-    to_markdown,
-    write_table,
-)
+from recbole_sheaf.evaluation.cells import to_csv, to_markdown
+from recbole_sheaf.evaluation.comparison import comparison_table, significance_marks, to_latex, write_table
 from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
+from recbole_sheaf.evaluation.result_file import read_rows
 from recbole_sheaf.evaluation.significance import PairedComparison, compare_models, compare_paired, mean_over_seeds
 from recbole_sheaf.evaluation.strata import item_strata, user_strata
 
@@ -27,6 +22,7 @@ __all__ = [
     "per_user_metrics",
     "read_rows",
     "significance_marks",
+    "to_csv",
     "to_latex",
     "to_markdown",
     "user_strata",

@@ -1,6 +1,5 @@
 """Side-by-side tables of finished runs; reads rows that runs wrote, never a model."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.evaluation.cells import to_csv, to_markdown
 
 BETTER, WORSE = "▲", "▼"
 TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
@@ -21,23 +21,6 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         rows: what ``--result_file`` holds, a mapping per run.
     """
     return pd.DataFrame([_line(row) for row in rows])
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The runs that ``--result_file`` wrote, one JSON object a line.
-
-    Raises:
-        DataError: if the file is absent or a line is not such an object.
-    """
-    try:
-        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise DataError(f"there is no result file {path}; runs write theirs with --result_file") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not a result file ({error}); expected one JSON object a line") from error
-    if not all(isinstance(row, dict) and {"model", "test", "config"} <= set(row) for row in rows):
-        raise DataError(f"{path} holds a line without model, test and config; expected what --result_file writes")
-    return rows
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,16 +103,27 @@ def to_latex(table: pd.DataFrame) -> str:
     return text.replace(BETTER, r"$\blacktriangle$").replace(WORSE, r"$\blacktriangledown$")
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """A Markdown table, numbers with four decimals."""
-    return table.to_markdown(index=False, floatfmt=".4g")
-
-
 def write_table(table: pd.DataFrame, path: Path) -> list[Path]:
-    """Write ``<path>.csv`` and ``<path>.md``; gives the paths written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write ``<path>.csv`` and ``<path>.md``; gives the paths written.
+
+    Raises:
+        DataError: if they cannot be written.
+    """
     stem = path.with_suffix("") if path.suffix in (".csv", ".md") else path
     files = [stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".md")]
-    table.to_csv(files[0], index=False)
-    files[1].write_text(to_markdown(table) + "\n", encoding="utf-8")
+    for file, text in zip(files, (to_csv(table), to_markdown(table) + "\n")):
+        write_text(file, text)
     return files
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, its folder too.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error}); give the path of a file") from error

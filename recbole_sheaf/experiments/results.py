@@ -43,8 +43,8 @@ def finished_runs(store: Store, filters: Filters) -> pd.DataFrame:
     for row in found.to_dict("records"):
         chosen = _chosen_by(row)
         line: dict[str, Any] = {name: row[name] for name in (*CELL, "model", "seed")}
-        line[f"valid {chosen}"] = dict(row["valid"]).get(chosen)
-        line.update({name: value for name, value in dict(row["test"]).items() if value is not None})
+        line[f"valid {chosen}"] = _scores(row["valid"]).get(chosen)
+        line.update({name: value for name, value in _scores(row["test"]).items() if value is not None})
         line.update({"best epoch": row["best_epoch"], "epochs": row["epochs"]})
         line.update({shown: row[name] for name, shown in COST.items()})
         lines.append({**line, "run": row["run"]})
@@ -169,7 +169,17 @@ def _refuse_nothing(store: Store, filters: Filters) -> None:
 
 
 def _chosen_by(row: Mapping[str, Any]) -> str:
-    return json.loads(row["config"])["valid_metric"].lower()
+    try:
+        return str(json.loads(row["config"])["valid_metric"]).lower()
+    except (TypeError, KeyError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"run {row['run']} of the store names no valid_metric in its config; it was altered: give an older copy"
+        ) from error
+
+
+def _scores(value: Any) -> dict[str, Any]:
+    """A map of the store; a run may have none."""
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -113,6 +113,9 @@ def refuse_unwritable(path: Optional[Path]) -> None:
     """
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error}); give the path of a file in another folder") from error
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise ConfigError(f"{path} cannot be written; give the path of a file in a folder you may write to")

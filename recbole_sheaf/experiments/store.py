@@ -17,6 +17,7 @@ DuckDB lets one process write at a time, so the file is opened for each reading 
 lock file beside it: any number of processes may share one store. A run is written in one transaction.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ from recbole_sheaf.experiments.training import RunResult
 
 SCHEMA_VERSION = 1
 SECONDS_TO_WAIT = 120.0  # for other processes to let go of the store
+
+# No query, and no view in a stranger's store, reads another file, loads an extension or takes a variable of Python's.
+ALONE = {"enable_external_access": False, "python_enable_replacements": False, "lock_configuration": True}
 
 _TABLES = """
 CREATE TABLE store (schema_version INTEGER);
@@ -87,7 +91,6 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection inside one transaction: all of it is kept, or on an error none."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked():
             fresh = not self.path.is_file()
             if fresh and self._written:
@@ -105,6 +108,7 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock", timeout=SECONDS_TO_WAIT):
                 yield
         except Timeout as error:
@@ -115,7 +119,7 @@ class Store:
     @contextmanager
     def _connected(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
-            connection = duckdb.connect(str(self.path), read_only=read_only)
+            connection = duckdb.connect(str(self.path), read_only=read_only, config=ALONE)
         except duckdb.Error as error:
             raise StoreError(
                 f"{self.path} cannot be opened as a store ({first_line(error)}); give the path of a store, "
@@ -135,13 +139,20 @@ class Store:
     def _refuse_other_version(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
             versions = [version for (version,) in connection.execute("SELECT schema_version FROM store").fetchall()]
-        except duckdb.CatalogException as error:
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise StoreError(f"{self.path} is a DuckDB file but no store of results; give another path") from error
         if versions != [SCHEMA_VERSION]:
             raise StoreError(
                 f"{self.path} was written in version {versions} of the store, this release reads version "
                 f"{SCHEMA_VERSION}; give another path, or export it with the release that wrote it"
             )
+        found = _columns(connection)
+        for table, columns in _own_columns().items():
+            if missing := sorted(columns - found.get(table, frozenset())):
+                wanting = ", ".join(f"{name} {kind}" for name, kind in missing)
+                raise StoreError(
+                    f"table {table} of {self.path} has no {wanting}; it was altered: give another one or an older copy"
+                )
 
     def finished(self, runs: Sequence[str]) -> set[str]:
         """Those of the runs that the store holds; none where there is no store yet."""
@@ -202,6 +213,25 @@ class Store:
         """What a SQL query gives."""
         with self.reading() as connection:
             return connection.execute(query, list(parameters)).df()
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, frozenset[tuple[str, str]]]:
+    """Names and kinds of the columns of each table; views are none."""
+    rows = connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() SEMI JOIN duckdb_tables() "
+        "USING (database_oid, schema_oid, table_oid) WHERE database_name = current_database() AND schema_name = 'main'"
+    ).fetchall()
+    tables: dict[str, set[tuple[str, str]]] = {}
+    for table, column, kind in rows:
+        tables.setdefault(table, set()).add((column, kind))
+    return {table: frozenset(columns) for table, columns in tables.items()}
+
+
+@functools.cache
+def _own_columns() -> dict[str, frozenset[tuple[str, str]]]:
+    with duckdb.connect() as connection:
+        connection.execute(_TABLES)
+        return _columns(connection)
 
 
 def _run_row(run: str, result: RunResult, epochs: Sequence[Epoch]) -> dict[str, Any]:

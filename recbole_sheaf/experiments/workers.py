@@ -5,10 +5,13 @@ A worker that dies takes its own job with it and no other; workers whose command
 
 import multiprocessing
 import os
+import shutil
 import sys
+import tempfile
 import threading
 from concurrent.futures import Future
 from multiprocessing.connection import wait
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, Optional
 
@@ -82,8 +85,10 @@ class RayWorkers(Workers):
     def __enter__(self) -> "RayWorkers":
         import ray
 
+        started = _private_ray() if self.address == "local" else {"address": self.address}
+        self.folder = started.get("_temp_dir")
         try:
-            ray.init(address=None if self.address == "local" else self.address, log_to_driver=False)
+            ray.init(log_to_driver=False, **started)
         except ConnectionError as error:
             raise ConfigError(
                 f"no Ray cluster answers at '{self.address}' ({error}); give the address of one, 'auto' for the one of "
@@ -97,10 +102,26 @@ class RayWorkers(Workers):
         self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self.ray.shutdown()
+        if self.folder is not None:
+            shutil.rmtree(Path(self.folder).parent, ignore_errors=True)
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Future:
         remote = self.ray.remote(num_cpus=self.threads, max_retries=0)(call)
         return remote.remote(*args).future()
+
+
+def _private_ray() -> dict[str, Any]:
+    """How to start a Ray of our own that others cannot reach: on the loopback alone, in a folder of this user's.
+
+    Ray takes 127.0.0.1 for the machine's address, and listens to the network, unless it is told as on Windows that no
+    machine is to join; and it makes its folder writable by everyone, so that lies in one that none but us may enter.
+    """
+    from ray._private import ray_constants
+
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # for the processes it starts
+    ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which may have imported it
+    folder = tempfile.mkdtemp(prefix="rs-")  # a short name: paths of sockets end at 107 characters
+    return {"include_dashboard": False, "_temp_dir": os.path.join(folder, "ray")}
 
 
 def _end_with_parent() -> None:

@@ -1,13 +1,17 @@
 """What a file may be that is given to ``evaluate``, and the sentence that is said of it."""
 
+import contextlib
 import json
 import pickle
 import struct
 import sys
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from recbole.quick_start import run_recbole
 from safetensors import safe_open
 from safetensors.torch import save
@@ -383,3 +387,18 @@ def test_the_command_says_one_sentence_and_takes_the_flag(home, place, capsys):
     with pytest.raises(SystemExit):
         main(["evaluate", "--help"])
     assert "may still find a way to run code" in " ".join(capsys.readouterr().out.split())
+
+
+@given(data=st.data())
+@hypothesis.settings(max_examples=150, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_any_other_byte_is_read_or_refused(home, place, data):
+    """Of the header mostly, where bytes mean something."""
+    content = bytearray((home / "BPR.safetensors").read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, header if data.draw(st.booleans()) else len(content) - 1))] = data.draw(
+            st.integers(0, 255)
+        )
+    (place / "x.safetensors").write_bytes(content[: data.draw(st.sampled_from([None, header, -1]))])
+    with contextlib.suppress(SheafError):
+        restore(place / "x.safetensors")
