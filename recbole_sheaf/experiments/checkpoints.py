@@ -163,7 +163,8 @@ def _of_ours(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[
 def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, Any]]:
     """As data alone; what PyTorch does not know to be data is refused, trusted or not."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:  # a name's ending would let PyTorch take it for something else
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except (*UNFIT, EOFError, OSError, ImportError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise CheckpointError(
             f"{path} cannot be read as data alone ({first_line(error)}); it is damaged, or RecBole wrote it without "

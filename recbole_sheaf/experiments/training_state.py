@@ -18,11 +18,13 @@ import torch
 from recbole.trainer import Trainer
 from recbole.trainer.trainer import TraditionalTrainer
 
+from recbole_sheaf.errors import first_line
 from recbole_sheaf.experiments.epochs import Epoch
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, ImportError)
 
 
 def can_resume(trainer: Any) -> bool:
@@ -62,10 +64,10 @@ def restore_state(path: Path, trainer: Any, train_data: Any) -> list[Epoch]:
         return []
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        logger.warning("the state %s cannot be read (%s); this training starts again", path, error)
+    except (*UNREADABLE, pickle.UnpicklingError) as error:
+        logger.warning("the state %s cannot be read (%s); this training starts again", path, first_line(error))
         return []
-    if state.get("format") != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
         logger.warning("the state %s has another format; this training starts again", path)
         return []
     trainer.model.load_state_dict(state["model"])

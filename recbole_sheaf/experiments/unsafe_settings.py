@@ -12,11 +12,15 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from recbole_sheaf.errors import ConfigError, first_line
 
 TEACHERS = ("CrossNet", "CIN")  # the networks that RecBole's KD_DAGFM has
-UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, EOFError, ImportError)
+UNREADABLE = (  # what PyTorch raises on a file that is no data alone
+    *(OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, EOFError, ImportError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, SafetensorError),
+)
 
 
 class UnsafeSetting(NamedTuple):
@@ -48,7 +52,7 @@ def _no_weights(value: Any, settings: Mapping[str, Any]) -> Optional[str]:
         return None
     try:
         torch.load(value, map_location="cpu", weights_only=True)
-    except (*UNREADABLE, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         said = first_line(error)
         return f"names {value!r:.80}, which cannot be read as data alone ({said}); give a .pth of RecBole's trainer"
     return None

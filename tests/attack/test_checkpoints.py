@@ -306,9 +306,8 @@ def test_settings_that_recbole_would_run_are_refused(home, place, settings):
         restore(place / "x.safetensors")
 
 
-def pickled(place, home, kind):
+def pickled(path, home, kind):
     """A pickle of a kind, as a path."""
-    path = place / "x.pth"
     state = torch.load(home / "BPR.pth", weights_only=True)
     made = {
         "payload": lambda: path.write_bytes(pickle.dumps(Payload())),
@@ -328,6 +327,7 @@ def pickled(place, home, kind):
     return path
 
 
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
 @pytest.mark.parametrize(
     "kind, said",
     [
@@ -345,8 +345,8 @@ def pickled(place, home, kind):
         ("epoch a text", "names no epoch as we write it"),
     ],
 )
-def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said):
-    path = pickled(place, home, kind)
+def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said, name):
+    path = pickled(place / name, home, kind)
     with pytest.raises(CheckpointError, match="is a pickle, which may run code .* --trust-checkpoint"):
         restore(path)
     with pytest.raises(CheckpointError, match=said) as refusal:

@@ -137,7 +137,7 @@ def test_the_folder_of_a_ray_of_ours_is_for_its_user_alone(monkeypatch):
 def test_a_ray_of_ours_listens_on_the_loopback_alone(workplace):
     psutil = pytest.importorskip("psutil")
     with RayWorkers("local", threads=1) as workers:
-        assert workers.submit(os.getpid).result() != os.getpid()
+        assert workers.submit(lambda: os.getpid()).result() != os.getpid()
         this = psutil.Process()
         sockets = [s for p in (this, *this.children(recursive=True)) for s in p.connections("inet")]
         heard = {socket.laddr.ip.rpartition(":")[2] for socket in sockets if socket.status == "LISTEN"}

@@ -30,6 +30,7 @@ def own(toy_settings, workplace):
     """Settings of any model; after the test nothing has been touched."""
     del toy_settings["embedding_size"]
     (workplace / "payload.pth").write_bytes(pickle.dumps(Payload()))
+    (workplace / "renamed.safetensors").write_bytes(pickle.dumps(Payload()))
     torch.save(Payload(), workplace / "zipped.pth")
     torch.save({"state_dict": {}}, workplace / "good.pth")
     yield toy_settings
@@ -50,6 +51,7 @@ def resolved(model, settings):
         ("NAIS", "pretrain_path", "payload.pth", "pretrain_path names 'payload.pth', which cannot be read"),
         ("NAIS", "pretrain_path", "zipped.pth", "pretrain_path names 'zipped.pth', which cannot be read"),
         ("NAIS", "pretrain_path", "absent.pth", "No such file"),
+        ("NAIS", "pretrain_path", "renamed.safetensors", "cannot be read as data alone"),
         ("NAIS", "pretrain_path", ["a"], "pretrain_path names"),
         ("NAIS", "pretrain_path", 7, "pretrain_path names 7"),
         ("ConvNCF", "pre_model_path", "payload.pth", "pre_model_path names 'payload.pth'"),
