@@ -118,3 +118,17 @@ def test_a_signal_ends_a_run_in_a_sentence_and_the_same_command_goes_on(toy, wor
     assert process.returncode == code
     assert said.strip().splitlines()[-1].startswith("interrupted; what is finished is kept") and "Traceback" not in said
     assert list(workplace.glob("saved/*/state.pth"))
+
+
+@pytest.mark.parametrize("option", ["--checkpoint_dir=file/x", "--table_file=file/x", "--result_file=file/x"])
+def test_a_place_that_cannot_be_written_is_one_sentence(toy, workplace, capsys, option):
+    (workplace / "file").write_text("")
+    assert main(["run", "--model=BPR", "--dataset=toy", *_arguments(toy), option]) == 2
+    assert "file" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["log", "saved", "log_tensorboard"])
+def test_a_file_where_recbole_writes_a_folder_is_one_sentence(toy, workplace, capsys, name):
+    (workplace / name).write_text("")
+    assert main(["run", "--model=BPR", "--dataset=toy", *_arguments(toy)]) == 2
+    assert name in capsys.readouterr().err.strip().splitlines()[-1]
