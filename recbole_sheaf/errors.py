@@ -53,3 +53,9 @@ def as_sentence(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """What an error says first, or its kind; others follow with help that does not concern the reader."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def shown(value: object, longest: int = 60) -> str:
+    """A value that arrived as it stands in a sentence: quoted, in one line, cut where it is very long."""
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}..."

@@ -2,7 +2,8 @@
 
 A row names an attribute of a RecBole module or class, what makes the replacement out of RecBole's own, and why. Every
 replacement keeps RecBole's signature. What they do is in ``recbole_compat`` (mends), ``registration`` (our models,
-defaults and datasets) and ``models.recbole_softmax`` (the softmax for RecBole's own models).
+defaults and datasets), ``data.recbole_tables`` (its tables) and ``models.recbole_softmax`` (the softmax for RecBole's
+own models).
 """
 
 import importlib
@@ -12,6 +13,7 @@ import torch
 
 from recbole_sheaf import recbole_compat as mends
 from recbole_sheaf import registration as ours
+from recbole_sheaf.data import recbole_tables as tables
 from recbole_sheaf.models.recbole_softmax import served
 
 Replace = Callable[[Any], Any]
@@ -64,6 +66,8 @@ PATCHES = (
         for module in ("recbole.utils.utils", "recbole.utils", "recbole.config.configurator", ours.QUICK_START)
     ),
     Patch(_DATASET, "_download", mends.download_alone, "waits at a barrier nobody opened (RecBole issues 1989, 2050)"),
+    Patch(_DATASET, "_load_feat", _instead(tables.load_feat), "a quote swallows lines, a user NA is dropped"),
+    Patch(_DATASET, "_load_data", tables.with_interactions_checked, "one pair in training and in test, without a word"),
     Patch(_DATASET, "build", ours.split_by_its_own_seed, "each model seed would be judged on other interactions"),
     Patch("recbole.data", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch("recbole.data.utils", "get_dataloader", ours.users_under_softmax, _LOADERS),

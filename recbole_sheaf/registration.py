@@ -178,6 +178,7 @@ def with_folder_recognised(set_default_parameters: Callable) -> Callable:
         settings = self.final_config_dict
         if self.dataset != "ml-100k":
             fields = {"user_field": settings["USER_ID_FIELD"], "item_field": settings["ITEM_ID_FIELD"]}
+            fields["separator"] = settings["field_separator"]
             check_dataset_folder(root, self.dataset, _downloadable(), **fields)
         folder = Path(settings["data_path"])
         if is_mmrec_folder(folder, self.dataset):

@@ -37,7 +37,7 @@ ROOMS = {
     "checkpoint_file": {"errors"},
     "recbole_compat": {*ANYWHERE, "checkpoint_file", "data", "names", "own_models"},
     "registration": {*ANYWHERE, "data", "names", "own_models", "recbole_compat"},
-    "patches": {"models", "recbole_compat", "registration"},  # models: the softmax for RecBole's own
+    "patches": {"data", "models", "recbole_compat", "registration"},  # models: the softmax for RecBole's own
     "import_hook": {"patches"},
     "__init__": {"environment", "import_hook", "own_models"},
 }

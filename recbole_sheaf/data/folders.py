@@ -1,12 +1,14 @@
 """Is there a dataset that RecBole can read? Asked before it tries, so that the answer is one sentence."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.data.mmrec import is_mmrec_folder
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.features.atomic import field_types, no_rows, read_header
 
 
 def check_dataset_folder(
@@ -16,6 +18,7 @@ def check_dataset_folder(
     *,
     user_field: str = "user_id",
     item_field: str = "item_id",
+    separator: str = "\t",
 ) -> None:
     """Refuse a dataset that is absent, empty or without user and item columns.
 
@@ -26,11 +29,12 @@ def check_dataset_folder(
             :func:`absent_dataset` if the download then fails.
         user_field: name of the column of users.
         item_field: name of the column of items.
+        separator: of columns.
 
     Raises:
         DataError: saying what is expected where.
 
-    Reads the first two lines of each ``.inter`` file.
+    Reads the beginning of each ``.inter`` file.
     """
     known = list(downloadable)
     folder = Path(data_path) / name
@@ -46,7 +50,7 @@ def check_dataset_folder(
             f"folder {folder} holds no {name}.inter; {_expected(data_path, name)}{_interrupted(name, known)}"
         )
     for path in files:
-        _check_interactions(path, user_field, item_field)
+        _check_interactions(path, user_field, item_field, separator)
 
 
 def absent_dataset(
@@ -78,23 +82,18 @@ def _interrupted(name: str, downloadable: Iterable[str]) -> str:
 def _interaction_files(folder: Path, name: str) -> list[Path]:
     """``name.inter``, or the parts of a ready-made split, ``name.train.inter`` and so on."""
     whole = folder / f"{name}.inter"
-    return [whole] if whole.is_file() else sorted(folder.glob(f"{name}.*.inter"))
+    return [whole] if os.path.lexists(whole) else sorted(folder.glob(f"{name}.*.inter"))
 
 
-def _check_interactions(path: Path, user_field: str, item_field: str) -> None:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        header, first = file.readline().rstrip("\r\n"), file.readline().strip()
-    columns = [column.split(":")[0] for column in header.split("\t")]
-    if not header:
-        raise DataError(f"{path.name} is an empty file; expected a header and one line per interaction")
+def _check_interactions(path: Path, user_field: str, item_field: str, separator: str) -> None:
+    header, has_rows = read_header(path, separator)
+    columns = [column.split(":")[0] for column in header]
     if missing := [field for field in (user_field, item_field) if field not in columns]:
         raise DataError(
-            f"{path.name} has no column {' nor '.join(missing)}; its header is {header!r}, expected "
-            f"'{user_field}:token<tab>{item_field}:token...': rename the columns or set USER_ID_FIELD and ITEM_ID_FIELD"
+            f"{path.name} has no column {' nor '.join(missing)}; its header is {shown(separator.join(header), 200)}, "
+            f"expected '{user_field}:token<tab>{item_field}:token...': "
+            "rename the columns or set USER_ID_FIELD and ITEM_ID_FIELD"
         )
-    if untyped := [column for column in header.split("\t") if column.count(":") != 1]:
-        raise DataError(
-            f"{path.name} has a column {untyped[0]!r} without a type; write name:type, such as rating:float"
-        )
-    if not first:
-        raise DataError(f"dataset {path.name} is empty: a header and no interaction; expected one line per interaction")
+    field_types(path.name, header)
+    if not has_rows:
+        raise no_rows(path.name)

@@ -5,22 +5,27 @@
 the atomic files that RecBole reads with ``benchmark_filename``, once per content, in a cache folder.
 """
 
-import csv
+import contextlib
 import functools
 import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
-from recbole_sheaf.errors import DataError, FeatureError
+from recbole_sheaf.errors import DataError, FeatureError, shown
+from recbole_sheaf.features.atomic import Table, read_header, read_table
 from recbole_sheaf.features.cache import make_private
 from recbole_sheaf.features.files import check_features, read_array, write_features
+from recbole_sheaf.features.regular import open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +34,10 @@ OPTIONAL = ("rating", "timestamp")
 SPLITS = ("train", "valid", "test")
 FORMAT_VERSION = "mmrec-2"
 MANIFEST = "manifest.json"
+BUILDING, ALIVE = ".building-", "lock"  # a folder in which a conversion is at work, and the lock it holds there
+SECONDS_TO_LOCK = 60  # an unlocked folder older than this has lost its process
 FEATURE_SUFFIX = "_feat"
+MOST_ITEMS_FOR_EACH, FEW_ITEMS = 10, 10_000  # numbers of items without features, for each that is seen and beside
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,7 @@ def is_mmrec_folder(folder: Path, name: str) -> bool:
     path = Path(folder) / f"{name}.inter"
     if not path.is_file():
         return False
-    with open(path, encoding="utf-8", errors="replace") as file:
-        columns = file.readline().rstrip("\r\n").split("\t")
+    columns, _ = read_header(path)
     return {USER, ITEM, LABEL} <= set(columns)
 
 
@@ -106,7 +113,7 @@ def _hash_of(files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> st
     digest = hashlib.sha256(FORMAT_VERSION.encode())
     for path in files:
         digest.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
-        with open(path, "rb") as file:
+        with open_regular(path, FeatureError) as file:
             for block in iter(functools.partial(file.read, 1 << 20), b""):
                 digest.update(block)
     return digest.hexdigest()[:32]
@@ -141,7 +148,10 @@ def _file_hash(path: Path) -> str:
 
 def _build_at(target: Path, folder: Path, name: str) -> None:
     """Build beside the target and move there in one step; leave a complete one, made meanwhile, in place."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as temporary:
+    clear_leftovers(target.parent)
+    with contextlib.ExitStack() as held:
+        temporary = held.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=BUILDING))
+        held.enter_context(FileLock(Path(temporary) / ALIVE))
         built = Path(temporary) / "new"
         _write_all(built, folder, name)
         try:
@@ -153,8 +163,22 @@ def _build_at(target: Path, folder: Path, name: str) -> None:
                 raise
 
 
+def clear_leftovers(parent: Path) -> None:
+    """Remove what a killed conversion left behind; one that is at work holds its lock, or is about to take it."""
+    for left in parent.glob(f"{BUILDING}*"):
+        try:
+            if time.time() - left.stat().st_mtime > SECONDS_TO_LOCK:
+                with FileLock(left / ALIVE, timeout=0):
+                    shutil.rmtree(left / "new", ignore_errors=True)
+                shutil.rmtree(left)
+        except (OSError, Timeout):  # at work, or cleared by somebody else at this moment
+            continue
+
+
 def _write_all(built: Path, folder: Path, name: str) -> None:
     table = _read_interactions(folder / f"{name}.inter")
+    if not _feature_files(folder):
+        _refuse_stray_items(folder / f"{name}.inter", table)
     n_items = 1 + int(table[ITEM].max())
     features = _read_all_features(folder, n_items)
     n_items = max([n_items, *(len(rows) for rows in features.values())])
@@ -171,22 +195,19 @@ def _write_all(built: Path, folder: Path, name: str) -> None:
 
 def _read_interactions(path: Path) -> pd.DataFrame:
     """The known columns, ids and labels as whole numbers, the rest as the text that stands there."""
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path.name} is no tab-separated UTF-8 table ({str(error).strip()}); mend that line"
-        ) from error
-    if table.empty:
-        raise DataError(f"dataset {path.name} is empty: a header and no interaction; expected one line per interaction")
-    table = table[[column for column in (USER, ITEM, *OPTIONAL, LABEL) if column in table]].fillna("")
+    read = read_table(path)
+    names = [column for column in (USER, ITEM, *OPTIONAL, LABEL) if column in read.header]
+    if repeated := [name for name in names if read.header.count(name) > 1]:
+        raise DataError(f"{path.name} names the column {repeated[0]} twice; name each column once")
+    table = read.read([read.header.index(name) for name in names])
+    table.columns = names
     for column, expected in ((USER, "a whole number from 0"), (ITEM, "a whole number from 0"), (LABEL, "0, 1 or 2")):
         pattern = r"[012]" if column == LABEL else r"[0-9]{1,9}"
-        _refuse(path, table, column, ~table[column].str.fullmatch(pattern), expected)
+        _refuse(read, column, table[column], ~table[column].str.fullmatch(pattern), expected)
         table[column] = table[column].astype(np.int64)
     for column in set(OPTIONAL) & set(table):
         numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-        _refuse(path, table, column, ~np.isfinite(numbers), "a number")
+        _refuse(read, column, table[column], ~np.isfinite(numbers), "a number")
     _refuse_empty_split(path, table)
     return table
 
@@ -200,12 +221,22 @@ def _refuse_empty_split(path: Path, table: pd.DataFrame) -> None:
         )
 
 
-def _refuse(path: Path, table: pd.DataFrame, column: str, bad: pd.Series, expected: str) -> None:
+def _refuse(read: Table, column: str, values: pd.Series, bad: pd.Series, expected: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
-            f"{path.name} has {int(bad.sum())} values of {column} that are not {expected} "
-            f"(first: {table[column].iloc[row]!r} in line {row + 2}); correct or drop those lines"
+            f"{read.name} has {int(bad.sum())} values of {column} that are not {expected} "
+            f"(first: {shown(values.iloc[row])} in line {read.lines[row]}); correct or drop those lines"
+        )
+
+
+def _refuse_stray_items(path: Path, table: pd.DataFrame) -> None:
+    """Without feature files every number up to the largest itemID is an item, so one stray id makes millions."""
+    items, largest = table[ITEM].nunique(), int(table[ITEM].max())
+    if largest >= MOST_ITEMS_FOR_EACH * items + FEW_ITEMS:
+        raise DataError(
+            f"{path.name} has {items} distinct {ITEM}s but one of them is {largest}, which would make {largest + 1:,} "
+            f"items; correct that line, number the items from 0, or add a *{FEATURE_SUFFIX}.npy with a row for each"
         )
 
 

@@ -66,10 +66,10 @@ def identity_settings(config: Config) -> dict[str, Any]:
 def data_digest(config: Config) -> str:
     """SHA-256 (16 digits) of every file of the dataset that a run may read: interactions, items, users, features."""
     folder, name = Path(config["data_path"]), config["dataset"]
-    files = [path for path in folder.glob(f"{name}.*") if path.is_file()] + list(folder.glob("*_feat.npy"))
+    files = list(folder.glob(f"{name}.*")) + list(folder.glob("*_feat.npy"))
     features = config["features_path"] if "features_path" in config else None
     files += list((Path(features) if features else folder / "features").glob("*.npz"))
-    named = sorted((path.name, _file_digest(str(path), *_stamp(path))) for path in files)
+    named = sorted((path.name, _file_digest(str(path), *_stamp(path))) for path in files if path.is_file())
     return digest(json.dumps(named))
 
 

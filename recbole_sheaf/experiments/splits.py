@@ -1,7 +1,8 @@
 """A dataset, its split by ``split_seed``, and RecBole's loaders for one model on it."""
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from recbole.data.utils import create_samplers, get_dataloader
 from recbole.sampler import Sampler
 from recbole.utils import ModelType, init_logger, init_seed
 
-from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.errors import ConfigError, DataError, SheafError
 
 SPLIT_NAMES = ("train", "valid", "test")
 SEEN_BEFORE_TEST = ("train", "valid")
@@ -37,12 +38,13 @@ def load_split(config: Config) -> LoadedSplit:
     """Load a dataset and split it by ``split_seed``.
 
     Raises:
-        DataError: if a part of the split is empty.
+        DataError: if a file of the dataset is no such table, or a part of the split is empty.
     """
     start_logger(config)
     init_seed(config["seed"], config["reproducibility"])
-    dataset = _dataset(config)
-    split = LoadedSplit(dataset, dataset.build())
+    with _recboles_refusals(config):
+        dataset = _dataset(config)
+        split = LoadedSplit(dataset, dataset.build())
     empty = [name for name, size in split.sizes.items() if not size]
     if empty:
         raise DataError(
@@ -51,6 +53,22 @@ def load_split(config: Config) -> LoadedSplit:
         )
     logging.getLogger(__name__).info("%s split into %s", config["dataset"], split.sizes)
     return split
+
+
+@contextlib.contextmanager
+def _recboles_refusals(config: Config) -> Iterator[None]:
+    """Turn what RecBole raises where settings and data do not fit each other into a sentence."""
+    try:
+        yield
+    except SheafError:
+        raise
+    except (ValueError, KeyError, NotImplementedError) as error:
+        text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = f"{text} is not there" if isinstance(error, KeyError) else text
+        raise DataError(
+            f"RecBole refuses dataset '{config['dataset']}' under these settings ({reason}); check the filters, "
+            "load_col, eval_args and the columns of its files"
+        ) from error
 
 
 def _dataset(config: Config) -> Dataset:
@@ -72,7 +90,7 @@ def same_data(loaded: Config, wanted: Config) -> bool:
     """Whether two models read the very same interactions, so that one loaded split serves both."""
     kinds = [config["MODEL_TYPE"] in (ModelType.GENERAL, ModelType.TRADITIONAL) for config in (loaded, wanted)]
     keys = [key for key in loaded.parameters["Dataset"] if key not in ("LABEL_FIELD", "NEG_PREFIX")]
-    keys += ["data_path", "split_seed", "eval_args"]
+    keys += ["data_path", "split_seed", "eval_args", "repeated_interactions", "repeatable"]
     keys += ["seed"] if wanted["split_seed"] is None else []  # which then draws the split too
     return all(kinds) and all(loaded[key] == wanted[key] for key in keys)
 
@@ -83,7 +101,8 @@ def loaders(config: Config, split: LoadedSplit) -> tuple[Any, Any, Any]:
     At test the items that ``seen_at_test`` names are left out of the ranking: those a user had in training and in
     validation, as RecBole does, or in training alone, as much published work does.
     """
-    samplers = list(create_samplers(config, split.dataset, split.parts))
+    with _recboles_refusals(config):
+        samplers = list(create_samplers(config, split.dataset, split.parts))
     if _only_training_seen(config) and samplers[2] is not None:
         seen = [split.parts[0], split.parts[2]]
         samplers[2] = Sampler(["train", "test"], seen, config["test_neg_sample_args"]["distribution"])

@@ -1,10 +1,13 @@
 """MMRec-style folders: recognised, converted with their own split, and nobody in them lost."""
 
 import multiprocessing
+import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from recbole.config import Config
 from recbole.data import create_dataset
 
@@ -160,9 +163,9 @@ BAD = {
     "negative": (["0\t-1\t5\t10\t0"], r"values of itemID that are not a whole number from 0 \(first: '-1' in line 7\)"),
     "fraction": (["1.5\t1\t5\t10\t0"], r"values of userID that are not a whole number from 0 \(first: '1.5'"),
     "empty id": (["\t1\t5\t10\t0"], r"values of userID .* \(first: ''"),
-    "short line": (["0\t1"], r"values of x_label .* \(first: '' in line 7\)"),
+    "short line": (["0\t1"], r"another number of columns than its header, which has 5 \(first: line 7 has 2\)"),
     "rating": (["0\t1\tgood\t10\t0"], r"values of rating that are not a number \(first: 'good'"),
-    "long line": (["0\t1\t5\t10\t0\t9"], r"no tab-separated UTF-8 table .*line 7"),
+    "long line": (["0\t1\t5\t10\t0\t9"], r"1 lines with another number of columns .*line 7 has 6"),
 }
 
 
@@ -223,3 +226,39 @@ def test_a_folder_is_read_once_until_it_changes(tmp_path, monkeypatch):
     with (folder / "toy.inter").open("a") as file:
         file.write("\n")
     assert mmrec._content_hash(folder, "toy") != first
+
+
+def left_behind(folder, age):
+    """What a killed conversion leaves: a folder, a lock in it that nobody holds, and half of the result."""
+    left = folder.parent / "cache" / "mmrec" / ".building-dead"
+    (left / "new" / "toy").mkdir(parents=True)
+    (left / "lock").touch()
+    os.utime(left, (time.time() - age,) * 2)
+    return left
+
+
+def test_what_a_killed_conversion_left_is_cleared(folder):
+    left = left_behind(folder, age=3600)
+    converted = convert(folder)
+    assert not left.exists()
+    assert [path.name for path in converted.path.parent.parent.iterdir()] == [converted.path.parent.name]
+
+
+def test_what_may_be_at_work_stays(folder):
+    young = left_behind(folder, age=1)
+    convert(folder)
+    assert (young / "new" / "toy").is_dir()
+
+
+def test_what_is_at_work_stays_however_old(folder):
+    held = left_behind(folder, age=0)
+    with FileLock(held / "lock"):
+        os.utime(held, (time.time() - 3600,) * 2)
+        convert(folder)
+        assert (held / "new" / "toy").is_dir()
+
+
+def test_a_stray_item_makes_no_millions(tmp_path):
+    path = write_mmrec(tmp_path / "toy", [*LINES, "0\t5000000\t5\t10\t0"])
+    with pytest.raises(DataError, match=r"5 distinct itemIDs but one of them is 5000000, which would make 5,000,001"):
+        convert(path)

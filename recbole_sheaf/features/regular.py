@@ -1,0 +1,63 @@
+"""Files of strangers, opened so that reading them ends: regular files that fit the memory, no pipes and no devices."""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from recbole_sheaf.errors import SheafError
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe nobody writes to would wait
+_KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+
+
+def open_regular(path: Path, error: type[SheafError]) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises:
+        error: if it is absent, may not be read, or is a folder, a pipe or a device.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as cause:
+        reason = cause.strerror or str(cause)
+        raise error(f"{path.name} cannot be read ({reason}); check that {path} is there and may be read") from cause
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no file")
+    raise error(f"{path.name} cannot be read (it is {kind}); expected a regular file at {path}")
+
+
+def read_regular(path: Path, error: type[SheafError]) -> bytes:
+    """The content of a file.
+
+    Raises:
+        error: as :func:`open_regular`, and if the file is larger than the memory of this machine.
+    """
+    with open_regular(path, error) as file:
+        refuse_beyond_memory(path.name, os.fstat(file.fileno()).st_size, error)
+        return file.read()
+
+
+def refuse_beyond_memory(source: str, size: int, error: type[SheafError]) -> None:
+    """Refuse what the machine could not hold, before anything of that size is asked for."""
+    memory = _memory()
+    if size > memory:
+        raise error(
+            f"{source} would take {_gibibytes(size)} of memory and this machine has {_gibibytes(memory)}; "
+            "check that the file is whole, or take a part of it"
+        )
+
+
+def _memory() -> int:
+    """Bytes of physical memory; the most a process can address where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not POSIX
+        return 2**63 - 1
+
+
+def _gibibytes(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB"
