@@ -5,17 +5,18 @@ rows alone, row r for the item with token ``str(r)``. Everything is checked here
 rely on finite numbers and distinct tokens.
 """
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features.cache import UNREADABLE, save_arrays
+from recbole_sheaf.errors import FeatureError, shown
+from recbole_sheaf.features.arrays import read_npy, read_npz
+from recbole_sheaf.features.cache import save_arrays
 
 TOKENS, VECTORS = "item_id", "feature"
+PADDING = "[PAD]"
 
 
 def read_features(path: Path) -> tuple[list[str], Float[np.ndarray, "rows dim"]]:
@@ -38,7 +39,7 @@ def read_features(path: Path) -> tuple[list[str], Float[np.ndarray, "rows dim"]]
         matrix = read_array(path)
         tokens = [str(row) for row in range(len(matrix))] if matrix.ndim else []
     else:
-        raw_tokens, matrix = _read_npz(path)
+        raw_tokens, matrix = read_npz(path, (TOKENS, VECTORS), f"an .npz with arrays '{TOKENS}' and '{VECTORS}'")
         tokens = _as_tokens(path.name, raw_tokens)
     return tokens, check_features(path.name, tokens, matrix)
 
@@ -65,9 +66,11 @@ def check_features(source: str, tokens: Sequence[str], matrix: np.ndarray) -> Fl
             f"{source} has {len(tokens)} item_id tokens but {len(matrix)} rows of feature; "
             "write one token for each row, in the same order"
         )
+    if PADDING in tokens:
+        raise FeatureError(f"{source} has a row for {PADDING}, RecBole's name for no item; leave that row out")
     if repeated := _repeated(tokens):
         raise FeatureError(
-            f"{source} has {len(repeated)} item_id tokens more than once (first: '{repeated[0]}'); "
+            f"{source} has {len(repeated)} item_id tokens more than once (first: {shown(repeated[0])}); "
             "keep one row per item"
         )
     _refuse_non_finite(source, tokens, matrix)
@@ -75,44 +78,12 @@ def check_features(source: str, tokens: Sequence[str], matrix: np.ndarray) -> Fl
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Read an ``.npy`` without ever unpickling."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except UNREADABLE as error:
-        raise _unreadable(path, error, "an .npy array of numbers with one row per item") from error
+    """Read an ``.npy`` without ever unpickling.
 
-
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    expected = f"an .npz with arrays '{TOKENS}' and '{VECTORS}'"
-    if path.is_file() and not zipfile.is_zipfile(path):
-        raise FeatureError(f"{path.name} cannot be read: it is no .npz archive; expected {expected}, so write it anew")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            _refuse_missing(path, archive.files)
-            return archive[TOKENS], archive[VECTORS]
-    except FeatureError:
-        raise
-    except UNREADABLE as error:
-        raise _unreadable(path, error, expected) from error
-
-
-def _refuse_missing(path: Path, names: Sequence[str]) -> None:
-    missing = [name for name in (TOKENS, VECTORS) if name not in names]
-    if missing:
-        raise FeatureError(
-            f"{path.name} lacks {_quoted(missing)} and holds {_quoted(names)}; "
-            f"expected '{TOKENS}' (tokens) and '{VECTORS}' (rows, dim): rename or add them"
-        )
-
-
-def _unreadable(path: Path, error: Exception, expected: str) -> FeatureError:
-    if "Object arrays" in str(error):
-        return FeatureError(
-            f"{path.name} holds Python objects, which are never unpickled; expected {expected}: "
-            "save it again with astype(str) tokens and float rows"
-        )
-    reason = " ".join(str(error).split()).rstrip(".")
-    return FeatureError(f"{path.name} cannot be read ({reason}); expected {expected}, so write or copy it anew")
+    Raises:
+        FeatureError: if it is damaged, or claims more than the file holds.
+    """
+    return read_npy(path, "an .npy array of numbers with one row per item")
 
 
 def _as_tokens(source: str, array: np.ndarray) -> list[str]:
@@ -157,10 +128,6 @@ def _refuse_non_finite(source: str, tokens: Sequence[str], matrix: Float[np.ndar
         row = int(np.flatnonzero(bad.any(axis=1))[0])
         raise FeatureError(
             f"{source} has {int(bad.sum())} values that are NaN or Inf in float32 "
-            f"in {int(bad.any(axis=1).sum())} rows (first: item '{tokens[row]}'); "
+            f"in {int(bad.any(axis=1).sum())} rows (first: item {shown(tokens[row])}); "
             "encode those items again or leave their rows out"
         )
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names) or "nothing"

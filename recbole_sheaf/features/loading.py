@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
-from recbole_sheaf.errors import FeatureError
+from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.ablation import REAL, FeatureAblation, ablate
 from recbole_sheaf.features.atomic import raw_item_tokens
 from recbole_sheaf.features.files import read_features
@@ -15,7 +15,7 @@ from recbole_sheaf.features.text import possible_text_modalities, text_features
 
 logger = logging.getLogger(__name__)
 
-AUTO = "auto"
+AUTO, FILES_ELSE_TEXT = "auto", "files_else_text"
 MMREC_SUFFIX = "_feat"
 
 
@@ -40,8 +40,9 @@ def load_modalities(
         dataset_name: stem of its files.
         token2id: RecBole's internal item id of each token, ``"[PAD]": 0`` included.
         n_items: RecBole's number of items, padding included.
-        modalities: ``"auto"`` takes every feature file, in order of name, or, where there is none, every text modality
-            that the ``.item`` file has columns for. A list takes exactly these, each from its file or else from text.
+        modalities: ``"auto"`` takes every feature file, in order of name, then every text modality of another name that
+            the ``.item`` file has columns for; ``"files_else_text"`` takes the latter only where there is no file. A
+            list takes exactly these, each from its file or else from text.
         text_modalities: columns of the ``.item`` file that each text modality joins.
         feature_dim_text: largest dimension of a text modality.
         cache_dir: where text vectors are kept.
@@ -54,19 +55,23 @@ def load_modalities(
 
     Raises:
         FeatureError: if nothing is found, a modality is not there, or a file does not fit the dataset.
+        DataError: if the ``.item`` file is no table.
 
     A few seconds for 4,000 items and 2,000 dimensions; memory O(n_items dim) for each modality.
     """
-    wanted = [modalities] if isinstance(modalities, str) else list(modalities or [])
+    wanted = _wanted(modalities)
     if not wanted:
         return {}
     folder = Path(folder)
     files = _feature_files(folder, features_path)
     item_file = folder / f"{dataset_name}.item"
     from_text = possible_text_modalities(item_file, text_modalities)
-    if wanted == [AUTO]:
-        wanted = list(files) or from_text or _refuse_nothing(folder, dataset_name, features_path, text_modalities)
+    there = list(dict.fromkeys([*files, *from_text]))
+    if wanted in ([AUTO], [FILES_ELSE_TEXT]):
+        wanted = (list(files) or there) if wanted == [FILES_ELSE_TEXT] else there
+        wanted = wanted or _refuse_nothing(folder, dataset_name, features_path, text_modalities)
     _refuse_unknown(wanted, files, text_modalities)
+    _tell_of_unused(wanted, there, text_modalities)
 
     def load(name: str) -> ModalityFeatures:
         if name in files:
@@ -79,6 +84,24 @@ def load_modalities(
         return join_by_token(name, tokens, rows, token2id, n_items)
 
     return {name: ablate(load(name), ablation, token2id) for name in wanted}
+
+
+def _wanted(modalities: object) -> list[str]:
+    wanted = [modalities] if isinstance(modalities, str) else modalities or []
+    if not isinstance(wanted, (list, tuple)) or not all(isinstance(name, str) for name in wanted):
+        raise FeatureError(
+            f"modalities is {shown(modalities)}, expected {AUTO}, {FILES_ELSE_TEXT} or a list of names, such as [image]"
+        )
+    return list(wanted)
+
+
+def _tell_of_unused(wanted: Sequence[str], there: Sequence[str], text_modalities: Mapping[str, Sequence[str]]) -> None:
+    unused = [name for name in there if name not in wanted]
+    more = f"; there and not used: {', '.join(unused)}, which modalities: [...] may name" if unused else ""
+    logger.info("modalities: %s%s", ", ".join(wanted), more)
+    for name, columns in text_modalities.items():
+        if name not in there and name not in wanted:
+            logger.warning("text modality '%s' is left out: the .item file lacks a column of %s", name, list(columns))
 
 
 def _feature_files(folder: Path, features_path: Optional[Path]) -> dict[str, Path]:
@@ -121,7 +144,9 @@ def _refuse_unknown(
             nearest = difflib.get_close_matches(str(name), available, n=1, cutoff=0.4)
             other = f"add a file '{name}.npz' or an entry in text_modalities"
             hint = f"did you mean '{nearest[0]}'?" if nearest else other
-            raise FeatureError(f"there is no modality '{name}'; available: {', '.join(available) or 'none'}; {hint}")
+            raise FeatureError(
+                f"there is no modality {shown(name)}; available: {', '.join(available) or 'none'}; {hint}"
+            )
 
 
 def _from_file(
@@ -160,7 +185,7 @@ def _refuse_unknown_tokens(path: Path, unloaded: Sequence[str], known: set[str],
     if unknown:
         raise FeatureError(
             f"{path.name} has {len(unknown)} item_id tokens that dataset '{dataset_name}' does not know "
-            f"(first: '{unknown[0]}'); expected tokens of {dataset_name}.item or .inter: correct them or leave them out"
+            f"(first: {shown(unknown[0])}); expected tokens of {dataset_name}.item or .inter: correct or drop them"
         )
 
 
@@ -170,7 +195,7 @@ def _refuse_other_row_count(path: Path, rows: int, known: set[str]) -> None:
     if odd:
         raise FeatureError(
             f"{path.name} has no tokens, so its rows stand for the items 0, 1, 2, ..., but the dataset has the item "
-            f"'{odd[0]}'; write an .npz with item_id and feature instead"
+            f"{shown(odd[0])}; write an .npz with item_id and feature instead"
         )
     expected = 1 + max(map(int, known), default=-1)
     if rows != expected:

@@ -40,11 +40,29 @@ def write(folder, name, tokens=("0", "1", "3")):
     write_features(folder / f"{name}.npz", list(tokens), rows)
 
 
-def test_auto_takes_every_file_by_name_and_no_text(folder):
+def test_auto_takes_every_file_by_name_and_then_the_text_that_can_be_made(folder, caplog):
+    write(folder / "features", "video")
+    write(folder / "features", "title")
+    with caplog.at_level(logging.INFO):
+        loaded = load(folder)
+    assert list(loaded) == ["title", "video", "genre"] and loaded["title"].dim == 1
+    assert "modalities: title, video, genre" in caplog.text
+    assert "text modality 'plot' is left out: the .item file lacks a column of ['plot']" in caplog.text
+
+
+def test_files_else_text_takes_no_text_beside_files_and_says_so(folder, caplog):
+    assert list(load(folder, "files_else_text")) == ["title", "genre"]
+    write(folder / "features", "video")
+    with caplog.at_level(logging.INFO):
+        assert list(load(folder, "files_else_text")) == ["video"]
+    assert "modalities: video; there and not used: title, genre, which modalities: [...] may name" in caplog.text
+
+
+def test_auto_takes_every_file_by_name(folder):
     write(folder / "features", "video")
     write(folder / "features", "audio", ["3"])
     np.save(folder / "image_feat.npy", np.ones((4, 2), np.float16))
-    loaded = load(folder)
+    loaded = load(folder, text={})
     assert list(loaded) == ["audio", "image", "video"]
     assert loaded["audio"].present.tolist() == [False, True, False, False]
     assert loaded["video"].matrix[:, 0].tolist() == [0.0, 51.0, 48.0, 49.0]
@@ -77,7 +95,7 @@ def test_npz_goes_before_npy_of_the_same_name(folder):
 def test_features_path_replaces_the_folder_of_features(folder, tmp_path):
     write(folder / "features", "here")
     write(tmp_path / "mine", "there")
-    assert list(load(folder, features_path=tmp_path / "mine")) == ["there"]
+    assert list(load(folder, text={}, features_path=tmp_path / "mine")) == ["there"]
     with pytest.raises(FeatureError, match="is not a folder; give one with <modality>.npz"):
         load(folder, features_path=tmp_path / "absent")
     with pytest.raises(FeatureError, match="holds no .npz"):
@@ -137,10 +155,13 @@ def test_nothing_found_says_what_was_looked_for(folder):
         (["imgae"], r"no modality 'imgae'; available: image, title, genre, plot; did you mean 'image'\?"),
         (["zzz"], "no modality 'zzz'; available: .*; add a file 'zzz.npz'"),
         (["image", "image"], "names one more than once"),
+        (5, r"modalities is 5, expected auto, files_else_text or a list of names"),
+        ({"image": 1}, r"modalities is {'image': 1}, expected auto"),
+        ([5], r"modalities is \[5\], expected auto"),
         (["plot"], r"toy.item has no column \['plot'\]"),
     ],
 )
-def test_a_modality_that_is_not_there_is_named(folder, modalities, message):
+def test_a_modality_that_is_not_there_is_named(folder, our_refusals, modalities, message):
     write(folder / "features", "image")
     with pytest.raises(FeatureError, match=message):
         load(folder, modalities)

@@ -1,0 +1,138 @@
+"""Arrays from ``.npy`` and ``.npz`` files of strangers: nothing is unpickled, each header's claim is checked first.
+
+NumPy asks for the memory that a header claims before it reads a value. Here the claim must agree with the bytes that
+are there, packed ones may not unfold without bound, and all of it must fit this machine.
+"""
+
+import lzma
+import math
+import os
+import struct
+import sys
+import tokenize
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Union
+
+import numpy as np
+
+from recbole_sheaf.errors import FeatureError, shown
+from recbole_sheaf.features.cache import UNREADABLE
+from recbole_sheaf.features.regular import open_regular, refuse_beyond_memory
+
+#: What numpy, zipfile and the decompressors raise on a file that is damaged or made up.
+DAMAGED = (*UNREADABLE, TypeError, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError)
+DAMAGED += (lzma.LZMAError, AttributeError)  # numpy's parser of headers meets descriptions that are no text
+LARGE, MOST_UNFOLDED = 1 << 28, 100  # bytes from which on so many bytes may come of one, at most
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def read_npy(path: Path, expected: str) -> np.ndarray:
+    """The array of an ``.npy``; ``expected`` says in messages what the file should be.
+
+    Raises:
+        FeatureError: if it is no regular file, damaged, holds Python objects, or claims more than is there.
+    """
+    with open_regular(path, FeatureError) as file:
+        try:
+            _refuse_false_claim(path.name, file, os.fstat(file.fileno()).st_size)
+            file.seek(0)
+            return np.lib.format.read_array(file, allow_pickle=False)
+        except FeatureError:
+            raise
+        except DAMAGED as error:
+            raise unreadable(path, error, expected) from error
+
+
+def read_npz(path: Path, names: Sequence[str], expected: str) -> list[np.ndarray]:
+    """The named arrays of an ``.npz``.
+
+    Raises:
+        FeatureError: as :func:`read_npy`, if it is no archive, lacks an array, or unfolds beyond bounds.
+    """
+    with open_regular(path, FeatureError) as file:
+        if not zipfile.is_zipfile(file):
+            raise FeatureError(
+                f"{path.name} cannot be read: it is no .npz archive; expected {expected}, so write it anew"
+            )
+        try:
+            with zipfile.ZipFile(file) as archive:
+                _refuse_absent(path.name, names, archive.namelist())
+                return [_member(path.name, archive, archive.getinfo(f"{name}.npy")) for name in names]
+        except FeatureError:
+            raise
+        except DAMAGED as error:
+            raise unreadable(path, error, expected) from error
+
+
+def _member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    if info.file_size > max(LARGE, MOST_UNFOLDED * info.compress_size):
+        raise FeatureError(
+            f"{source} claims that {info.compress_size:,} bytes of '{info.filename}' unfold into {info.file_size:,}; "
+            "save it again, by numpy.savez"
+        )
+    with archive.open(info) as file:
+        _refuse_false_claim(source, file, info.file_size)
+    with archive.open(info) as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        file.read(1)  # to the end, where the checksum is compared
+    _refuse_no_characters(source, array)
+    return array
+
+
+def _refuse_false_claim(source: str, file: Union[BinaryIO, zipfile.ZipExtFile], size: int) -> None:
+    """Refuse an array whose header claims more or fewer bytes than there are, or more than the machine could hold."""
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise FeatureError(f"{source} is of version {version} of .npy, for tables of named columns; save plain numbers")
+    shape, _, dtype = _HEADERS[version](file)
+    if dtype.hasobject:
+        return  # read_array refuses it
+    claimed, there = _n_bytes(shape, dtype), size - file.tell()
+    if claimed != there:
+        raise FeatureError(
+            f"{source} cannot be read (its header claims {shown(shape)} of {shown(str(dtype))}, {claimed:,} bytes, "
+            f"and {there:,} follow); write or copy it anew"
+        )
+    refuse_beyond_memory(source, claimed, FeatureError)
+
+
+def _refuse_no_characters(source: str, array: np.ndarray) -> None:
+    """Refuse text of which four bytes are no character: NumPy fails on it wherever it is looked at."""
+    if array.dtype.kind == "U" and array.size:
+        codes = np.ascontiguousarray(array).view(f"{array.dtype.byteorder}u4")
+        if codes.max(initial=0) > sys.maxunicode:
+            raise FeatureError(f"{source} holds an array that is no text, though its header says so; write it anew")
+
+
+def _n_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    if min(shape, default=0) < 0:
+        raise ValueError(f"a negative number of rows or columns, {shown(shape)}")
+    return math.prod(shape) * dtype.itemsize
+
+
+def _refuse_absent(source: str, names: Sequence[str], members: Sequence[str]) -> None:
+    there = [member[: -len(".npy")] for member in members if member.endswith(".npy")]
+    absent = [name for name in names if name not in there]
+    if absent:
+        raise FeatureError(
+            f"{source} lacks {_quoted(absent)} and holds {_quoted(there)}; "
+            f"expected '{names[0]}' (tokens) and '{names[1]}' (rows, dim): rename or add them"
+        )
+
+
+def unreadable(path: Path, error: BaseException, expected: str) -> FeatureError:
+    """The error to raise for a file on which numpy or zipfile fails."""
+    if "Object arrays" in str(error):
+        return FeatureError(
+            f"{path.name} holds Python objects, which are never unpickled; expected {expected}: "
+            "save it again with astype(str) tokens and float rows"
+        )
+    reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+    return FeatureError(f"{path.name} cannot be read ({reason}); expected {expected}, so write or copy it anew")
+
+
+def _quoted(names: Sequence[str]) -> str:
+    listed = ", ".join(map(shown, names[:10])) or "nothing"
+    return f"{listed} and {len(names) - 10} others" if len(names) > 10 else listed
