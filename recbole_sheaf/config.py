@@ -17,7 +17,7 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.recbole_rules import RECBOLE_RULES, rules_like
 from recbole_sheaf.rules import CheckedSettings, Rule, check_values, refuse_unknown_keys, rules_of, setting
 from recbole_sheaf.settings_files import read_yaml
-from recbole_sheaf.vocabulary import BACKENDS, FEATURE_KINDS, LOSSES
+from recbole_sheaf.vocabulary import BACKENDS, FEATURE_KINDS, LOSSES, REPETITIONS
 
 _RECBOLE = importlib.util.find_spec("recbole")  # found, not imported
 assert _RECBOLE is not None and _RECBOLE.origin is not None, "environment.check_environment has found it"
@@ -150,6 +150,7 @@ class OverallSettings(LossSettings, AblationSettings):
 
     split_seed: Optional[int] = setting(2020, low=0, high=2**32 - 1, optional=True)
     seen_at_test: list[str] = setting(["train", "valid"], each=Rule(str, choices=("train", "valid")))
+    repeated_interactions: str = setting("drop", choices=REPETITIONS)
     cache_dir: Optional[str] = setting(None, kind=str, optional=True)
     message_passing: str = setting("auto", choices=BACKENDS)
     modalities: Any = setting("auto", kind=list, each=Rule(str), alone=True, optional=True)

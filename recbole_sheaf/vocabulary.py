@@ -9,4 +9,5 @@ ITEM_SHEAF_MAPS = ("learnt", "identity")
 MAP_SOURCES = ("content", "signal")
 BACKENDS = ("auto", "dgl", "torch")
 FEATURE_KINDS = ("real", "shuffled", "noise", "constant")
+REPETITIONS = ("drop", "keep")  # what becomes of a pair of user and item that comes again
 LOSSES = ("bpr", "softmax")  # the first is the one a model was published with

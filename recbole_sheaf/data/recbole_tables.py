@@ -16,6 +16,7 @@ import pandas as pd
 
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, shown
 from recbole_sheaf.features.atomic import ROW_OF, Table, column_names, field_types, read_columns, read_table
+from recbole_sheaf.vocabulary import REPETITIONS
 
 logger = logging.getLogger(__name__)
 
@@ -205,8 +206,8 @@ def _ranks_unseen_items(dataset: Any) -> bool:
 
     config = dataset.config
     choice = config["repeated_interactions"]
-    if choice not in (None, "drop", "keep"):
-        raise ConfigError(f"repeated_interactions is {choice!r}, expected drop or keep")
+    if choice not in (None, *REPETITIONS):
+        raise ConfigError(f"repeated_interactions is {choice!r}, expected {' or '.join(REPETITIONS)}")
     removed_by_recbole = config["rm_dup_inter"] is not None and dataset.benchmark_filename_list is None
     labelled = dataset.label_field in dataset.inter_feat
     ranking = config["MODEL_TYPE"] in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.KNOWLEDGE)
