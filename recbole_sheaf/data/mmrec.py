@@ -196,6 +196,8 @@ def _write_all(built: Path, folder: Path, name: str) -> None:
 def _read_interactions(path: Path) -> pd.DataFrame:
     """The known columns, ids and labels as whole numbers, the rest as the text that stands there."""
     read = read_table(path)
+    if absent := [column for column in (USER, ITEM, LABEL) if column not in read.header]:
+        raise DataError(f"{path.name} has no column {' nor '.join(absent)}; expected {USER}, {ITEM} and {LABEL}")
     names = [column for column in (USER, ITEM, *OPTIONAL, LABEL) if column in read.header]
     if repeated := [name for name in names if read.header.count(name) > 1]:
         raise DataError(f"{path.name} names the column {repeated[0]} twice; name each column once")

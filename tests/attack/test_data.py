@@ -7,6 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from recbole_sheaf.experiments.identity import data_digest
+from recbole_sheaf.experiments.settings import resolve_configs
 from tests.attack.door import HEADER, ITEMS, LINES, PAIRS, USERS, Reads, Row, judge, lay_out, table
 
 GOOD = table()
@@ -744,6 +746,13 @@ def test_a_sentence_or_the_very_reading(row, workplace, our_refusals, yaml_once,
     lay_out(row, workplace / "data")
     with caplog.at_level("INFO"):
         judge(row, workplace / "data", lambda: caplog.text)
+
+
+def test_a_run_is_named_without_reading_pipes(workplace, our_refusals, yaml_once):
+    row = Row("pipes", {"features/image.npz": os.mkfifo, "x_feat.npy": os.mkfifo, "toy.x": os.mkfifo}, AS_IT_IS)
+    lay_out(row, workplace / "data")
+    config = resolve_configs(["VBPR"], "toy", [], {"data_path": str(workplace / "data")})[0]
+    assert len(data_digest(config)) == 16
 
 
 def test_there_are_rows_enough_and_each_is_another():

@@ -1,0 +1,220 @@
+"""Files with bytes flipped, cut, doubled and moved: whatever they hold, reading ends in success or in our own error."""
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recbole_sheaf.data import check_dataset_folder, convert_mmrec_folder
+from recbole_sheaf.errors import SheafError
+from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.splits import load_split, loaders
+from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.features import load_modalities, read_features
+from recbole_sheaf.settings_files import read_yaml
+from tests.attack.door import ITEMS, LINES, table
+from tests.attack.test_data import GOOD_ITEM, MM_GOOD, ROWS, TOKENS, features, npy
+from tests.experiments.planted import plant
+
+SETTINGS = {
+    "learning_rate": 0.001,
+    "topk": [10, 20],
+    "eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO"},
+    "model_settings": {"BPR": {"embedding_size": 16}},
+    "text_modalities": {"title": ["title"]},
+}
+YAML = ("base: &base {a: [1, 2]}\nlike: *base\n" + yaml.safe_dump(SETTINGS) + "text: |\n  two\n  lines\n").encode()
+INTER = table(
+    [f"{line}\t{place % 5}\t{place}.5" for place, line in enumerate(LINES)],
+    "user_id:token\titem_id:token\trating:float\ttimestamp:float",
+).encode()
+
+# What formats are made of, so that a change is more often one that a reader has to understand.
+FRAGMENTS = [
+    b"\t",
+    b"\n",
+    b"\r",
+    b'"',
+    b"\0",
+    b"\xef\xbb\xbf",
+    b"\xff",
+    b":",
+    b"-1",
+    b"9" * 9,
+    b"inf",
+    b"nan",
+    b"[PAD]",
+]
+FRAGMENTS += [
+    b"float",
+    b"token_seq",
+    b"(",
+    b"[" * 99,
+    b"{",
+    b"&a",
+    b"*a",
+    b"!!python/object:os.system ",
+    b"# ",
+    b"<<: ",
+]
+FRAGMENTS += [b"\x93NUMPY", b"PK\x01\x02", b"PK\x05\x06", b"|O", b">f8", b"<U9", b"True", b"0x1", b"1e999", b"\x7f" * 8]
+
+places = st.integers(0, 2**16 - 1)  # of 2**16, along the file
+changes = st.lists(
+    st.one_of(
+        st.tuples(st.just("flip"), places, st.integers(1, 255)),
+        st.tuples(st.just("write"), places, st.sampled_from(FRAGMENTS)),
+        st.tuples(st.just("insert"), places, st.one_of(st.binary(max_size=8), st.sampled_from(FRAGMENTS))),
+        st.tuples(st.just("delete"), places, st.integers(1, 64)),
+        st.tuples(st.just("cut"), places, st.none()),
+        st.tuples(st.just("splice"), places, places),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def mutated(content, made):
+    """The content after these changes."""
+    for kind, place, value in made:
+        at = place * len(content) >> 16
+        if kind == "flip" and content:
+            content = content[:at] + bytes([content[at] ^ value]) + content[at + 1 :]
+        elif kind == "write":
+            content = content[:at] + value + content[at + len(value) :]
+        elif kind == "insert":
+            content = content[:at] + value + content[at:]
+        elif kind == "delete":
+            content = content[:at] + content[at + value :]
+        elif kind == "cut":
+            content = content[:at]
+        elif kind == "splice":
+            taken = content[value * len(content) >> 16 :][:40]
+            content = content[:at] + taken + content[at:]
+    return content
+
+
+def read_or_refuse(read, *arguments):
+    """Success, or our own error in one line; anything else that is raised fails the test."""
+    try:
+        read(*arguments)
+    except SheafError as error:
+        assert str(error) and "\n" not in str(error)
+
+
+def mutations(examples):
+    """As many examples, the same in every run; files and fixtures are overwritten from one example to the next."""
+    return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture
+def toy_config(workplace, our_refusals):
+    """Settings of a dataset whose files are good, and its folder."""
+    folder = workplace / "data" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "toy.inter").write_bytes(INTER)
+    (folder / "toy.item").write_text(GOOD_ITEM)
+    given = {"data_path": str(folder.parent), "cache_dir": str(workplace / "cache"), "load_col": None}
+    return resolve_configs(["BPR"], "toy", [], {**given, "state": "error"})[0], folder
+
+
+def load(config, folder):
+    check_dataset_folder(folder.parent, "toy")
+    split = load_split(config)
+    loaders(config, split)
+
+
+@pytest.mark.parametrize("name", ["toy.inter", "toy.item"])
+def test_atomic_files(toy_config, name):
+    config, folder = toy_config
+    content = (folder / name).read_bytes()
+
+    @mutations(200)
+    @given(changes)
+    def check(made):
+        (folder / name).write_bytes(mutated(content, made))
+        read_or_refuse(load, config, folder)
+
+    check()
+
+
+def test_text_of_items(toy_config):
+    config, folder = toy_config
+    token2id = {token: place for place, token in enumerate(["[PAD]", *ITEMS])}
+    where = {"folder": folder, "dataset_name": "toy", "token2id": token2id, "n_items": 9, "feature_dim_text": 2}
+
+    @mutations(100)
+    @given(changes)
+    def check(made):
+        (folder / "toy.item").write_bytes(mutated(GOOD_ITEM.encode(), made))
+        text = {"title": ["title"]}
+        read_or_refuse(
+            lambda: load_modalities(**where, modalities="auto", text_modalities=text, cache_dir=folder / "cache")
+        )
+
+    check()
+
+
+@pytest.mark.parametrize("name, content", [("x.npz", features()), ("x.npy", npy(ROWS)), ("tokens.npy", npy(TOKENS))])
+def test_feature_files(tmp_path, our_refusals, name, content):
+    @mutations(500)
+    @given(changes)
+    def check(made):
+        (tmp_path / name).write_bytes(mutated(content, made))
+        read_or_refuse(read_features, tmp_path / name)
+
+    check()
+
+
+def test_settings_files(tmp_path):
+    @mutations(300)
+    @given(changes)
+    def check(made):
+        (tmp_path / "x.yaml").write_bytes(mutated(YAML, made))
+        read_or_refuse(read_yaml, tmp_path / "x.yaml")
+
+    check()
+
+
+@pytest.mark.parametrize("name", ["toy.inter", "image_feat.npy"])
+def test_mmrec_folders(tmp_path, our_refusals, name):
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    contents = {"toy.inter": MM_GOOD.encode(), "image_feat.npy": npy(ROWS)}
+    for file, content in contents.items():
+        (folder / file).write_bytes(content)
+
+    @mutations(100)
+    @given(changes)
+    def check(made):
+        (folder / name).write_bytes(mutated(contents[name], made))
+        read_or_refuse(lambda: convert_mmrec_folder(folder, "toy", tmp_path / "cache"))
+
+    check()
+
+
+def test_stores(tmp_path):
+    plant(tmp_path / "whole.duckdb")
+    content = (tmp_path / "whole.duckdb").read_bytes()
+
+    def read_all():
+        for name in ("runs", "entries", "user_metrics", "strata", "curves", "failures"):
+            Store(tmp_path / "x.duckdb").rows(f"SELECT * FROM {name}")
+
+    @mutations(40)
+    @given(changes)
+    def check(made):
+        (tmp_path / "x.duckdb").write_bytes(mutated(content, made))
+        read_or_refuse(read_all)
+
+    check()
+
+
+def test_without_a_change_each_is_read(toy_config, tmp_path):
+    config, folder = toy_config
+    load(config, folder)
+    (tmp_path / "x.npz").write_bytes(features())
+    assert np.array_equal(read_features(tmp_path / "x.npz")[1], ROWS)
+    (tmp_path / "x.yaml").write_bytes(YAML)
+    assert read_yaml(tmp_path / "x.yaml")["topk"] == [10, 20]
