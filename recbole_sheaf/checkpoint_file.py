@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 import numpy as np
 import scipy.sparse
@@ -27,7 +27,7 @@ FORMAT = 1
 KEY = "recbole_sheaf"  # of our JSON in the header
 OTHER = "other_parameter:"  # how names of tensors begin that are no weights; a colon stands in no attribute's name
 MOST_HEADER = 2**25  # bytes; RippleNet on a million interactions has 2**23
-DENSE_KINDS = {"array": np.asarray, "matrix": np.asmatrix}
+DENSE_KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"array": np.asarray, "matrix": np.asmatrix}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Optional, TypeVar, Union
 
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, shown
 
 Number = Union[int, float]
 _KINDS: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -169,12 +169,6 @@ def check_values(settings: Mapping[str, Any], rules: Mapping[str, Rule]) -> None
     for key, value in settings.items():
         if key in rules:
             rules[key].check(key, value)
-
-
-def shown(value: Any) -> str:
-    """A value as a sentence can hold it: one line of at most eighty characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> str:

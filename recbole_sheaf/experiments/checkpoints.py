@@ -88,7 +88,8 @@ def read_checkpoint(path: Union[str, Path], trust: bool = False) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}; runs name theirs in --result_file and on the screen")
     with _opened(path) as start:
-        pickled = start.startswith(b"PK") or start[:1] == b"\x80"
+        ours = start[8:] == b"{"  # after the header's length, of which any byte may be one that begins a pickle
+        pickled = not ours and start.startswith((b"PK", b"\x80"))
     if pickled and not trust:
         raise CheckpointError(
             f"{path} is a pickle, which may run code when it is read; give a {SUFFIX} file of a run, or add "
@@ -150,7 +151,7 @@ def _opened(path: Path) -> Iterator[bytes]:
     """The first bytes of a file."""
     try:
         with open(path, "rb") as file:
-            yield file.read(4)
+            yield file.read(9)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}); give a file that you may read") from error
 
@@ -172,8 +173,11 @@ def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dic
         ) from error
     config = state.get("config") if isinstance(state, dict) else None
     weights = state.get("state_dict") if isinstance(state, dict) else None
-    of_tensors = isinstance(weights, dict) and all(isinstance(value, torch.Tensor) for value in weights.values())
-    if not isinstance(config, Config) or not of_tensors:
+    if (
+        not isinstance(config, Config)
+        or not isinstance(weights, dict)
+        or not all(isinstance(value, torch.Tensor) for value in weights.values())
+    ):
         raise CheckpointError(f"{path} is no checkpoint of a run; give a file that 'run' or RecBole's trainer wrote")
     settings = plain_settings(vars(config).get("final_config_dict"))
     named = {key: vars(config).get(key) for key in ("model", "dataset")}
@@ -182,7 +186,13 @@ def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dic
 
 
 def _refuse_misshapen(path: Path, about: dict[str, Any]) -> None:
-    kinds = {"model": str, "dataset": str, "epoch": int, "settings": dict, "source": (str, type(None))}
+    kinds: dict[str, Union[type, tuple[type, ...]]] = {
+        "model": str,
+        "dataset": str,
+        "epoch": int,
+        "settings": dict,
+        "source": (str, type(None)),
+    }
     for key, kind in kinds.items():
         if key not in about or not isinstance(about[key], kind):
             raise CheckpointError(f"{path} names no {key} as we write it ({about.get(key)!r:.60}); it is of no run")

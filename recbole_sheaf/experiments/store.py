@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import duckdb
 import pandas as pd
@@ -38,7 +38,11 @@ SCHEMA_VERSION = 1
 SECONDS_TO_WAIT = 120.0  # for other processes to let go of the store
 
 # No query, and no view in a stranger's store, reads another file, loads an extension or takes a variable of Python's.
-ALONE = {"enable_external_access": False, "python_enable_replacements": False, "lock_configuration": True}
+ALONE: dict[str, Union[str, bool, int, float, list[str]]] = {
+    "enable_external_access": False,
+    "python_enable_replacements": False,
+    "lock_configuration": True,
+}
 
 _TABLES = """
 CREATE TABLE store (schema_version INTEGER);

@@ -13,7 +13,7 @@ import tokenize
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Union
+from typing import IO
 
 import numpy as np
 
@@ -22,8 +22,10 @@ from recbole_sheaf.features.cache import UNREADABLE
 from recbole_sheaf.features.regular import open_regular, refuse_beyond_memory
 
 #: What numpy, zipfile and the decompressors raise on a file that is damaged or made up.
-DAMAGED = (*UNREADABLE, TypeError, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError)
-DAMAGED += (lzma.LZMAError, AttributeError)  # numpy's parser of headers meets descriptions that are no text
+DAMAGED = (
+    *(*UNREADABLE, TypeError, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError),
+    *(lzma.LZMAError, AttributeError),  # numpy's parser of headers meets descriptions that are no text
+)
 LARGE, MOST_UNFOLDED = 1 << 28, 100  # bytes from which on so many bytes may come of one, at most
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -81,7 +83,7 @@ def _member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.
     return array
 
 
-def _refuse_false_claim(source: str, file: Union[BinaryIO, zipfile.ZipExtFile], size: int) -> None:
+def _refuse_false_claim(source: str, file: IO[bytes], size: int) -> None:
     """Refuse an array whose header claims more or fewer bytes than there are, or more than the machine could hold."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
