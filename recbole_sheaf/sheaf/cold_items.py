@@ -58,8 +58,18 @@ def cold_maps(signals: ItemSignals, ridge: float) -> Optional[ColdMaps]:
     items = (~warm & (lengths > 0)).nonzero().squeeze(1)
     if not ridge or not len(items):
         return None
-    told = signals.content * warm.unsqueeze(1)
+    told, factor = content_regression(signals, ridge)
+    return ColdMaps(items, told, hear(signals.content[items], factor))
+
+
+def content_regression(signals: ItemSignals, ridge: float) -> tuple[Float[Tensor, "n c"], Float[Tensor, "c c"]]:
+    """What warm items tell, and the Cholesky factor of the regression on it, which depends on them alone."""
+    told = signals.content * (signals.degree > 0).unsqueeze(1)
     regular = told.mT @ told
-    regular.diagonal().add_(ridge * lengths.max())
-    heard = torch.cholesky_solve(signals.content[items].mT, cholesky_factor(regular)).mT.contiguous()
-    return ColdMaps(items, told, heard)
+    regular.diagonal().add_(ridge * signals.content.square().sum(1).max())
+    return told, cholesky_factor(regular)
+
+
+def hear(content: Float[Tensor, "k c"], factor: Float[Tensor, "c c"]) -> Float[Tensor, "k c"]:
+    """What items of this content hear of that, whether they are in the catalogue or not."""
+    return torch.cholesky_solve(content.mT, factor).mT.contiguous()

@@ -125,14 +125,43 @@ def content_coordinates(
     """
     if negative := [weight for weight in weights if weight < 0]:
         raise ConfigError(f"a content weight is {negative[0]}, expected a number >= 0; 0 leaves the modality out")
-    blocks = []
-    for (matrix, present), weight in zip(modalities, weights):
-        has = present.unsqueeze(1)
-        rows = matrix.where(has, torch.zeros_like(matrix))
-        rows = (rows - rows.sum(0) / has.sum().clamp(min=1)).where(has, torch.zeros_like(rows))
-        if weight > 0:
-            blocks.append(weight**0.5 * normalize(damp_directions(normalize(rows))))
+    blocks = [
+        coordinates_of(matrix, present, weight).coordinates(matrix, present)
+        for (matrix, present), weight in zip(modalities, weights)
+        if weight > 0
+    ]
     return torch.cat(blocks, dim=1) if blocks else torch.zeros(len(modalities[0][0]) if modalities else 0, 0)
+
+
+@dataclass(frozen=True)
+class ModalityCoordinates:
+    """What a catalogue's rows of one modality make of any row: see :func:`content_coordinates`.
+
+    Attributes:
+        mean: of the rows that are there.
+        damping: see :func:`damping_of`.
+        weight: alpha.
+    """
+
+    mean: Float[Tensor, " d"]
+    damping: Float[Tensor, "d d"]
+    weight: float
+
+    def coordinates(self, matrix: Float[Tensor, "n d"], present: Bool[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        """Coordinates of rows, of the catalogue or not; zeros where no row is there."""
+        return self.weight**0.5 * normalize(normalize(_centred(matrix, present, self.mean)) @ self.damping)
+
+
+def coordinates_of(matrix: Float[Tensor, "n d"], present: Bool[Tensor, " n"], weight: float) -> ModalityCoordinates:
+    """Learn from the rows that are there; time O(n d^2 + d^3)."""
+    has = present.unsqueeze(1)
+    mean = matrix.where(has, torch.zeros_like(matrix)).sum(0) / has.sum().clamp(min=1)
+    return ModalityCoordinates(mean, damping_of(normalize(_centred(matrix, present, mean))), weight)
+
+
+def _centred(matrix: Tensor, present: Tensor, mean: Tensor) -> Tensor:
+    has = present.unsqueeze(1)
+    return (matrix.where(has, torch.zeros_like(matrix)) - mean).where(has, torch.zeros_like(matrix))
 
 
 def damp_directions(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
@@ -141,10 +170,15 @@ def damp_directions(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     Encoders put most of their variance into a few directions, in which all items are alike or opposite. They are cut
     down to the others; directions weaker than the mean stay weak, so noise is not raised. Zeros stay zeros.
     """
+    return rows @ damping_of(rows)
+
+
+def damping_of(rows: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
+    """The inverse root of :func:`damp_directions`, up to a rotation; the identity for rows of zeros."""
     values, vectors = torch.linalg.eigh(rows.mT @ rows)
     values = values.clamp(min=0)
     scale = (values + values.mean()).clamp(min=torch.finfo(rows.dtype).tiny).rsqrt()
-    return rows @ (vectors * scale) if values.mean() > 0 else rows
+    return vectors * scale if values.mean() > 0 else torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
 
 
 def gram_matrix(signals: ItemSignals, content: bool = True, block: int = 1024) -> Float[Tensor, "n n"]:
