@@ -22,8 +22,9 @@ ROOMS = {
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
     "evaluation": {"errors"},
     "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "models", *NAMES},  # names of users' own models too
+    "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
     "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
-    "cli": {*ANYWHERE, "environment", "evaluation", "experiments", "nsd", *NAMES},
+    "cli": {*ANYWHERE, "environment", "embeddings", "evaluation", "experiments", "nsd", *NAMES},
     # Modules beside the rooms.
     "errors": set(),
     "vocabulary": set(),

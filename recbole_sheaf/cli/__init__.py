@@ -16,6 +16,11 @@ COMMANDS = {
     "tune": "search the hyperparameters of models, the same budget for each",
     "results": "list, filter and export what a store holds, with significance",
     "evaluate": "load a checkpoint and give its validation and test metrics",
+    "export": "write a checkpoint's embeddings to a file: npz, safetensors, Parquet, DuckDB",
+    "recommend": "top lists of users, from a checkpoint or from exported embeddings",
+    "similar": "items like an item, from a checkpoint or from exported embeddings",
+    "embed-items": "place items that the model never met by their content, nothing retrained",
+    "explain": "take a score apart: stalks, item sheaf, and the user's items that speak for an item",
     "classify": "node classification with the models of Neural Sheaf Diffusion",
     "table": "one table from the result files of several runs",
     "models": "list the models that --model takes",
@@ -27,7 +32,7 @@ USAGE = "usage: recbole-sheaf COMMAND [options]\n\ncommands:\n{}\n\n'recbole-she
 def main(argv: Optional[list[str]] = None) -> int:
     """Run a subcommand; gives the exit code, 2 for input that was refused."""
     arguments = sys.argv[1:] if argv is None else argv
-    usage = USAGE.format("\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items()))
+    usage = USAGE.format("\n".join(f"  {name:11} {what}" for name, what in COMMANDS.items()))
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage)
         return 0 if arguments else 2
@@ -36,7 +41,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         return 2
     let_threads_sleep()
     try:
-        return importlib.import_module(f"recbole_sheaf.cli.{arguments[0]}").main(arguments[1:])
+        return importlib.import_module(f"recbole_sheaf.cli.{arguments[0].replace('-', '_')}").main(arguments[1:])
     except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -1,0 +1,68 @@
+"""``recbole-sheaf embed-items``: new items placed by content, nothing retrained."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+
+EPILOG = """\
+example
+  recbole-sheaf embed-items saved/MMSheaf-mydata-....pth --features=new_videos --to=with_new.npz
+  recbole-sheaf recommend with_new.npz --users=u1,u2 --k=10
+  recbole-sheaf recommend with_new.npz --among=new --k=3
+
+new_videos/ holds <modality>.npz files as a dataset's features/ does (item_id: tokens, feature: rows), made by the
+encoder that made those the model was trained with. An item may lack a modality. Items that the model knows are left as
+they are.
+
+The file is an export with the new items after the old ones, of which no number moves. A new item has no history: it is
+scored by its content, by the maps that serve items without interactions (MMSheaf, ItemSheaf, VBPR).
+"""
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Rebuild, place, write; gives the exit code."""
+    options = parser().parse_args(argv)
+    from recbole_sheaf.embeddings.files import ENDINGS, check_target, write_embeddings
+    from recbole_sheaf.embeddings.new_items import place_items, read_new_items
+    from recbole_sheaf.embeddings.reading import embeddings_of
+    from recbole_sheaf.embeddings.restoring import restore
+    from recbole_sheaf.registration import check_model_name
+
+    check_target(options.to, ENDINGS)
+    if options.model:
+        check_model_name(options.model)
+    restored = restore(options.checkpoint, options.data_path)
+    embeddings = embeddings_of(restored)
+    items = read_new_items(options.features, restored, embeddings)
+    placed = place_items(restored, embeddings, items)
+    write_embeddings(placed.with_floats(options.dtype), options.to)
+    print(_summary(items))
+    print(f"written: {options.to} ({len(placed.items):,} items, {options.to.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def _summary(items: Any) -> str:
+    rows = ", ".join(f"{name} {count}" for name, count in items.coverage.items())
+    left = f"; {items.known:,} known items in the files are left as they are" if items.known else ""
+    return f"{len(items.tokens):,} new items placed (with content: {rows}){left}"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``embed-items``."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf embed-items",
+        description="Place items that the model never met by their content, with everything else frozen.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("checkpoint", type=Path, help="what a run wrote into checkpoint_dir (saved/)")
+    options.add_argument("--features", type=Path, required=True, help="folder of <modality>.npz with the new items")
+    options.add_argument("--to", type=Path, required=True, help=".npz, .safetensors, .parquet or .duckdb")
+    options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
+    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
+    options.add_argument("--data_path", help="where the datasets lie, if not where they lay when the run was made")
+    return options

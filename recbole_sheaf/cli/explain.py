@@ -1,0 +1,70 @@
+"""``recbole-sheaf explain``: what a score is made of."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+
+EPILOG = """\
+examples
+  recbole-sheaf explain saved/MMSheaf-ml-100k-....pth --user=196 --item=275
+  recbole-sheaf explain mmsheaf.npz --user=196 --item=275 --json
+
+The parts add up to the score: one for the identity's stalk ('id') and each modality's, one for the item sheaf, and
+under it each item of the user's history with what it says, a minus where it speaks against. 'mean of rare items' is the
+share of a seldom chosen item's stalks that gave way to the mean of such items.
+"""
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Read, take apart, print; gives the exit code."""
+    options = parser().parse_args(argv)
+    from recbole_sheaf.embeddings.explanation import explain
+    from recbole_sheaf.embeddings.sources import open_source
+    from recbole_sheaf.registration import check_model_name
+
+    if options.model:
+        check_model_name(options.model)
+    embeddings = open_source(options.source, options.data_path).embeddings
+    found = explain(embeddings, options.user, options.item)
+    print(json.dumps(found.as_json(), ensure_ascii=False) if options.json else _text(found, options.most))
+    return 0
+
+
+def _text(found: Any, most: int) -> str:
+    """A sentence, the parts, and the user's items that say most."""
+    import pandas as pd
+
+    from recbole_sheaf.evaluation import to_markdown
+
+    has = "; the user has this item" if found.in_history else f", rank {found.rank} among the items the user lacks"
+    head = f"user {found.user}, item {found.item}: score {found.score:.4f}"
+    parts = pd.DataFrame({"part": list(found.parts), "contribution": list(found.parts.values())}).round(4)
+    text = f"{head}{has}\n\n{to_markdown(parts)}"
+    if found.spoken:
+        spoken = pd.DataFrame(found.spoken[:most], columns=["the user's item", "says"]).round(4)
+        shown = f"the {len(spoken)} loudest of {len(found.spoken)} items behind the item sheaf's part"
+        text = f"{text}\n\n{shown}\n\n{to_markdown(spoken)}"
+    return text
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``explain``."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf explain",
+        description="Take a user's score of an item apart, into parts that add up to it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("source", type=Path, help="a checkpoint, or what 'export' or 'embed-items' wrote")
+    options.add_argument("--user", required=True, help="token of the user")
+    options.add_argument("--item", required=True, help="token of the item")
+    options.add_argument("--json", action="store_true", help="one JSON object instead of tables, with all items")
+    options.add_argument("--most", type=int, default=10, help="how many of the user's items to show (default: 10)")
+    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
+    options.add_argument("--data_path", help="of a checkpoint: where the datasets lie, if not where they lay before")
+    return options

@@ -1,0 +1,75 @@
+"""``recbole-sheaf export``: the embeddings of a checkpoint, in a file."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+
+EPILOG = """\
+examples
+  recbole-sheaf export saved/MMSheaf-ml-100k-....pth --to=mmsheaf.npz
+  recbole-sheaf export saved/MMSheaf-ml-100k-....pth --to=mmsheaf.duckdb
+  duckdb mmsheaf.duckdb "FROM recommend('196', 10)"
+
+The file holds, by the tokens of your data: vectors of users and items whose inner product is the score or a part of it,
+signed coefficients from item to item where the model has an item sheaf, the interactions, and metadata: model,
+settings, data, which columns are which modality, and under 'score' how a score is computed. It is checked against the
+model's own scores before it is written. What each array is: recbole_sheaf/embeddings/arrays.py.
+
+  import json, numpy as np
+  file = np.load("mmsheaf.npz")
+  print(json.loads(str(file["metadata"]))["blocks"])          # id: columns 0 to 64, title: 64 to 128, ...
+  vectors = dict(zip(file["item_tokens"], file["item_vectors"]))
+
+Endings: .npz, .safetensors, .parquet (pip install "recbole-sheaf[parquet]"), .duckdb (float32 always).
+"""
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Rebuild, read out, write; gives the exit code."""
+    options = parser().parse_args(argv)
+    from recbole_sheaf.embeddings.files import ENDINGS, check_target, write_embeddings
+    from recbole_sheaf.embeddings.reading import embeddings_of
+    from recbole_sheaf.embeddings.restoring import restore
+    from recbole_sheaf.registration import check_model_name
+
+    check_target(options.to, ENDINGS)
+    if options.model:
+        check_model_name(options.model)
+    embeddings = embeddings_of(restore(options.checkpoint, options.data_path), options.layers)
+    write_embeddings(embeddings.with_floats(options.dtype), options.to)
+    print(summary(embeddings))
+    print(f"written: {options.to} ({options.to.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``export``."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf export",
+        description="Write the embeddings of a checkpoint, and all that its scores are made of, to a file.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("checkpoint", type=Path, help="what a run wrote into checkpoint_dir (saved/)")
+    options.add_argument("--to", type=Path, required=True, help="file to write; its ending chooses the format")
+    options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
+    options.add_argument("--layers", action="store_true", help="vectors after each layer of propagation too")
+    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
+    options.add_argument("--data_path", help="where the datasets lie, if not where they lay when the run was made")
+    return options
+
+
+def summary(embeddings: Any) -> str:
+    """What a file of embeddings holds, in a sentence."""
+    metadata, said = embeddings.metadata, embeddings.coefficients
+    blocks = ", ".join(f"{block.name} {block.stop - block.start}" for block in embeddings.blocks) or "none"
+    error = metadata["checked_against_the_model"]["largest_error"]
+    return (
+        f"{metadata['model']} on {metadata['dataset']}: {len(embeddings.users):,} users, {len(embeddings.items):,} "
+        f"items; columns: {blocks}; {0 if said is None else len(said.data):,} coefficients between items; "
+        f"scores agree with the model's to {error:.0e}"
+    )

@@ -1,0 +1,75 @@
+"""``recbole-sheaf similar``: items like an item."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.errors import ConfigError
+
+EPILOG = """\
+examples
+  recbole-sheaf similar mmsheaf.npz --items=50,181 --k=5
+  recbole-sheaf similar saved/ItemSheaf-ml-100k-....pth --items=50 --k=10 --to=like_50.csv
+  recbole-sheaf similar mmsheaf.npz --items=50 --by=coefficients
+
+--by=embeddings compares fused embeddings by their cosine: alike in content and in who chose them. --by=coefficients
+gives the items whose scores an item in a user's history raises most; they are chosen together, not always alike. 'auto'
+takes the first where the model has embeddings.
+"""
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Read, compare, write; gives the exit code."""
+    options = parser().parse_args(argv)
+    from recbole_sheaf.embeddings.files import check_target
+    from recbole_sheaf.embeddings.lists import ENDINGS, OF_ITEMS, write_lists
+    from recbole_sheaf.embeddings.similarity import similar_items
+    from recbole_sheaf.embeddings.sources import open_source
+    from recbole_sheaf.registration import check_model_name
+
+    if options.to is not None:
+        check_target(options.to, ENDINGS)
+    if options.model:
+        check_model_name(options.model)
+    embeddings = open_source(options.source, options.data_path).embeddings
+    lists = similar_items(embeddings, _rows(embeddings, options.items), options.k, options.by)
+    count = write_lists(lists, embeddings.items, embeddings.items, OF_ITEMS, options.to)
+    if options.to is not None:
+        print(f"written: {options.to} ({count:,} items, {options.k} like each)")
+    return 0
+
+
+def _rows(embeddings: Any, given: Optional[str]) -> Any:
+    import numpy as np
+
+    from recbole_sheaf.embeddings.token_files import read_tokens
+
+    if given is None:
+        return np.arange(len(embeddings.items))
+    named = read_tokens(given)
+    if isinstance(named, dict):
+        raise ConfigError(f"{given} has two columns; --items takes one, an item on each line")
+    return embeddings.item_rows(named)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``similar``."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf similar",
+        description="The items most like each of some items: item, rank, similar, similarity.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("source", type=Path, help="a checkpoint, or what 'export' or 'embed-items' wrote")
+    options.add_argument(
+        "--items", help="tokens with commas between, or a .csv, .tsv or .txt file (default: all items)"
+    )
+    options.add_argument("--k", type=int, default=20, help="how many for each (default: 20)")
+    options.add_argument("--by", choices=("auto", "embeddings", "coefficients"), default="auto", help="default: auto")
+    options.add_argument("--to", type=Path, help=".csv, .jsonl or .parquet (default: CSV on the screen)")
+    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
+    options.add_argument("--data_path", help="of a checkpoint: where the datasets lie, if not where they lay before")
+    return options

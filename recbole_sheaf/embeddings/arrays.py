@@ -1,0 +1,128 @@
+"""Pieces as named arrays, what every file of them holds, and back.
+
+| array                                      | shape          | what |
+|--------------------------------------------|----------------|---------------------------------------------------------|
+| ``user_tokens``, ``item_tokens``           | u, n           | tokens, in the order of all rows |
+| ``user_vectors``, ``item_vectors``         | (u, f), (n, f) | their inner product is the first part of a score |
+| ``history_offsets``                        | u + 1          | where the interactions of each user start and end |
+| ``history_items``, ``history_parts``       | t, t           | rows of items, and the part of the data |
+| ``coefficient_offsets``                    | n + 1          | where the coefficients for each item start and end |
+| ``coefficient_items``, ``_values``         | s, s           | what other items in a history say for it |
+| ``item_told``, ``item_told_trained``       | (n, _)         | what items tell a new user |
+| ``item_embeddings``, ``item_rarity``       | (n, _), n      | fused, before rare items were drawn to their mean |
+| ``item_is_new``                            | n              | placed by content; the model never trained on them |
+| ``user_layer_0``, ``item_layer_0``, ...    | (u, _), (n, _) | vectors after each layer |
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories, csc_of
+from recbole_sheaf.errors import DataError
+
+FORMAT = 1
+MARK = "recbole_sheaf_embeddings"  # key of the format's number, by which a file is known
+_OPTIONAL = ("item_told", "item_told_trained", "item_embeddings", "item_rarity", "item_is_new")
+_REQUIRED = (
+    "user_tokens",
+    "item_tokens",
+    "user_vectors",
+    "item_vectors",
+    "history_offsets",
+    "history_items",
+    "history_parts",
+)
+
+
+def as_arrays(embeddings: Embeddings) -> dict[str, np.ndarray]:
+    """Every array under its name; what is absent is left out."""
+    histories, coefficients = embeddings.histories, embeddings.coefficients
+    found = {
+        "user_tokens": embeddings.users,
+        "item_tokens": embeddings.items,
+        "user_vectors": embeddings.user_vectors,
+        "item_vectors": embeddings.item_vectors,
+        "history_offsets": histories.offsets,
+        "history_items": histories.items,
+        "history_parts": histories.parts,
+        **{name: getattr(embeddings, name) for name in _OPTIONAL if getattr(embeddings, name) is not None},
+        **embeddings.layers,
+    }
+    if coefficients is not None:
+        found["coefficient_offsets"] = coefficients.indptr.astype(np.int64)
+        found["coefficient_items"] = coefficients.indices.astype(np.int32)
+        found["coefficient_values"] = coefficients.data
+    return found
+
+
+def as_metadata(embeddings: Embeddings) -> dict[str, Any]:
+    """Metadata with the blocks of the columns and the mark of the format."""
+    return {MARK: FORMAT, **embeddings.metadata, "blocks": [asdict(block) for block in embeddings.blocks]}
+
+
+def from_arrays(source: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Embeddings:
+    """Pieces from their arrays.
+
+    Raises:
+        DataError: if ``source`` is of another format, lacks an array, or arrays do not fit each other.
+    """
+    if metadata.get(MARK) != FORMAT:
+        raise DataError(
+            f"{source} is of format {metadata.get(MARK)}, expected {FORMAT}; export the checkpoint again by this "
+            "version"
+        )
+    if lacking := [name for name in _REQUIRED if name not in arrays]:
+        raise DataError(f"{source} lacks {', '.join(lacking)}; export the checkpoint again")
+    arrays = {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
+    coefficients = None
+    if "coefficient_values" in arrays:
+        parts = [arrays[f"coefficient_{name}"] for name in ("values", "items", "offsets")]
+        coefficients = csc_of(*parts, n=len(arrays["item_tokens"]))
+    named = {key: value for key, value in metadata.items() if key not in (MARK, "blocks")}
+    found = Embeddings(
+        users=arrays["user_tokens"],
+        items=arrays["item_tokens"],
+        user_vectors=arrays["user_vectors"],
+        item_vectors=arrays["item_vectors"],
+        blocks=tuple(Block(**block) for block in metadata["blocks"]),
+        histories=Histories(*(arrays[f"history_{name}"] for name in ("offsets", "items", "parts"))),
+        coefficients=coefficients,
+        **{name: arrays[name] for name in _OPTIONAL if name in arrays},
+        layers={name: array for name, array in arrays.items() if "_layer_" in name},
+        metadata=named,
+    )
+    _refuse_misfits(source, found)
+    return found
+
+
+def _refuse_misfits(source: str, found: Embeddings) -> None:
+    users, items, histories = len(found.users), len(found.items), found.histories
+    said = found.coefficients
+    fits = (
+        len(found.user_vectors) == users
+        and len(found.item_vectors) == items
+        and found.user_vectors.shape[1] == found.item_vectors.shape[1]
+        and all(len(getattr(found, name)) == items for name in _OPTIONAL if getattr(found, name) is not None)
+        and _compresses(histories.offsets, histories.items, histories.parts, users, items)
+        and (said is None or _compresses(said.indptr, said.indices, said.data, items, items))
+    )
+    if not fits:
+        raise DataError(
+            f"{source} has {users} users and {items} items, and arrays that do not fit these (vectors of shape "
+            f"{found.user_vectors.shape} and {found.item_vectors.shape}); export the checkpoint again"
+        )
+
+
+def _compresses(offsets: np.ndarray, places: np.ndarray, values: np.ndarray, rows: int, columns: int) -> bool:
+    """Whether these are the rows of a compressed matrix."""
+    return bool(
+        len(offsets) == rows + 1
+        and len(places) == len(values)
+        and offsets[0] == 0
+        and offsets[-1] == len(places)
+        and (np.diff(offsets) >= 0).all()
+        and (not len(places) or (places.min() >= 0 and places.max() < columns))
+    )

@@ -1,0 +1,118 @@
+"""What new items hear of a user's history: columns of the block of maps into cold items.
+
+Where the catalogue has cold items, new ones are heard at their level. Where it has none, the level is measured: rare
+warm items, heard through the maps into cold ones by users who do not have them, become as loud as by the item sheaf's
+own maps. It depends on the catalogue alone, so that an item is placed alike whatever is placed beside it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recbole_sheaf.embeddings.embeddings import TRAIN, Block, Embeddings
+from recbole_sheaf.embeddings.item_maps import COLD, between_items, cold_told
+from recbole_sheaf.embeddings.restoring import Restored
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.features import ModalityFeatures
+from recbole_sheaf.layers.item_sheaf import LEVEL_SCORES, RARE, ItemSheaf, LocalItemSheaf
+from recbole_sheaf.models.itemsheaf import ItemSheaf as ItemSheafModel
+from recbole_sheaf.models.itemsheaf import share_out, training_signals
+from recbole_sheaf.sheaf.cold_items import content_regression, hear
+from recbole_sheaf.sheaf.item_signals import ItemSignals, coordinates_of, spaced_users
+
+
+def cold_columns(
+    restored: Restored, sheaf: ItemSheaf, embeddings: Embeddings, modalities: Mapping[str, ModalityFeatures]
+) -> tuple[Embeddings, Float[np.ndarray, "k h"]]:
+    """History columns of new items, and the embeddings with a block for maps into cold items, if they had none.
+
+    Raises:
+        ConfigError: if the item sheaf has no maps into cold items.
+    """
+    weights, power, ridge, learnt = _settings(restored)
+    if not (learnt and ridge):
+        raise ConfigError(
+            "the item sheaf of this model has no maps into items without interactions (identity maps, or a cold ridge "
+            "of 0), so it cannot place new ones; train it with learnt maps and a cold ridge above 0"
+        )
+    signals = _signals(restored, weights, power)
+    if not signals.content.shape[1]:
+        rows = len(next(iter(modalities.values())).matrix) - 1
+        return embeddings, np.zeros((rows, embeddings.item_vectors.shape[1] - embeddings.width), dtype=np.float32)
+    told, factor = content_regression(signals, ridge)
+    level = _level(sheaf, signals, told, factor)
+    heard = level * hear(_content(restored, modalities, weights), factor)
+    if sheaf.cold_items is None:
+        embeddings = _with_cold_block(embeddings, sheaf, told)
+    block = next(block for block in embeddings.blocks if block.name == COLD)
+    columns = np.zeros((len(heard), embeddings.item_vectors.shape[1] - embeddings.width), dtype=np.float32)
+    columns[:, block.start - embeddings.width : block.stop - embeddings.width] = heard.float().numpy()
+    return embeddings, columns
+
+
+def _settings(restored: Restored) -> tuple[dict[str, float], float, float, bool]:
+    """Content weights, power of histories and ridge of the maps into cold items, and whether maps are learnt."""
+    model = restored.model
+    settings = model.settings_class.from_recbole(restored.config)
+    if isinstance(model, ItemSheafModel):
+        weights = share_out(settings.content_weight, settings.modality_weights, model.modalities)
+        return weights, settings.history_power, settings.cold_ridge, settings.restriction_map == "learnt"
+    weights = share_out(settings.item_sheaf_content, {}, model.modalities)
+    learnt = settings.item_sheaf_map == "learnt"
+    return weights, settings.item_sheaf_history_power, settings.item_sheaf_cold_ridge, learnt
+
+
+def _signals(restored: Restored, weights: Mapping[str, float], power: float) -> ItemSignals:
+    """The signals that the item sheaf was fitted to."""
+    model, train = restored.model, restored.split.parts[0]
+    return training_signals(train, model.modalities, weights, power, model.n_users, model.n_items)
+
+
+def _content(
+    restored: Restored, modalities: Mapping[str, ModalityFeatures], weights: Mapping[str, float]
+) -> Float[Tensor, "k c"]:
+    """Coordinates of new rows, by the means and directions of the catalogue's."""
+    blocks = []
+    for name, own in restored.model.modalities.items():
+        if weights[name] > 0:
+            learnt = coordinates_of(own.matrix, own.present, weights[name])
+            blocks.append(learnt.coordinates(modalities[name].matrix[1:], modalities[name].present[1:]))
+    return torch.cat(blocks, dim=1)
+
+
+def _level(sheaf: ItemSheaf, signals: ItemSignals, told: Tensor, factor: Tensor) -> float:
+    if sheaf.cold_items is not None:
+        unscaled = hear(signals.content[sheaf.cold_items.cpu()], factor)
+        return float(sheaf.cold_heard.norm() / unscaled.norm())
+    degree = signals.degree
+    rare = ((degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))).nonzero().squeeze(1)
+    heard = hear(signals.content[rare], factor)
+    active = (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
+    own, through_content = 0.0, 0.0
+    for some in spaced_users(active, signals.n_items, LEVEL_SCORES).split(256):
+        histories = sheaf.histories(some.to(sheaf.user_weight.device))
+        scores = sheaf(histories).cpu()
+        histories = histories.cpu()
+        others = histories[:, rare] == 0
+        own += float(scores[:, rare][others].square().sum())
+        through_content += float((((histories + scores) @ told) @ heard.mT)[others].square().sum())
+    return (own / through_content) ** 0.5 if through_content else 0.0
+
+
+def _with_cold_block(embeddings: Embeddings, sheaf: ItemSheaf, told: Float[Tensor, "n c"]) -> Embeddings:
+    """A last block, of which all old items hear zeros."""
+    hubs = (sheaf.hubs_in.cpu(), sheaf.hubs_out.cpu()) if isinstance(sheaf, LocalItemSheaf) else (None, None)
+    tells = cold_told(between_items(sheaf), told, *hubs)[1:].float().numpy()
+    chosen = embeddings.histories.matrix(np.arange(len(embeddings.users)), [TRAIN], len(embeddings.items))
+    width = embeddings.item_vectors.shape[1]
+    return replace(
+        embeddings,
+        blocks=(*embeddings.blocks, Block(COLD, width, width + tells.shape[1], history=True)),
+        user_vectors=np.concatenate([embeddings.user_vectors, chosen @ tells], axis=1),
+        item_vectors=np.concatenate([embeddings.item_vectors, np.zeros_like(tells)], axis=1),
+        item_told=np.concatenate([embeddings.item_told, tells], axis=1),
+    )

@@ -1,0 +1,200 @@
+r"""What a model says, as arrays: vectors of users and items, coefficients between items, histories.
+
+u users, n items, f columns, t interactions. Users and items are rows, in the order of their tokens; there is no
+padding.
+
+.. math:: s_{ui} = \langle p_u, q_i \rangle + \sum_{j \in H_u} S_{ji}
+
+p and q are the vectors, S the coefficients, H_u the history of u: the interactions the model was trained on. Columns of
+the vectors lie in blocks. In a *history* block a user's numbers are the sum of what the items of H_u *tell*, so that
+the block is a matrix of coefficients too, one of low rank.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Optional
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+
+from recbole_sheaf.config import nearest
+from recbole_sheaf.errors import DataError
+
+TRAIN, VALID, TEST = 0, 1, 2  # parts of the data that an interaction is in
+PARTS = ("train", "valid", "test")
+FORMULA = (
+    "score(u, i) = user_vector[u] . item_vector[i] + the sum over j in history[u] of coefficient[j, i]; the history of "
+    "a user is the interactions of part 0 (train), and where there are no coefficients the sum is 0"
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns of the vectors from ``start`` to ``stop``, whose inner product is the part ``name`` of a score."""
+
+    name: str
+    start: int
+    stop: int
+    history: bool = False
+
+    @property
+    def columns(self) -> slice:
+        """Of an array with f columns."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """Interactions of each user, compressed: those of row u are ``offsets[u]`` to ``offsets[u + 1]``.
+
+    Attributes:
+        items: rows of items.
+        parts: of the data, ``TRAIN``, ``VALID`` or ``TEST``; new users have ``TRAIN`` alone.
+    """
+
+    offsets: Int[np.ndarray, " users_and_one"]
+    items: Int[np.ndarray, " t"]
+    parts: Int[np.ndarray, " t"]
+
+    def matrix(self, rows: Int[np.ndarray, " b"], parts: Iterable[int], n_items: int) -> sparse.csr_matrix:
+        """Rows of zeros and ones over the items, float32, from interactions of the given parts."""
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        ends = np.cumsum(lengths)
+        positions = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[rows] - (ends - lengths), lengths)
+        kept = np.isin(self.parts[positions], list(parts))
+        row = np.repeat(np.arange(len(rows)), lengths)[kept]
+        ones = np.ones(len(row), dtype=np.float32)
+        return sparse.csr_matrix((ones, (row, self.items[positions][kept])), shape=(len(rows), n_items))
+
+    @classmethod
+    def of(cls, n_users: int, users: np.ndarray, items: np.ndarray, parts: np.ndarray) -> "Histories":
+        """From interactions in any order; one that is listed twice is kept once, in its first part."""
+        order = np.lexsort((parts, items, users))
+        users, items, parts = users[order], items[order], parts[order]
+        first = np.ones(len(users), dtype=bool)
+        first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+        counts = np.bincount(users[first], minlength=n_users)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(offsets, items[first].astype(np.int32), parts[first].astype(np.int8))
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """The pieces of a model's scores; see the module's docstring.
+
+    Attributes:
+        users, items: tokens.
+        user_vectors, item_vectors: p and q.
+        blocks: of the columns of p and q, one after another; () where f is 0.
+        histories: of the users; with the coefficients, their part of a score.
+        coefficients: S; column i holds what each item says for item i, signed. None is zeros.
+        item_told: what an item tells a user who has it in the history, in the columns of the history blocks.
+        item_told_trained: the same for the columns before them, of which a new user's are made; None where training
+            alone gives these.
+        item_embeddings: fused embeddings of the items where q is another: q draws rare items to their mean.
+        item_rarity: how far, in [0, 1].
+        item_is_new: items that the model was not trained with.
+        layers: vectors after each layer, by names such as ``user_layer_0``.
+        metadata: of what model on what data; plain values, as JSON holds them.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    user_vectors: Float[np.ndarray, "u f"]
+    item_vectors: Float[np.ndarray, "n f"]
+    blocks: tuple[Block, ...]
+    histories: Histories
+    coefficients: Optional[sparse.csc_matrix] = None
+    item_told: Optional[Float[np.ndarray, "n _"]] = None
+    item_told_trained: Optional[Float[np.ndarray, "n _"]] = None
+    item_embeddings: Optional[Float[np.ndarray, "n _"]] = None
+    item_rarity: Optional[Float[np.ndarray, " n"]] = None
+    item_is_new: Optional[Bool[np.ndarray, " n"]] = None
+    layers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """Columns before the first history block: the vectors that were trained."""
+        return next((block.start for block in self.blocks if block.history), self.item_vectors.shape[1])
+
+    @property
+    def embeddings(self) -> Float[np.ndarray, "n _"]:
+        """What tells how alike items are: fused embeddings; no column where nothing was trained but coefficients."""
+        return self.item_vectors[:, : self.width] if self.item_embeddings is None else self.item_embeddings
+
+    @cached_property
+    def _user_rows(self) -> dict[str, int]:
+        return {token: row for row, token in enumerate(self.users.tolist())}
+
+    @cached_property
+    def _item_rows(self) -> dict[str, int]:
+        return {token: row for row, token in enumerate(self.items.tolist())}
+
+    def user_rows(self, tokens: Iterable[str]) -> Int[np.ndarray, " b"]:
+        """Rows of users.
+
+        Raises:
+            DataError: naming the unknown tokens and those near them.
+        """
+        return _rows("user", tokens, self._user_rows)
+
+    def item_rows(self, tokens: Iterable[str]) -> Int[np.ndarray, " b"]:
+        """Rows of items.
+
+        Raises:
+            DataError: naming the unknown tokens and those near them.
+        """
+        return _rows("item", tokens, self._item_rows)
+
+    def knows_user(self, token: str) -> bool:
+        """Whether a user of this token is there."""
+        return token in self._user_rows
+
+    def knows_item(self, token: str) -> bool:
+        """Whether an item of this token is there."""
+        return token in self._item_rows
+
+    def with_floats(self, dtype: str) -> "Embeddings":
+        """The same in float32 or float16; half the size, and a score keeps three digits."""
+
+        def cast(array: Optional[np.ndarray]) -> Optional[np.ndarray]:
+            return None if array is None else array.astype(dtype, copy=False)
+
+        coefficients = self.coefficients
+        if coefficients is not None and coefficients.data.dtype != dtype:
+            parts = (coefficients.data.astype(dtype), coefficients.indices, coefficients.indptr)
+            coefficients = csc_of(*parts, n=len(self.items))
+        return replace(
+            self,
+            user_vectors=cast(self.user_vectors),
+            item_vectors=cast(self.item_vectors),
+            coefficients=coefficients,
+            item_told=cast(self.item_told),
+            item_told_trained=cast(self.item_told_trained),
+            item_embeddings=cast(self.item_embeddings),
+            item_rarity=cast(self.item_rarity),
+            layers={name: array.astype(dtype, copy=False) for name, array in self.layers.items()},
+            metadata={**self.metadata, "dtype": dtype},
+        )
+
+
+def csc_of(values: np.ndarray, rows: np.ndarray, offsets: np.ndarray, n: int) -> sparse.csc_matrix:
+    """A square matrix from its compressed columns, of any float type: SciPy's constructor refuses float16."""
+    out = sparse.csc_matrix((n, n), dtype=np.float32)
+    out.data, out.indices, out.indptr = values, rows, offsets
+    return out
+
+
+def _rows(kind: str, tokens: Iterable[str], rows: Mapping[str, int]) -> Int[np.ndarray, " b"]:
+    tokens = list(tokens)
+    unknown = [token for token in tokens if token not in rows]
+    if unknown:
+        listed = ", ".join(f"'{token}'{nearest(token, rows)}" for token in unknown[:3])
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise DataError(
+            f"the model knows no {kind} {listed}{more}; give tokens as they stand in the interactions it was trained on"
+        )
+    return np.fromiter((rows[token] for token in tokens), np.int64, len(tokens))

@@ -1,0 +1,223 @@
+"""Embeddings to files and back: ``.npz``, ``.safetensors``, ``.parquet`` and ``.duckdb``, chosen by the ending.
+
+A file appears whole or not at all. No reading runs code.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+from recbole_sheaf.config import nearest
+from recbole_sheaf.embeddings.arrays import MARK, as_arrays, as_metadata, from_arrays
+from recbole_sheaf.embeddings.embeddings import Embeddings
+from recbole_sheaf.errors import ConfigError, DataError, EnvironmentMismatch, first_line
+from recbole_sheaf.features.cache import UNREADABLE
+
+METADATA = "metadata"
+
+
+def check_target(path: Path, endings: tuple[str, ...]) -> None:
+    """Refuse, before any work, a path that cannot become a file of one of the endings.
+
+    Raises:
+        ConfigError: if the ending is none of them, the path is a folder, or the folder cannot be written.
+        EnvironmentMismatch: if the ending needs a package that is not installed.
+    """
+    if path.suffix not in endings:
+        near = nearest(path.suffix, endings, count=1)
+        raise ConfigError(f"'{path}' ends in '{path.suffix}'{near}, expected one of {', '.join(endings)}")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the path of a file")
+    if path.suffix == ".parquet":
+        import_pyarrow()
+    if path.suffix == ".safetensors":
+        _import_safetensors()
+    with writing(path) as temporary:
+        temporary.touch()
+        temporary.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to, moved there at the end; if the end is not reached nothing is left.
+
+    Raises:
+        ConfigError: if the folder cannot be made or written.
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if temporary.exists():
+            os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error}); give the path of a file in a folder of yours"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_embeddings(embeddings: Embeddings, path: Path) -> None:
+    """Write to ``path``; the ending chooses the format, ``.duckdb`` holds float32 whatever the embeddings are.
+
+    Raises:
+        ConfigError: as :func:`check_target`.
+    """
+    path = Path(path)
+    check_target(path, ENDINGS)
+    with writing(path) as temporary:
+        _WRITERS[path.suffix](embeddings, temporary)
+
+
+def read_embeddings(path: Path) -> Embeddings:
+    """Read what :func:`write_embeddings` wrote.
+
+    Raises:
+        DataError: if the file is absent, damaged, or holds no embeddings.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no file {path}; 'recbole-sheaf export' writes one from a checkpoint")
+    if path.suffix not in ENDINGS:
+        raise DataError(f"'{path}' ends in '{path.suffix}', expected a file of embeddings, {', '.join(ENDINGS)}")
+    arrays, metadata = _READERS[path.suffix](path)
+    return from_arrays(path.name, arrays, metadata)
+
+
+def holds_embeddings(path: Path) -> bool:
+    """Whether a file is an export, and not a checkpoint, which may be a ``.safetensors`` too."""
+    if path.suffix != ".safetensors":
+        return path.suffix in ENDINGS
+    return path.is_file() and MARK in json.loads(_safetensors_metadata(path).get(METADATA, "{}"))
+
+
+def import_pyarrow() -> Any:
+    """pyarrow with its Parquet.
+
+    Raises:
+        EnvironmentMismatch: if it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise EnvironmentMismatch(
+            'Parquet needs pyarrow, which is not installed; pip install "recbole-sheaf[parquet]", or name an .npz'
+        ) from error
+    return pyarrow
+
+
+def _import_safetensors() -> Any:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError as error:
+        raise EnvironmentMismatch("safetensors is not installed; pip install safetensors, or name an .npz") from error
+    return safetensors
+
+
+def _write_npz(embeddings: Embeddings, path: Path) -> None:
+    with open(path, "xb") as file:
+        np.savez(file, **as_arrays(embeddings), **{METADATA: np.array(json.dumps(as_metadata(embeddings)))})
+
+
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if METADATA not in archive.files:
+                raise _no_embeddings(path)
+            arrays = {name: archive[name] for name in archive.files if name != METADATA}
+            return arrays, json.loads(str(archive[METADATA]))
+    except DataError:
+        raise
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+
+
+def _write_safetensors(embeddings: Embeddings, path: Path) -> None:
+    """Tokens are UTF-8, a line each, since the format knows numbers alone."""
+    arrays = as_arrays(embeddings)
+    for name in ("user_tokens", "item_tokens"):
+        arrays[name] = np.frombuffer("\n".join(arrays[name].tolist()).encode("utf-8"), dtype=np.uint8)
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {METADATA: json.dumps(as_metadata(embeddings))}
+    _import_safetensors().numpy.save_file(contiguous, path, metadata)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    safetensors = _import_safetensors()
+    metadata = _safetensors_metadata(path)
+    if METADATA not in metadata:
+        raise _no_embeddings(path)
+    try:
+        arrays = dict(safetensors.numpy.load_file(path))
+    except (safetensors.SafetensorError, *UNREADABLE) as error:
+        raise unreadable(path, error) from error
+    for name in ("user_tokens", "item_tokens"):
+        if name in arrays:
+            arrays[name] = np.array(arrays[name].tobytes().decode("utf-8").split("\n"), dtype=str)
+    return arrays, json.loads(metadata[METADATA])
+
+
+def _safetensors_metadata(path: Path) -> dict[str, str]:
+    safetensors = _import_safetensors()
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (safetensors.SafetensorError, *UNREADABLE) as error:
+        raise unreadable(path, error) from error
+
+
+def _no_embeddings(path: Path) -> DataError:
+    return DataError(f"{path} holds no embeddings; give a file that 'recbole-sheaf export' wrote, or a checkpoint")
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """What to say of a file that is damaged."""
+    return DataError(f"{path} cannot be read ({first_line(error)}); export the checkpoint again")
+
+
+def _write_parquet(embeddings: Embeddings, path: Path) -> None:
+    from recbole_sheaf.embeddings.parquet import write
+
+    write(embeddings, path)
+
+
+def _read_parquet(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from recbole_sheaf.embeddings.parquet import read
+
+    return read(path)
+
+
+def _write_duckdb(embeddings: Embeddings, path: Path) -> None:
+    from recbole_sheaf.embeddings.database import write
+
+    write(embeddings, path)
+
+
+def _read_duckdb(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from recbole_sheaf.embeddings.database import read
+
+    return read(path)
+
+
+_WRITERS: dict[str, Callable[[Embeddings, Path], None]] = {
+    ".npz": _write_npz,
+    ".safetensors": _write_safetensors,
+    ".parquet": _write_parquet,
+    ".duckdb": _write_duckdb,
+}
+_READERS: dict[str, Callable[[Path], tuple[dict[str, np.ndarray], dict[str, Any]]]] = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".parquet": _read_parquet,
+    ".duckdb": _read_duckdb,
+}
+ENDINGS = tuple(_WRITERS)

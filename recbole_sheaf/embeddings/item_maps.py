@@ -1,0 +1,103 @@
+r"""Maps from item to item, as coefficients and as history blocks.
+
+A full item sheaf is a matrix of coefficients. On K neighbours it is sparse coefficients on the arcs and content through
+c hubs; maps into cold items are of rank c in either form. What has a low rank stays in its factors,
+:math:`T V^\top`, row j of T what item j tells, row i of V what item i hears: as a matrix it would hold n coefficients
+for each item.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import sparse
+from torch import Tensor
+
+from recbole_sheaf.layers.item_sheaf import FullItemSheaf, ItemSheaf, LocalItemSheaf
+
+CONTENT, COLD = "item sheaf: content", "item sheaf: cold items"
+
+
+@dataclass(frozen=True, eq=False)
+class ItemMaps:
+    """Of n items, RecBole's padding among them.
+
+    Attributes:
+        coefficients: S, the sparse or full part.
+        told, heard: T and V by the names of their blocks.
+    """
+
+    coefficients: Optional[sparse.csc_matrix]
+    told: dict[str, Float[Tensor, "n _"]] = field(default_factory=dict)
+    heard: dict[str, Float[Tensor, "n _"]] = field(default_factory=dict)
+
+
+def of_item_sheaf(sheaf: ItemSheaf, weights: Float[Tensor, " n"]) -> ItemMaps:
+    """The maps of an item sheaf, those into item i times ``weights[i]``.
+
+    Memory O(n^2) for the full form, 8 bytes a coefficient; O(n (K + c)) for the local one.
+    """
+    between = between_items(sheaf)
+    told = {CONTENT: sheaf.hubs_in} if isinstance(sheaf, LocalItemSheaf) and sheaf.hubs_in.shape[1] else {}
+    heard = {name: sheaf.hubs_out.clone() for name in told}
+    if sheaf.cold_items is not None:
+        told[COLD] = cold_told(between, sheaf.cold_told, told.get(CONTENT), heard.get(CONTENT))
+        between = _without_columns(between, sheaf.cold_items)
+        for rows in heard.values():
+            rows[sheaf.cold_items] = 0.0
+        heard[COLD] = torch.zeros_like(sheaf.cold_told)
+        heard[COLD][sheaf.cold_items] = sheaf.cold_heard
+    weighed = {name: rows * weights.unsqueeze(1) for name, rows in heard.items()}
+    return ItemMaps(_weigh_columns(between, weights.cpu().numpy()), told, weighed)
+
+
+def cold_told(
+    between: sparse.csc_matrix,
+    told: Float[Tensor, "n c"],
+    hubs_in: Optional[Float[Tensor, "n _"]] = None,
+    hubs_out: Optional[Float[Tensor, "n _"]] = None,
+) -> Float[Tensor, "n c"]:
+    """``(I + B) told``: what an item tells cold ones is what it tells itself and what the warm items it suits tell."""
+    through = torch.from_numpy(between @ told.cpu().numpy()).to(told)
+    if hubs_in is not None and hubs_out is not None:
+        through += hubs_in @ (hubs_out.mT @ told)
+    return told + through
+
+
+def of_similarity(matrix: Any) -> ItemMaps:
+    """The maps of a model whose scores are histories times a matrix, such as EASE's."""
+    columns = sparse.csc_matrix(matrix, dtype=np.float32)
+    columns.eliminate_zeros()
+    return ItemMaps(columns)
+
+
+def between_items(sheaf: ItemSheaf) -> sparse.csc_matrix:
+    """B as if every item were warm; of the local form what its hubs say is left out, but for an item's of itself."""
+    if isinstance(sheaf, FullItemSheaf):
+        full = sheaf.transport
+        if full is None:
+            full = (-sheaf.precision / sheaf.precision.diagonal()).fill_diagonal_(0.0)
+        return sparse.csc_matrix(full.cpu().numpy())
+    assert isinstance(sheaf, LocalItemSheaf)
+    src, dst, weights = (each.cpu().numpy() for each in (sheaf.graph.src, sheaf.graph.dst, sheaf.weights.flatten()))
+    own = -(sheaf.hubs_in * sheaf.hubs_out).sum(1).cpu().numpy()
+    items = np.arange(sheaf.n_items)
+    values = (np.concatenate([weights, own]), (np.concatenate([src, items]), np.concatenate([dst, items])))
+    between = sparse.csc_matrix(values, shape=(sheaf.n_items, sheaf.n_items))
+    between.eliminate_zeros()
+    return between
+
+
+def _without_columns(matrix: sparse.csc_matrix, columns: Tensor) -> sparse.csc_matrix:
+    kept = np.ones(matrix.shape[1], dtype=np.float32)
+    kept[columns.cpu().numpy()] = 0.0
+    matrix = _weigh_columns(matrix, kept)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _weigh_columns(matrix: sparse.csc_matrix, weights: np.ndarray) -> sparse.csc_matrix:
+    matrix.data *= np.repeat(weights, np.diff(matrix.indptr)).astype(matrix.data.dtype)
+    return matrix

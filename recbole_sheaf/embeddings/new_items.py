@@ -1,0 +1,221 @@
+"""Items that the model never met, placed by their content through its trained maps, with everything else frozen.
+
+A new item is to the model what an item of the catalogue without training interactions is: it has its content's stalks
+and no identity, no neighbours on the user-item graph, and hears of a user's history through the item sheaf's maps into
+cold items. Nothing of the old items or users moves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import sparse
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from recbole_sheaf.config import nearest
+from recbole_sheaf.embeddings.cold_columns import cold_columns
+from recbole_sheaf.embeddings.embeddings import Embeddings
+from recbole_sheaf.embeddings.propagation import told
+from recbole_sheaf.embeddings.restoring import Restored
+from recbole_sheaf.embeddings.vectors import as_compared, fused_items
+from recbole_sheaf.errors import ConfigError, FeatureError
+from recbole_sheaf.features import ModalityFeatures, read_features
+from recbole_sheaf.features.modality import join_by_token
+from recbole_sheaf.models.itemsheaf import ItemSheaf
+from recbole_sheaf.models.mmsheaf import MMSheaf
+from recbole_sheaf.models.vbpr import VBPR
+
+
+@dataclass(frozen=True, eq=False)
+class NewItems:
+    """Content of items that the model never met.
+
+    Attributes:
+        tokens: of the items.
+        modalities: every modality of the model; an item may lack a row, and all may.
+        known: rows of the files that belong to items the model knows, which are left as they are.
+    """
+
+    tokens: np.ndarray
+    modalities: dict[str, ModalityFeatures]
+    known: int
+
+    @property
+    def coverage(self) -> dict[str, int]:
+        """How many of the items have a row, per modality."""
+        return {name: int(features.present.sum()) for name, features in self.modalities.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Columns of new items before the history blocks, as :class:`Embeddings` has them."""
+
+    vectors: Float[Tensor, "k w"]
+    told: Optional[Float[Tensor, "k w"]] = None
+    embeddings: Optional[Float[Tensor, "k w"]] = None
+    rarity: float = 0.0
+    sheaf_weight: float = 1.0
+
+
+def read_new_items(folder: Path, restored: Restored, embeddings: Embeddings) -> NewItems:
+    """Content of new items from ``<modality>.npz`` files.
+
+    Raises:
+        FeatureError: if the folder holds none, a file is damaged, its modality or its width is not the model's, or
+            no row belongs to a new item.
+        ConfigError: if the model reads no content.
+    """
+    modalities: Mapping[str, ModalityFeatures] = getattr(restored.model, "modalities", {})
+    if not modalities:
+        raise ConfigError(
+            f"{restored.config['model']} was trained without item content, so it cannot place an item by it; train "
+            "MMSheaf, ItemSheaf or VBPR with modalities"
+        )
+    paths = sorted(Path(folder).glob("*.npz"))
+    if not paths:
+        raise FeatureError(f"{folder} holds no <modality>.npz; expected some of {', '.join(modalities)}")
+    files = {path.stem: read_features(path) for path in paths}
+    for name, (_, rows) in files.items():
+        if name not in modalities:
+            raise FeatureError(
+                f"the model has no modality '{name}'{nearest(name, modalities)}; it has {', '.join(modalities)}: "
+                f"rename {name}.npz or take it out of {folder}"
+            )
+        if rows.shape[1] != modalities[name].dim:
+            raise FeatureError(
+                f"{name}.npz has {rows.shape[1]} columns, but the model was trained with {modalities[name].dim}; "
+                "encode new items as the others were"
+            )
+    return _joined(folder, files, modalities, embeddings)
+
+
+def _joined(
+    folder: Path,
+    files: Mapping[str, tuple[Sequence[str], np.ndarray]],
+    modalities: Mapping[str, ModalityFeatures],
+    embeddings: Embeddings,
+) -> NewItems:
+    every = [token for tokens, _ in files.values() for token in tokens]
+    fresh = list(dict.fromkeys(token for token in every if not embeddings.knows_item(token)))
+    if not fresh:
+        raise FeatureError(f"every item in {folder} is known to the model; give rows of items it was not trained with")
+    ids = {token: place for place, token in enumerate(fresh, start=1)}
+    joined = {}
+    for name, own in modalities.items():
+        tokens, rows = files.get(name, ([], np.zeros((0, own.dim), dtype=np.float32)))
+        with_padding = join_by_token(name, tokens, rows, ids, len(fresh) + 1)
+        joined[name] = with_padding
+    return NewItems(np.array(fresh, dtype=str), joined, sum(embeddings.knows_item(token) for token in set(every)))
+
+
+def place_items(restored: Restored, embeddings: Embeddings, items: NewItems) -> Embeddings:
+    """The embeddings with new items after the old ones, which stay as they are to the last bit.
+
+    Raises:
+        ConfigError: if the model has no maps from content alone.
+
+    Time O(k) beside what the maps of a cold item cost once, O(n c^2 + c^3).
+    """
+    model = restored.model
+    with torch.no_grad():
+        trained = _trained(model, items.modalities)
+        history = np.zeros((len(items.tokens), embeddings.item_vectors.shape[1] - embeddings.width), dtype=np.float32)
+        sheaf = model.sheaf if isinstance(model, ItemSheaf) else getattr(model, "item_sheaf", None)
+        if sheaf is not None:
+            embeddings, history = cold_columns(restored, sheaf, embeddings, items.modalities)
+            history = history * np.float32(trained.sheaf_weight)
+    return _appended(embeddings, items, trained, history)
+
+
+def _trained(model: Any, modalities: Mapping[str, ModalityFeatures]) -> Trained:
+    for kind, place in PLACED.items():
+        if isinstance(model, kind):
+            return place(model, modalities)
+    raise ConfigError(
+        f"{type(model).__name__} has no maps that place an item by content alone; train MMSheaf, ItemSheaf or VBPR"
+    )
+
+
+def _of_item_sheaf(model: ItemSheaf, modalities: Mapping[str, ModalityFeatures]) -> Trained:
+    nothing = torch.zeros(_count(modalities), 0)
+    return Trained(nothing, told=nothing)
+
+
+def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> Trained:
+    """Stalks without an identity, which diffusion leaves alone at a node without arcs."""
+    if model.item_graph is not None:
+        raise ConfigError(
+            "this MMSheaf averages items over a frozen graph of their neighbours (item_graph_neighbours), which new "
+            "items are not on; train it with item_graph_neighbours: 0"
+        )
+    rows = [normalize(f.matrix[1:]).to(weight) @ weight for f, weight in zip(modalities.values(), model.stalks.project)]
+    size = model.stalks.project[0].shape[1]
+    absent = [rows[0].new_zeros(len(rows[0]), size)] * (model.stalks.identity is not None)
+    x = torch.cat([*absent, *rows], dim=1)
+    own = as_compared(model, x) / model.temperature**0.5
+    tells = None
+    if model.maps.family == "identity" and len(model.steps):
+        signals = [x] * (1 + len(model.steps))
+        tells = told(signals, x.new_zeros(len(x)), model.steps[0].step_size)
+    if not model.rarity.any():
+        return Trained(own, tells, sheaf_weight=model.item_sheaf_weight)
+    mean = model.rarity @ fused_items(model) / model.rarity.sum()
+    at = int(model.rarity.argmax())
+    stretch = (model.item_sheaf_weights()[at] - model.item_sheaf_weight) / model.rarity[at]
+    return Trained(mean.expand_as(own), tells, own, 1.0, float(model.item_sheaf_weight + stretch))
+
+
+def _of_vbpr(model: VBPR, modalities: Mapping[str, ModalityFeatures]) -> Trained:
+    """No free vector and no bias of its own."""
+    content = torch.cat([normalize(features.matrix[1:]) for features in modalities.values()], dim=1).to(model.content)
+    free = content.new_zeros(len(content), model.item_factors.shape[1])
+    rows = torch.cat([free, content @ model.content_map, content @ model.content_bias], dim=1)
+    return Trained(as_compared(model, rows))
+
+
+PLACED: dict[type, Callable[[Any, Mapping[str, ModalityFeatures]], Trained]] = {
+    ItemSheaf: _of_item_sheaf,
+    MMSheaf: _of_mmsheaf,
+    VBPR: _of_vbpr,
+}
+
+
+def _count(modalities: Mapping[str, ModalityFeatures]) -> int:
+    return len(next(iter(modalities.values())).matrix) - 1
+
+
+def _appended(
+    embeddings: Embeddings, items: NewItems, trained: Trained, history: Float[np.ndarray, "k h"]
+) -> Embeddings:
+    """Rows of the new items below those of the old; they say nothing of others by coefficients."""
+    count, said = len(items.tokens), embeddings.coefficients
+    if said is not None:
+        offsets = np.concatenate([said.indptr, np.full(count, said.indptr[-1], said.indptr.dtype)])
+        n = len(embeddings.items) + count
+        said = sparse.csc_matrix((said.data, said.indices, offsets), shape=(n, n))
+
+    def below(old: Optional[np.ndarray], new: Any) -> Optional[np.ndarray]:
+        if old is None or new is None:
+            return None
+        rows = new.cpu().float().numpy() if isinstance(new, Tensor) else new
+        return np.concatenate([old, rows.astype(old.dtype)])
+
+    vectors = np.concatenate([trained.vectors.cpu().float().numpy(), history], axis=1)
+    return replace(
+        embeddings,
+        items=np.concatenate([embeddings.items, items.tokens]),
+        item_vectors=below(embeddings.item_vectors, vectors),
+        coefficients=said,
+        item_told=below(embeddings.item_told, np.zeros_like(history)),
+        item_told_trained=below(embeddings.item_told_trained, trained.told),
+        item_embeddings=below(embeddings.item_embeddings, trained.embeddings),
+        item_rarity=below(embeddings.item_rarity, np.full(count, trained.rarity)),
+        item_is_new=below(embeddings.item_is_new, np.ones(count, dtype=bool)),
+        layers={},
+        metadata={**embeddings.metadata, "new_items": count, "new_items_with_content": items.coverage},
+    )

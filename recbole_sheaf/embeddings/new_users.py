@@ -1,0 +1,58 @@
+"""Users whom the model never met, placed by a list of items, with everything else as it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from recbole_sheaf.embeddings.embeddings import TRAIN, Embeddings, Histories
+from recbole_sheaf.errors import ConfigError, DataError
+
+
+def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Embeddings:
+    """The same items, and users who are given by their items in the place of those there were.
+
+    A maps' part of a score is exactly that of a user with this history; vectors are those of a user who joins the
+    graph without one of their own (:mod:`.propagation`). An item that is listed twice counts once.
+
+    Raises:
+        ConfigError: if the model gives a user's vector by training alone.
+        DataError: if a user has no item, is in the data already, or an item is unknown.
+
+    Time O(items in all lists times f).
+    """
+    if embeddings.item_told_trained is None:
+        model = embeddings.metadata.get("model", "this model")
+        raise ConfigError(
+            f"{model} has no rule by which a user follows from items, only training gives it a user's vector; name "
+            "users of the data, or take MMSheaf with identity maps, ItemSheaf, LightGCN or EASE"
+        )
+    for token, items in lists.items():
+        if embeddings.knows_user(token):
+            raise DataError(f"user '{token}' is in the data already; leave the items out, or give another name")
+        if not items:
+            raise DataError(f"user '{token}' has no item; give one at least")
+    rows = [embeddings.item_rows(items) for items in lists.values()]
+    lengths = [len(items) for items in rows]
+    users, items = np.repeat(np.arange(len(rows)), lengths), np.concatenate(rows)
+    histories = Histories.of(len(rows), users, items, np.full(len(items), TRAIN))
+    return replace(
+        embeddings,
+        users=np.array(list(lists), dtype=str),
+        user_vectors=_vectors(embeddings, histories, len(rows)),
+        histories=histories,
+        layers={name: rows for name, rows in embeddings.layers.items() if name.startswith("item")},
+    )
+
+
+def _vectors(embeddings: Embeddings, histories: Histories, n_users: int) -> Float[np.ndarray, "b f"]:
+    chosen = histories.matrix(np.arange(n_users), [TRAIN], len(embeddings.items))
+    trained = chosen @ embeddings.item_told_trained.astype(np.float32, copy=False)
+    told = chosen @ embeddings.item_told.astype(np.float32, copy=False)
+    if trained.shape[1]:
+        rule = embeddings.metadata["users_by_items"]
+        cosine = rule["scale"] == "unit length"
+        size = np.linalg.norm(trained, axis=1) if cosine else np.sqrt(np.diff(histories.offsets))
+        trained = rule["factor"] * trained / np.maximum(size, 1e-12)[:, None]
+    return np.concatenate([trained, told], axis=1).astype(np.float32)

@@ -1,0 +1,135 @@
+"""Top lists from pieces, exactly, for as many users as there are: batches of users, one matrix product each.
+
+Memory is bounded by ``SCORES_AT_ONCE`` floats, beside the pieces themselves.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+from tqdm import tqdm
+
+from recbole_sheaf.embeddings.embeddings import PARTS, TRAIN, Embeddings
+from recbole_sheaf.errors import ConfigError
+
+SCORES_AT_ONCE = 2**24  # 64 MiB
+DENSE_FROM = 0.1  # share of coefficients that are there, from which they are held as a matrix
+SEEN = ("masked", "at_test", "kept")
+
+Scores = Callable[[Int[np.ndarray, " b"]], Float[Tensor, "b n"]]  # of rows of users, for all items
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Items of some users, best first; an item of which the score is -inf is none.
+
+    Attributes:
+        rows: of the users.
+        items: rows of items.
+    """
+
+    rows: Int[np.ndarray, " b"]
+    items: Int[np.ndarray, "b k"]
+    scores: Float[np.ndarray, "b k"]
+
+
+class PieceScores:
+    """Scores of users for all items, from their vectors, their histories and the coefficients.
+
+    Time O(b n f), and O(h n) for full coefficients where h is the length of the histories of b users.
+    """
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        self.histories, self.n_items = embeddings.histories, len(embeddings.items)
+        self.users = embeddings.user_vectors
+        self.items = torch.from_numpy(embeddings.item_vectors.astype(np.float32, copy=False))
+        self.by_item: Optional[sparse.csr_matrix] = None
+        self.matrix: Optional[Tensor] = None
+        coefficients = embeddings.coefficients
+        if coefficients is None or not len(coefficients.data):
+            return
+        parts = (coefficients.data.astype(np.float32, copy=False), coefficients.indices, coefficients.indptr)
+        by_item = sparse.csc_matrix(parts, shape=coefficients.shape).tocsr()
+        if by_item.nnz >= DENSE_FROM * self.n_items**2:
+            self.matrix = torch.from_numpy(by_item.toarray())
+        else:
+            self.by_item = by_item
+
+    def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
+        users = torch.from_numpy(self.users[rows].astype(np.float32, copy=False))
+        scores = users @ self.items.mT
+        if self.matrix is None and self.by_item is None:
+            return scores
+        histories = self.histories.matrix(rows, [TRAIN], self.n_items)
+        if self.by_item is not None:
+            return scores + torch.from_numpy((histories @ self.by_item).toarray())
+        items, starts = (torch.from_numpy(ends.astype(np.int64)) for ends in (histories.indices, histories.indptr[:-1]))
+        return scores + embedding_bag(items, self.matrix, starts, mode="sum")
+
+
+def top_lists(
+    embeddings: Embeddings,
+    rows: Int[np.ndarray, " b"],
+    k: int,
+    scores: Optional[Scores] = None,
+    seen: str = "masked",
+    among: Optional[Bool[np.ndarray, " n"]] = None,
+    show_progress: bool = False,
+) -> Iterator[Lists]:
+    """The k best items of each user.
+
+    Args:
+        embeddings: of users and items, with their histories.
+        rows: of the users.
+        scores: where they come from; None takes the pieces.
+        seen: which items of a user are left out: ``masked`` all that the data hold, ``at_test`` those that the test
+            of the model left out, ``kept`` none.
+        among: items that may be listed; None is all.
+
+    Raises:
+        ConfigError: if there are fewer than k items, or ``seen`` is none of these.
+    """
+    scores = PieceScores(embeddings) if scores is None else scores
+    n_items = len(embeddings.items)
+    check_k(k, n_items if among is None else int(among.sum()))
+    masked = masked_parts(seen, embeddings.metadata.get("seen_at_test", PARTS[:2]))
+    batch = max(1, SCORES_AT_ONCE // n_items)
+    with tqdm(total=len(rows), unit=" users", disable=not show_progress) as bar:
+        for start in range(0, len(rows), batch):
+            some = rows[start : start + batch]
+            found = scores(some)
+            user, item = embeddings.histories.matrix(some, masked, n_items).nonzero()
+            found[torch.from_numpy(user).long(), torch.from_numpy(item).long()] = -torch.inf
+            if among is not None:
+                found[:, torch.from_numpy(~among)] = -torch.inf
+            best = torch.topk(found, k, dim=1)
+            yield Lists(some, best.indices.numpy(), best.values.numpy())
+            bar.update(len(some))
+
+
+def check_k(k: int, n_items: int) -> None:
+    """Refuse a length of lists that no catalogue fills.
+
+    Raises:
+        ConfigError: naming both numbers.
+    """
+    if not 1 <= k <= n_items:
+        raise ConfigError(f"k is {k}, but there are {n_items} items to choose from; give a whole number from 1 to that")
+
+
+def masked_parts(seen: str, at_test: Iterable[str]) -> list[int]:
+    """Parts of the data whose items are left out of a user's list.
+
+    Raises:
+        ConfigError: if ``seen`` is unknown.
+    """
+    if seen not in SEEN:
+        raise ConfigError(f"seen is '{seen}', expected one of {', '.join(SEEN)}")
+    named = {"masked": PARTS, "at_test": tuple(at_test), "kept": ()}[seen]
+    return [PARTS.index(name) for name in named]

@@ -1,0 +1,45 @@
+"""What a command reads embeddings from: a checkpoint, whose model is rebuilt, or a file that was exported."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from recbole_sheaf.embeddings.embeddings import Embeddings
+from recbole_sheaf.embeddings.files import holds_embeddings, read_embeddings
+from recbole_sheaf.embeddings.ranking import Scores
+from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of, model_scores, without_pieces
+from recbole_sheaf.embeddings.restoring import restore
+from recbole_sheaf.errors import ConfigError
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Embeddings, and where scores come from; None is the embeddings themselves."""
+
+    embeddings: Embeddings
+    scores: Optional[Scores] = None
+
+
+def open_source(path: Path, data_path: Optional[str] = None) -> Source:
+    """Embeddings of a checkpoint or of an exported file; a model without pieces scores by itself.
+
+    Raises:
+        ConfigError, DataError: if the file is neither, or ``data_path`` is given for an export, which needs no data.
+    """
+    if holds_embeddings(path):
+        if data_path is not None:
+            raise ConfigError(f"{path} holds all that is needed, but --data_path is given; leave it out")
+        return Source(read_embeddings(path))
+    restored = restore(path, data_path)
+    try:
+        return Source(embeddings_of(restored))
+    except NoPieces:
+
+        def scores(rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
+            return model_scores(restored.model, rows)
+
+        return Source(without_pieces(restored), scores)
