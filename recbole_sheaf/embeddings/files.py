@@ -61,7 +61,8 @@ def writing(path: Path) -> Iterator[Path]:
             f"{path} cannot be written ({error}); give the path of a file in a folder of yours"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
 
 
 def write_embeddings(embeddings: Embeddings, path: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, TextIO
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -65,12 +65,12 @@ def _named(lists: Iterable[Lists], owners: np.ndarray, items: np.ndarray) -> Nam
 
 
 @contextmanager
-def _text(path: Path) -> Iterator[TextIO]:
+def _text(path: Path) -> Iterator[Any]:
     with open(path, "x", encoding="utf-8", newline="") as file:
         yield file
 
 
-def _as_csv(named: Named, columns: Columns, file: TextIO) -> int:
+def _as_csv(named: Named, columns: Columns, file: Any) -> int:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([columns.owner, "rank", columns.item, columns.score])
     count = 0
@@ -81,7 +81,7 @@ def _as_csv(named: Named, columns: Columns, file: TextIO) -> int:
     return count
 
 
-def _as_jsonl(named: Named, columns: Columns, file: TextIO) -> int:
+def _as_jsonl(named: Named, columns: Columns, file: Any) -> int:
     count = 0
     for owner, items, scores in named:
         line: dict[str, Any] = {columns.owner: owner, columns.items: items, columns.scores: scores}

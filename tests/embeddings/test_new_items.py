@@ -1,0 +1,160 @@
+"""New items are to a model what its own cold items are, and nothing old moves."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recbole_sheaf.embeddings.arrays import as_arrays
+from recbole_sheaf.embeddings.item_maps import COLD
+from recbole_sheaf.embeddings.new_items import place_items, read_new_items
+from recbole_sheaf.embeddings.new_users import with_users
+from recbole_sheaf.embeddings.ranking import PieceScores
+from recbole_sheaf.embeddings.reading import embeddings_of
+from recbole_sheaf.errors import ConfigError, FeatureError
+from recbole_sheaf.features import write_features
+from tests.embeddings.toys import SOME_COLD, restored
+
+PLACED = [
+    ("MMSheaf", {}),
+    ("MMSheaf", {"item_sheaf_rarity": 0.0}),
+    ("MMSheaf", {"item_sheaf_weight": 0.0, "loss": "bpr"}),
+    ("MMSheaf", {"item_sheaf_neighbours": 5}),
+    ("MMSheaf", {"restriction_map": "factored", "step_size": 0.7}),
+    ("MMSheaf", {"modalities": ["text"], "use_id_stalk": False}),
+    ("ItemSheaf", {}),
+    ("ItemSheaf", {"item_sheaf_neighbours": 5, "modality_weights": {"text": 3.0}}),
+    ("SheafRec", {}),
+]
+
+
+def written_again(found, rows, folder, prefix="new-"):
+    """Feature files with the content of items of the catalogue under new names."""
+    tokens = found.split.dataset.field2id_token["item_id"]
+    for name, features in found.model.modalities.items():
+        has = [row for row in rows if features.present[row + 1]]
+        named = [f"{prefix}{tokens[row + 1]}" for row in has]
+        write_features(folder / f"{name}.npz", named, features.matrix[[row + 1 for row in has]].numpy())
+    return folder
+
+
+def cold_rows(found):
+    degree = np.bincount(found.split.parts[0].inter_feat["item_id"].numpy(), minlength=found.model.n_items)
+    return np.flatnonzero(degree[1:] == 0)
+
+
+def placed_from(found, rows, folder, prefix="new-"):
+    embeddings = embeddings_of(found)
+    return embeddings, place_items(
+        found, embeddings, read_new_items(written_again(found, rows, folder, prefix), found, embeddings)
+    )
+
+
+@pytest.mark.parametrize("name, chosen", PLACED)
+def test_the_content_of_a_cold_item_is_placed_where_the_model_has_that_item(toy_settings, tmp_path, name, chosen):
+    found = restored(name, {**toy_settings, **SOME_COLD, **chosen})
+    rows = cold_rows(found)
+    assert len(rows) > 2
+    embeddings, placed = placed_from(found, rows, tmp_path / "content")
+    new = placed.item_rows([f"new-{token}" for token in embeddings.items[rows]])
+    scores = PieceScores(placed)(np.arange(len(placed.users))).numpy()
+    assert np.abs(scores[:, rows]).max() > 0
+    np.testing.assert_allclose(scores[:, new], scores[:, rows], atol=1e-5 * np.abs(scores).max())
+    np.testing.assert_allclose(placed.embeddings[new], placed.embeddings[rows], atol=1e-5)
+    assert placed.item_is_new[new].all() and placed.item_is_new.sum() == len(new)
+
+
+@pytest.mark.parametrize("name, chosen", [*PLACED, ("VBPR", {}), ("VBPR", {"loss": "softmax"})])
+@pytest.mark.parametrize("split", [{}, SOME_COLD])
+def test_no_bit_of_the_old_moves(toy_settings, tmp_path, name, chosen, split):
+    found = restored(name, {**toy_settings, **split, **chosen})
+    embeddings, placed = placed_from(found, [4, 9], tmp_path / "content")
+    old, n = as_arrays(embeddings), len(embeddings.items)
+    for key, array in as_arrays(placed).items():
+        if key.startswith("coefficient_offsets"):
+            assert np.array_equal(array[: n + 1], old[key]) and (array[n:] == array[n]).all()
+        elif key.startswith("item_"):
+            assert np.array_equal(array[:n] if array.ndim == 1 else array[:n, : old[key].shape[1]], old[key])
+        elif key == "user_vectors":
+            assert np.array_equal(array[:, : old[key].shape[1]], old[key])
+        else:
+            assert np.array_equal(array, old[key])
+    width = embeddings.item_vectors.shape[1]
+    assert not placed.item_vectors[:n, width:].any()  # a block for new items alone: the old hear nothing there
+
+
+@pytest.mark.parametrize("neighbours", [0, 5])
+def test_a_catalogue_without_cold_items_gets_maps_into_new_ones(toy_settings, tmp_path, neighbours):
+    """Alone as in company; loud as rare items are; and whoever likes its kind is offered a new item first."""
+    found = restored("ItemSheaf", {**toy_settings, "item_sheaf_neighbours": neighbours})
+    assert not len(cold_rows(found)) and found.model.sheaf.cold_items is None
+    embeddings, both = placed_from(found, [4, 9], tmp_path / "both")
+    _, alone = placed_from(found, [9], tmp_path / "alone")
+    assert both.blocks[-1].name == COLD and not any(block.name == COLD for block in embeddings.blocks)
+    scores = PieceScores(both)(np.arange(len(both.users))).numpy()
+    np.testing.assert_allclose(both.item_vectors[-1], alone.item_vectors[-1], rtol=1e-5, atol=1e-8)
+    old, new = scores[:, :-2], scores[:, -2:]
+    assert 0.2 < np.sqrt((new**2).mean() / (old**2).mean()) < 5
+    np.testing.assert_allclose(old, PieceScores(embeddings)(np.arange(len(both.users))), rtol=1e-4, atol=1e-5)
+    for column, row in ((0, 4), (1, 9)):  # even users like even items
+        like = np.array([int(user[1:]) % 2 == int(embeddings.items[row][1:]) % 2 for user in embeddings.users])
+        assert new[like, column].mean() > new[~like, column].mean()
+
+
+def test_users_by_items_are_offered_new_items(toy_settings, tmp_path):
+    found = restored("ItemSheaf", {**toy_settings, **SOME_COLD})
+    embeddings, placed = placed_from(found, cold_rows(found), tmp_path / "content")
+    user = int(np.argmax(np.diff(embeddings.histories.offsets)))
+    mine = embeddings.histories.matrix(np.array([user]), [0], len(embeddings.items)).indices
+    visitor = with_users(placed, {"visitor": embeddings.items[mine].tolist()})
+    np.testing.assert_allclose(
+        PieceScores(visitor)(np.array([0]))[0], PieceScores(placed)(np.array([user]))[0], atol=1e-5
+    )
+
+
+def test_rows_of_known_items_are_left_and_counted(toy_settings, tmp_path):
+    found = restored("ItemSheaf", toy_settings)
+    folder = written_again(found, [4, 9], tmp_path / "content")
+    matrix = found.model.modalities["image"].matrix[[5, 5]].numpy()
+    write_features(folder / "image.npz", ["i3", "fresh"], matrix)
+    items = read_new_items(folder, found, embeddings_of(found))
+    tokens = found.split.dataset.field2id_token["item_id"]
+    assert items.known == 1 and items.tokens.tolist() == ["fresh", f"new-{tokens[5]}", f"new-{tokens[10]}"]
+    assert items.coverage == {"image": 1, "text": 2}
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ({}, "holds no <modality>.npz; expected some of image, text"),
+        ({"imag": (["a"], 8)}, "no modality 'imag' .did you mean 'image'"),
+        ({"image": (["a"], 9)}, "image.npz has 9 columns, but the model was trained with 8"),
+        ({"image": (["i1", "i2"], 8)}, "every item in .* is known to the model"),
+    ],
+)
+def test_content_that_does_not_fit_is_refused(toy_settings, tmp_path, files, message):
+    found = restored("ItemSheaf", toy_settings)
+    for name, (tokens, width) in files.items():
+        write_features(tmp_path / "content" / f"{name}.npz", tokens, np.ones((len(tokens), width), dtype=np.float32))
+    with pytest.raises(FeatureError, match=message):
+        read_new_items(tmp_path / "content", found, embeddings_of(found))
+
+
+@pytest.mark.parametrize(
+    "name, chosen, message",
+    [
+        ("FREEDOM", {}, "FREEDOM has no maps that place an item by content alone"),
+        ("LightGCN", {}, "LightGCN was trained without item content"),
+        ("MMSheaf", {"modalities": []}, "MMSheaf was trained without item content"),
+        ("MMSheaf", {"item_graph_neighbours": 3}, "frozen graph of their neighbours"),
+        ("MMSheaf", {"item_sheaf_map": "identity"}, "no maps into items without interactions"),
+        ("ItemSheaf", {"cold_ridge": 0.0}, "no maps into items without interactions"),
+    ],
+)
+def test_a_model_without_maps_from_content_is_refused(toy_settings, tmp_path, name, chosen, message):
+    found = restored(name, {**toy_settings, **chosen})
+    folder = Path(tmp_path / "content")
+    write_features(folder / "image.npz", ["a"], np.ones((1, 8), dtype=np.float32))
+    with pytest.raises(ConfigError, match=message):
+        embeddings = embeddings_of(found)
+        place_items(found, embeddings, read_new_items(folder, found, embeddings))

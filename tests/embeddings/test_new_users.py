@@ -1,0 +1,96 @@
+"""A user given by items is the user that the model would have seen there."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from recbole_sheaf.embeddings.embeddings import TRAIN
+from recbole_sheaf.embeddings.new_users import with_users
+from recbole_sheaf.embeddings.propagation import layers_of
+from recbole_sheaf.embeddings.ranking import PieceScores
+from recbole_sheaf.embeddings.reading import embeddings_of, model_scores
+from recbole_sheaf.errors import ConfigError, DataError
+from tests.embeddings.toys import SOME_COLD, history_of, restored
+
+
+def histories_as_lists(embeddings):
+    """Training items of every user who has some, under another name."""
+    lists = {}
+    for row, token in enumerate(embeddings.users.tolist()):
+        items = embeddings.items[history_of(embeddings, row, (TRAIN,))].tolist()
+        if items:
+            lists[f"new-{token}"] = items
+    return lists
+
+
+@pytest.mark.parametrize("name, chosen", [("ItemSheaf", {}), ("ItemSheaf", {"item_sheaf_neighbours": 5}), ("EASE", {})])
+def test_histories_as_lists_give_the_models_own_scores(toy_settings, name, chosen):
+    found = restored(name, {**toy_settings, **SOME_COLD, **chosen})
+    embeddings = embeddings_of(found)
+    lists = histories_as_lists(embeddings)
+    scores = PieceScores(with_users(embeddings, lists))(np.arange(len(lists)))
+    rows = embeddings.user_rows([token[4:] for token in lists])
+    own = model_scores(found.model, rows)
+    torch.testing.assert_close(scores, own, rtol=1e-4, atol=1e-5 * float(own.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "name, chosen",
+    [
+        ("MMSheaf", {"n_layers": 3, "step_size": 0.6}),
+        ("MMSheaf", {"n_layers": 2, "loss": "bpr"}),
+        ("LightGCN", {"n_layers": 3}),
+        ("LightGCN", {"n_layers": 2, "loss": "softmax"}),
+    ],
+)
+def test_vectors_are_those_of_a_node_that_joins_the_graph(toy_settings, name, chosen):
+    """By the definition of a step, the new node hearing its items of the same layer, one user after another."""
+    found = restored(name, {**toy_settings, **SOME_COLD, **chosen})
+    embeddings, model = embeddings_of(found), found.model
+    lists = {"a": ["i3", "i5", "i8", "i3"], "b": ["i1"]}
+    placed = with_users(embeddings, lists)
+    signals = [rows[model.n_users + 1 :].double() for rows in layers_of(model)]
+    step_size = chosen.get("step_size", 1.0)
+    degree = np.bincount(found.split.parts[0].inter_feat["item_id"].numpy(), minlength=model.n_items)[1:]
+    for row, items in enumerate(lists.values()):
+        chosen_items = sorted(set(embeddings.item_rows(items).tolist()))
+        x = total = torch.zeros(signals[0].shape[1], dtype=torch.float64)
+        for signal in signals[:-1]:
+            heard = sum(signal[i] / np.sqrt(max(degree[i], 1) * len(chosen_items)) for i in chosen_items)
+            x = (1 - step_size) * x + step_size * heard
+            total = total + x
+        vector = total / len(signals)
+        if embeddings.metadata["compared_by"] == "cosine":
+            vector = normalize(vector, dim=0) / getattr(model, "temperature", 1.0) ** 0.5
+        got = placed.user_vectors[row, : embeddings.width]
+        np.testing.assert_allclose(got, vector.detach().numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_new_users_stand_alone_beside_the_same_items(toy_settings):
+    embeddings = embeddings_of(restored("MMSheaf", toy_settings))
+    placed = with_users(embeddings, {"a": ["i3"], "b": ["i4", "i5"]})
+    assert placed.users.tolist() == ["a", "b"] and placed.items is embeddings.items
+    assert sorted(embeddings.items[history_of(placed, 1)]) == ["i4", "i5"]
+    assert placed.user_vectors.shape == (2, embeddings.user_vectors.shape[1])
+
+
+@pytest.mark.parametrize(
+    "lists, message",
+    [
+        ({"u3": ["i1"]}, "user 'u3' is in the data already"),
+        ({"a": []}, "user 'a' has no item"),
+        ({"a": ["i1", "i9x"]}, "knows no item 'i9x'"),
+    ],
+)
+def test_lists_that_make_no_user_are_refused(toy_settings, lists, message):
+    embeddings = embeddings_of(restored("ItemSheaf", toy_settings))
+    with pytest.raises(DataError, match=message):
+        with_users(embeddings, lists)
+
+
+@pytest.mark.parametrize("name, chosen", [("VBPR", {}), ("MMSheaf", {"restriction_map": "factored"}), ("BPR", {})])
+def test_a_model_whose_users_are_trained_alone_is_refused(toy_settings, name, chosen):
+    embeddings = embeddings_of(restored(name, {**toy_settings, **chosen}))
+    with pytest.raises(ConfigError, match=f"{name} has no rule by which a user follows from items"):
+        with_users(embeddings, {"a": ["i1"]})
