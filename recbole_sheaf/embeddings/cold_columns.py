@@ -6,7 +6,8 @@ own maps. It depends on the catalogue alone, so that an item is placed alike wha
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Optional
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recbole_sheaf.embeddings.embeddings import TRAIN, Block, Embeddings
-from recbole_sheaf.embeddings.item_maps import COLD, between_items, cold_told
+from recbole_sheaf.embeddings.item_maps import COLD, between_items, cold_told, smaller_as_coefficients
 from recbole_sheaf.embeddings.restoring import Restored
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
@@ -25,10 +26,24 @@ from recbole_sheaf.sheaf.cold_items import content_regression, hear
 from recbole_sheaf.sheaf.item_signals import ItemSignals, coordinates_of, spaced_users
 
 
+@dataclass(frozen=True, eq=False)
+class ColdColumns:
+    """What k new items hear of n old ones, and the embeddings with a block for it, where it is one.
+
+    Attributes:
+        history: columns of the history blocks.
+        coefficients: what each old item says; None where the block holds that.
+    """
+
+    embeddings: Embeddings
+    history: Float[np.ndarray, "k h"]
+    coefficients: Optional[Float[np.ndarray, "n k"]] = None
+
+
 def cold_columns(
     restored: Restored, sheaf: ItemSheaf, embeddings: Embeddings, modalities: Mapping[str, ModalityFeatures]
-) -> tuple[Embeddings, Float[np.ndarray, "k h"]]:
-    """History columns of new items, and the embeddings with a block for maps into cold items, if they had none.
+) -> ColdColumns:
+    """Maps into new items: in the block of those into cold ones, or as coefficients where these are smaller.
 
     Raises:
         ConfigError: if the item sheaf has no maps into cold items.
@@ -40,18 +55,25 @@ def cold_columns(
             "of 0), so it cannot place new ones; train it with learnt maps and a cold ridge above 0"
         )
     signals = _signals(restored, weights, power)
+    count = len(next(iter(modalities.values())).matrix) - 1
     if not signals.content.shape[1]:
-        rows = len(next(iter(modalities.values())).matrix) - 1
-        return embeddings, np.zeros((rows, embeddings.item_vectors.shape[1] - embeddings.width), dtype=np.float32)
+        return ColdColumns(embeddings, _nothing(embeddings, count))
     told, factor = content_regression(signals, ridge)
-    level = _level(sheaf, signals, told, factor)
-    heard = level * hear(_content(restored, modalities, weights), factor)
-    if sheaf.cold_items is None:
-        embeddings = _with_cold_block(embeddings, sheaf, told)
-    block = next(block for block in embeddings.blocks if block.name == COLD)
-    columns = np.zeros((len(heard), embeddings.item_vectors.shape[1] - embeddings.width), dtype=np.float32)
-    columns[:, block.start - embeddings.width : block.stop - embeddings.width] = heard.float().numpy()
-    return embeddings, columns
+    heard = _level(sheaf, signals, told, factor) * hear(_content(restored, modalities, weights), factor)
+    block = next((block for block in embeddings.blocks if block.name == COLD), None)
+    if block is None:
+        tells = _tells(sheaf, told)
+        if smaller_as_coefficients(count, len(embeddings.items), len(embeddings.users), len(heard[0])):
+            return ColdColumns(embeddings, _nothing(embeddings, count), (tells @ heard.mT).float().numpy())
+        embeddings = _with_cold_block(embeddings, tells.float().numpy())
+        block = embeddings.blocks[-1]
+    history = _nothing(embeddings, count)
+    history[:, block.start - embeddings.width : block.stop - embeddings.width] = heard.float().numpy()
+    return ColdColumns(embeddings, history)
+
+
+def _nothing(embeddings: Embeddings, count: int) -> Float[np.ndarray, "k h"]:
+    return np.zeros((count, embeddings.item_vectors.shape[1] - embeddings.width), dtype=np.float32)
 
 
 def _settings(restored: Restored) -> tuple[dict[str, float], float, float, bool]:
@@ -103,10 +125,14 @@ def _level(sheaf: ItemSheaf, signals: ItemSignals, told: Tensor, factor: Tensor)
     return (own / through_content) ** 0.5 if through_content else 0.0
 
 
-def _with_cold_block(embeddings: Embeddings, sheaf: ItemSheaf, told: Float[Tensor, "n c"]) -> Embeddings:
-    """A last block, of which all old items hear zeros."""
+def _tells(sheaf: ItemSheaf, told: Float[Tensor, "_ c"]) -> Float[Tensor, "n c"]:
+    """What old items tell new ones, padding left out."""
     hubs = (sheaf.hubs_in.cpu(), sheaf.hubs_out.cpu()) if isinstance(sheaf, LocalItemSheaf) else (None, None)
-    tells = cold_told(between_items(sheaf), told, *hubs)[1:].float().numpy()
+    return cold_told(between_items(sheaf), told, *hubs)[1:]
+
+
+def _with_cold_block(embeddings: Embeddings, tells: Float[np.ndarray, "n c"]) -> Embeddings:
+    """A last block, of which all old items hear zeros."""
     chosen = embeddings.histories.matrix(np.arange(len(embeddings.users)), [TRAIN], len(embeddings.items))
     width = embeddings.item_vectors.shape[1]
     return replace(

@@ -3,7 +3,7 @@ r"""Maps from item to item, as coefficients and as history blocks.
 A full item sheaf is a matrix of coefficients. On K neighbours it is sparse coefficients on the arcs and content through
 c hubs; maps into cold items are of rank c in either form. What has a low rank stays in its factors,
 :math:`T V^\top`, row j of T what item j tells, row i of V what item i hears: as a matrix it would hold n coefficients
-for each item.
+for each item. Maps into a few cold items are smaller as such coefficients, and then are these.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import sparse
 from torch import Tensor
 
@@ -43,14 +43,29 @@ def of_item_sheaf(sheaf: ItemSheaf, weights: Float[Tensor, " n"]) -> ItemMaps:
     told = {CONTENT: sheaf.hubs_in} if isinstance(sheaf, LocalItemSheaf) and sheaf.hubs_in.shape[1] else {}
     heard = {name: sheaf.hubs_out.clone() for name in told}
     if sheaf.cold_items is not None:
-        told[COLD] = cold_told(between, sheaf.cold_told, told.get(CONTENT), heard.get(CONTENT))
+        tells = cold_told(between, sheaf.cold_told, told.get(CONTENT), heard.get(CONTENT))
         between = _without_columns(between, sheaf.cold_items)
         for rows in heard.values():
             rows[sheaf.cold_items] = 0.0
-        heard[COLD] = torch.zeros_like(sheaf.cold_told)
-        heard[COLD][sheaf.cold_items] = sheaf.cold_heard
+        if smaller_as_coefficients(len(sheaf.cold_items), sheaf.n_items, len(sheaf.user_weight), tells.shape[1]):
+            between = between + columns_at(sheaf.cold_items, tells @ sheaf.cold_heard.mT)
+        else:
+            told[COLD], heard[COLD] = tells, torch.zeros_like(tells)
+            heard[COLD][sheaf.cold_items] = sheaf.cold_heard
     weighed = {name: rows * weights.unsqueeze(1) for name, rows in heard.items()}
     return ItemMaps(_weigh_columns(between, weights.cpu().numpy()), told, weighed)
+
+
+def smaller_as_coefficients(cold: int, n_items: int, n_users: int, width: int) -> bool:
+    """Whether maps into some items of n take fewer bytes as coefficients, 8 each, than as a block of vectors."""
+    return 8 * cold * n_items < 4 * width * (n_users + 2 * n_items)
+
+
+def columns_at(places: Int[Tensor, " k"], columns: Float[Tensor, "n k"]) -> sparse.csc_matrix:
+    """A matrix of n items with these columns, all others zero."""
+    n, places = len(columns), places.cpu().numpy()
+    there = (np.tile(np.arange(n), len(places)), np.repeat(places, n))
+    return sparse.csc_matrix((columns.mT.flatten().cpu().numpy(), there), shape=(n, n))
 
 
 def cold_told(

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from recbole_sheaf.config import nearest
-from recbole_sheaf.embeddings.cold_columns import cold_columns
+from recbole_sheaf.embeddings.cold_columns import ColdColumns, cold_columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.propagation import told
 from recbole_sheaf.embeddings.restoring import Restored
@@ -124,12 +124,12 @@ def place_items(restored: Restored, embeddings: Embeddings, items: NewItems) -> 
     model = restored.model
     with torch.no_grad():
         trained = _trained(model, items.modalities)
-        history = np.zeros((len(items.tokens), embeddings.item_vectors.shape[1] - embeddings.width), dtype=np.float32)
         sheaf = model.sheaf if isinstance(model, ItemSheaf) else getattr(model, "item_sheaf", None)
-        if sheaf is not None:
-            embeddings, history = cold_columns(restored, sheaf, embeddings, items.modalities)
-            history = history * np.float32(trained.sheaf_weight)
-    return _appended(embeddings, items, trained, history)
+        if sheaf is None:
+            heard = ColdColumns(embeddings, np.zeros((len(items.tokens), 0), dtype=np.float32))
+        else:
+            heard = cold_columns(restored, sheaf, embeddings, items.modalities)
+    return _appended(heard, items, trained)
 
 
 def _trained(model: Any, modalities: Mapping[str, ModalityFeatures]) -> Trained:
@@ -189,15 +189,14 @@ def _count(modalities: Mapping[str, ModalityFeatures]) -> int:
     return len(next(iter(modalities.values())).matrix) - 1
 
 
-def _appended(
-    embeddings: Embeddings, items: NewItems, trained: Trained, history: Float[np.ndarray, "k h"]
-) -> Embeddings:
+def _appended(heard: ColdColumns, items: NewItems, trained: Trained) -> Embeddings:
     """Rows of the new items below those of the old; they say nothing of others by coefficients."""
-    count, said = len(items.tokens), embeddings.coefficients
+    embeddings, count, weight = heard.embeddings, len(items.tokens), np.float32(trained.sheaf_weight)
+    history = weight * heard.history
+    said = embeddings.coefficients
     if said is not None:
-        offsets = np.concatenate([said.indptr, np.full(count, said.indptr[-1], said.indptr.dtype)])
-        n = len(embeddings.items) + count
-        said = sparse.csc_matrix((said.data, said.indices, offsets), shape=(n, n))
+        new = None if heard.coefficients is None else weight * heard.coefficients
+        said = _with_columns(said, count, new)
 
     def below(old: Optional[np.ndarray], new: Any) -> Optional[np.ndarray]:
         if old is None or new is None:
@@ -219,3 +218,14 @@ def _appended(
         layers={},
         metadata={**embeddings.metadata, "new_items": count, "new_items_with_content": items.coverage},
     )
+
+
+def _with_columns(
+    said: sparse.csc_matrix, count: int, columns: Optional[Float[np.ndarray, "n k"]]
+) -> sparse.csc_matrix:
+    """Coefficients with ``count`` items more, who hear by these columns or nothing, and say nothing."""
+    n = said.shape[0]
+    new = sparse.csc_matrix((n, count) if columns is None else columns, dtype=np.float32)
+    values, rows = np.concatenate([said.data, new.data]), np.concatenate([said.indices, new.indices])
+    offsets = np.concatenate([said.indptr, said.indptr[-1] + new.indptr[1:]])
+    return sparse.csc_matrix((values, rows, offsets), shape=(n + count, n + count))

@@ -7,6 +7,7 @@ from recbole.data.interaction import Interaction
 from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings import reading
+from recbole_sheaf.embeddings.item_maps import COLD, smaller_as_coefficients
 from recbole_sheaf.embeddings.propagation import layers_of
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of, model_scores
@@ -37,6 +38,19 @@ SHEAVES = [
     ("ItemSheaf", {"item_sheaf_neighbours": 5}),
     ("ItemSheaf", {"restriction_map": "identity"}),
 ]
+
+
+@pytest.mark.parametrize("name, chosen", [("MMSheaf", {}), ("ItemSheaf", {"item_sheaf_neighbours": 5})])
+def test_maps_into_cold_items_may_be_a_block_of_vectors(toy_settings, name, chosen, monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.embeddings.item_maps.smaller_as_coefficients", lambda *sizes: False)
+    test_the_pieces_are_the_score(toy_settings, name, chosen)
+    blocks = embeddings_of(restored(name, {**toy_settings, **SOME_COLD, **chosen})).blocks
+    assert blocks[-1].name == COLD and blocks[-1].history
+
+
+def test_a_few_cold_items_are_coefficients_and_many_are_a_block():
+    assert smaller_as_coefficients(cold=20, n_items=3706, n_users=6040, width=2048)
+    assert not smaller_as_coefficients(cold=50_000, n_items=100_000, n_users=100_000, width=512)
 
 
 @pytest.mark.parametrize("name, chosen", [*OURS, *THEIRS, *SHEAVES])
