@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import recbole_sheaf
-from recbole_sheaf.experiments import identity
+from recbole_sheaf.experiments import run_id
 from recbole_sheaf.registration import MODELS
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
@@ -90,6 +90,6 @@ def test_no_arrow_closes_a_circle():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_node_classification_counts_for_no_recommender(model):
-    reached = identity._reached((*identity._ROOTS, MODELS[model]))
+    reached = run_id._reached((*run_id._ROOTS, MODELS[model]))
     assert MODELS[model] in reached and any(name.startswith("recbole_sheaf.layers.") for name in reached)
     assert not [name for name in reached if name.startswith("recbole_sheaf.nsd")]

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
-from recbole_sheaf.config import nearest
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.rules import nearest
 
 TRAIN, VALID, TEST = 0, 1, 2  # parts of the data that an interaction is in
 PARTS = ("train", "valid", "test")

@@ -13,11 +13,11 @@ from typing import Any, Callable
 
 import numpy as np
 
-from recbole_sheaf.config import nearest
 from recbole_sheaf.embeddings.arrays import MARK, as_arrays, as_metadata, from_arrays
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import ConfigError, DataError, EnvironmentMismatch, first_line
 from recbole_sheaf.features.cache import UNREADABLE
+from recbole_sheaf.rules import nearest
 
 METADATA = "metadata"
 

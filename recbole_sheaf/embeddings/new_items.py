@@ -17,7 +17,6 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from recbole_sheaf.config import nearest
 from recbole_sheaf.embeddings.cold_columns import ColdColumns, cold_columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.propagation import told
@@ -29,6 +28,7 @@ from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.vbpr import VBPR
+from recbole_sheaf.rules import nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> T
         )
     rows = [normalize(f.matrix[1:]).to(weight) @ weight for f, weight in zip(modalities.values(), model.stalks.project)]
     size = model.stalks.project[0].shape[1]
-    absent = [rows[0].new_zeros(len(rows[0]), size)] * (model.stalks.identity is not None)
+    absent = [rows[0].new_zeros(len(rows[0]), size)] * (model.stalks.id_embedding is not None)
     x = torch.cat([*absent, *rows], dim=1)
     own = as_compared(model, x) / model.temperature**0.5
     tells = None

@@ -17,7 +17,7 @@ from recbole_sheaf.embeddings.ranking import PieceScores
 from recbole_sheaf.embeddings.restoring import Restored
 from recbole_sheaf.embeddings.vectors import Vectors, vectors_of
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.identity import identity_settings
+from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.splits import SEEN_BEFORE_TEST
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
@@ -236,5 +236,5 @@ def _metadata(restored: Restored) -> dict[str, Any]:
         "seen_at_test": list(config["seen_at_test"] or SEEN_BEFORE_TEST),
         "interactions": split.sizes,
         "dtype": "float32",
-        "settings": identity_settings(config),
+        "settings": settings_that_count(config),
     }

@@ -20,8 +20,8 @@ from recbole_sheaf.checkpoint_file import SUFFIX, CheckpointFile, plain_settings
 from recbole_sheaf.config import known_keys
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.errors import CheckpointError, SheafError, first_line
-from recbole_sheaf.experiments.identity import NOT_IDENTITY
 from recbole_sheaf.experiments.judging import judge
+from recbole_sheaf.experiments.run_id import WITHOUT_EFFECT
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split
 from recbole_sheaf.experiments.training import Prepared, prepare
@@ -240,7 +240,7 @@ def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
     _refuse_unknown_model(checkpoint)
     refuse_unsafe_names(dataset)
     known = known_keys(model, dataset)
-    kept = {key: settings[key] for key in settings if key in known and (key not in NOT_IDENTITY or key in KEPT)}
+    kept = {key: settings[key] for key in settings if key in known and (key not in WITHOUT_EFFECT or key in KEPT)}
     own = {**kept, "show_progress": False, "state": "WARNING", "data_path": data_path or _data_path(checkpoint)}
     if dataset == "ml-100k" and data_path is None:
         del own["data_path"]  # RecBole's own copy, wherever it is installed

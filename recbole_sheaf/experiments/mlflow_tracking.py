@@ -19,8 +19,8 @@ from recbole.config import Config
 
 from recbole_sheaf.errors import ConfigError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.experiments.identity import identity_settings
 from recbole_sheaf.experiments.measure import versions
+from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.sinks import Sink
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class MlflowSink(Sink):
         self.client = self.mlflow.MlflowClient(tracking_uri=self.tracking.uri)
         self.id = self._earlier() or self._made()
         entities = self.mlflow.entities
-        settings = {**identity_settings(self.config), "threads": self.run.threads}
+        settings = {**settings_that_count(self.config), "threads": self.run.threads}
         parameters = [entities.Param(name, _text(value, LONGEST_PARAMETER)) for name, value in settings.items()]
         for first in range(0, len(parameters), PARAMETERS_AT_ONCE):
             self.client.log_batch(self.id, params=parameters[first : first + PARAMETERS_AT_ONCE])

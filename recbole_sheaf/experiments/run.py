@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.experiments.identity import run_id
 from recbole_sheaf.experiments.mlflow_tracking import MlflowSink, Tracking, tracking_of
+from recbole_sheaf.experiments.run_id import run_id
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import Sink, around
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split, same_data

@@ -27,9 +27,9 @@ from tqdm import tqdm
 from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.errors import ConfigError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.experiments.identity import code_version, data_digest, digest, identity_settings
 from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments, tracking_of
 from recbole_sheaf.experiments.run import COMPLETE, PRUNED, Run, StopRun
+from recbole_sheaf.experiments.run_id import code_version, data_digest, digest, settings_that_count
 from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
 from recbole_sheaf.experiments.settings import resolve_configs
@@ -297,7 +297,7 @@ def _startup(trials: int) -> int:
 def _study_name(config: Config, space: Space, budget: Budget) -> str:
     """Of a search: the same settings, space, data, code and seed are the same search, whatever the number of trials."""
     declared = {name: distribution.__repr__() for name, distribution in space.items()}
-    parts = [identity_settings(config), declared, data_digest(config), code_version(config["model"])]
+    parts = [settings_that_count(config), declared, data_digest(config), code_version(config["model"])]
     return f"{config['model']}-{config['dataset']}-{digest(json.dumps([*parts, budget.seed, budget.threads]))[:8]}"
 
 

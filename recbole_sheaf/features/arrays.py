@@ -13,7 +13,7 @@ import tokenize
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Union
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def _member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.
     return array
 
 
-def _refuse_false_claim(source: str, file: IO[bytes], size: int) -> None:
+def _refuse_false_claim(source: str, file: Union[IO[bytes], zipfile.ZipExtFile], size: int) -> None:
     """Refuse an array whose header claims more or fewer bytes than there are, or more than the machine could hold."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:

@@ -41,10 +41,10 @@ class BM3(MultimodalRecommender):
     .. math:: C(\tilde{h}_u, \dot{h}_i) + C(\tilde{h}_i, \dot{h}_u)
         + w \sum_m \bigl(C(\tilde{h}_m, \dot{h}_i) + C(\tilde{h}_m, \dot{h}_m)\bigr), \qquad h_i = \hat{h}_i + x_i,
 
-    with :math:`\hat{h}` what LightGCN makes of the identities x, and one predictor for all. As in the paper and the
+    with :math:`\hat{h}` what LightGCN makes of the ID embeddings x, and one predictor for all. As in the paper and the
     published code there is no momentum encoder, and guesses, not embeddings, are ranked by. We depart from the code in
     two points: content stays as given, at unit length (the code trains the feature vectors themselves), and the L2
-    penalty is on the batch's identities (the code takes the norm of all propagated embeddings). Sampled items are not
+    penalty is on the batch's ID embeddings (the code takes the norm of all propagated ones). Sampled items are not
     looked at. Without content the two terms of users and items are left. An item without a row in a modality has no
     terms of content there; its interactions count as any. To learn without negatives is what the model is about, so it
     has no ``loss: softmax``.
@@ -58,7 +58,7 @@ class BM3(MultimodalRecommender):
         settings = BM3Settings.from_recbole(config)
         self.target_dropout, self.alignment_weight = settings.target_dropout, settings.alignment_weight
         self.reg_weight, size = settings.reg_weight, settings.embedding_size
-        self.identity = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
         self.predictor = nn.Linear(size, size)
         nn.init.xavier_normal_(self.predictor.weight)
         nn.init.zeros_(self.predictor.bias)
@@ -69,8 +69,8 @@ class BM3(MultimodalRecommender):
 
     def embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """The h of users and items."""
-        h = self.propagate(self.identity)
-        return h[: self.n_users], h[self.n_users :] + self.identity[self.n_users :]
+        h = self.propagate(self.id_embedding)
+        return h[: self.n_users], h[self.n_users :] + self.id_embedding[self.n_users :]
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """The predictor's guesses of users and items."""
@@ -93,7 +93,7 @@ class BM3(MultimodalRecommender):
             guess, present = self.predictor(h_m), project.present[items].squeeze(1)
             content_gap = gap(guess, target_i) + gap(guess, self.target(h_m))
             loss = loss + self.alignment_weight * (content_gap * present).mean()
-        batch = embedding(torch.cat([users, self.n_users + items]), self.identity)
+        batch = embedding(torch.cat([users, self.n_users + items]), self.id_embedding)
         return loss + self.reg_weight * batch.square().sum() / (2 * len(users))
 
 

@@ -1,6 +1,6 @@
 r"""FREEDOM: freezing and denoising graph structures (Zhou & Shen, ACM MM 2023, https://arxiv.org/abs/2211.06924).
 
-Notation: users and items are the n nodes; x are their identities, f wide. A is the user-item graph and
+Notation: users and items are the n nodes; x are their ID embeddings, f wide. A is the user-item graph and
 :math:`A_\rho` what is left of it in an epoch; S is the *frozen* item graph, :math:`S = \sum_m \alpha_m S_m`, where
 :math:`S_m` averages over an item's k most similar in modality m.
 """
@@ -80,7 +80,7 @@ class FrozenItemGraph(nn.Module):
 
 
 class FREEDOM(MultimodalRecommender):
-    r"""LightGCN on a graph that is denoised anew in each epoch, plus identities averaged over a frozen item graph.
+    r"""LightGCN on a graph that is denoised anew in each epoch, plus ID embeddings averaged over a frozen item graph.
 
     The loss is BPR plus ``modality_loss_weight`` times a BPR for each modality, in which the projected content stands
     for the item. Each epoch keeps a share of the interactions, drawn by the degrees of their ends; ranking takes them
@@ -102,7 +102,7 @@ class FREEDOM(MultimodalRecommender):
         self.modality_loss_weight, self.reg_weight = settings.modality_loss_weight, settings.reg_weight
         self.n_layers, self.keep = settings.n_layers, 1 - settings.edge_dropout
         size = settings.embedding_size
-        self.identity = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
         self.projections: ModuleList[ModalityProjection] = ModuleList(
             ModalityProjection(features.matrix, features.present, size) for features in self.modalities.values()
         )
@@ -145,8 +145,8 @@ class FREEDOM(MultimodalRecommender):
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Users by their interactions, items by theirs plus their like in content."""
-        x = self.propagation()(self.identity)
-        return x[: self.n_users], x[self.n_users :] + self.item_graph(self.identity[self.n_users :])
+        x = self.propagation()(self.id_embedding)
+        return x[: self.n_users], x[self.n_users :] + self.item_graph(self.id_embedding[self.n_users :])
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss, one for each modality, and the penalty."""
@@ -159,7 +159,7 @@ class FREEDOM(MultimodalRecommender):
             return loss
         users, chosen, sampled = triples
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        return loss + self.reg_weight * self.squared_norms(nodes, self.identity) / (2 * max(len(users), 1))
+        return loss + self.reg_weight * self.squared_norms(nodes, self.id_embedding) / (2 * max(len(users), 1))
 
     def content_loss(
         self, project: ModalityProjection, user_all: Float[Tensor, "n_users f"], triples: Triples

@@ -34,7 +34,7 @@ class GRCNSettings(ModelSettings):
     n_layers: int = setting(2, low=1)
     n_routings: int = setting(1, low=0)
     prune: bool = setting(True)
-    fusion: str = setting("concat", choices=("concat", "identity"))
+    fusion: str = setting("concat", choices=("concat", "id"))
     reg_weight: float = setting(0.03, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)
 
@@ -71,17 +71,18 @@ def attend(graph: ArcGraph, p: Float[Tensor, "n f"]) -> tuple[Float[Tensor, "n f
 
 
 class GRCN(MultimodalRecommender):
-    """Identities convolved on the refined graph, beside what each modality says; BPR and an L2 penalty.
+    """ID embeddings convolved on the refined graph, beside what each modality says; BPR and an L2 penalty.
 
-    The output concatenates identity and modalities, as in the paper; with ``fusion: identity`` content refines the
+    The output concatenates ID embeddings and modalities, as in the paper; with ``fusion: id`` content refines the
     graph and does nothing else, the better choice where content alone ranks badly. An arc weighs
     ``relu(max_m a_m c_m)`` with c_m the trainable confidence of the arc's source in modality m.
 
-    We follow the paper where the published code departs from it: layers of identities are plain weighted sums without
-    unit length and activation, their number is a setting, and the code's confidence loss, which it computes and drops,
-    is absent. Confidences start at 1, so that training starts from the affinities and not from random cuts. Routing
-    puts the items of the batch into their users' prototypes, so more of it fits training and not validation: we take
-    one round. An item without a row in a modality is a zero there: it fits every user equally, neither well nor badly.
+    We follow the paper where the published code departs from it: layers of ID embeddings are plain weighted sums,
+    of no unit length and without activation, their number is a setting, and the code's confidence loss, which it
+    computes and drops, is absent. Confidences start at 1, so that training starts from the affinities and not from
+    random cuts. Routing puts the items of the batch into their users' prototypes, so more of it fits training and
+    not validation: we take one round. An item without a row in a modality is a zero there: it fits every user
+    equally, neither well nor badly.
     """
 
     settings_class = GRCNSettings
@@ -94,7 +95,7 @@ class GRCN(MultimodalRecommender):
         self.n_layers, self.prune, self.reg_weight = settings.n_layers, settings.prune, settings.reg_weight
         self.fusion = settings.fusion
         n, size = self.n_users + self.n_items, settings.embedding_size
-        self.identity = nn.Parameter(nn.init.xavier_normal_(torch.empty(n, size)))
+        self.id_embedding = nn.Parameter(nn.init.xavier_normal_(torch.empty(n, size)))
         self.confidence = nn.Parameter(torch.ones(n, len(self.modalities)))
         self.routings: ModuleList[ModalityRouting] = ModuleList(
             ModalityRouting(features, self.n_users, size, settings.n_routings) for features in self.modalities.values()
@@ -110,8 +111,8 @@ class GRCN(MultimodalRecommender):
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Identity and modalities side by side."""
         said, affinities = zip(*(routing(self.graph, self.toward_users) for routing in self.routings))
-        identity = self.convolve(self.refined_weights(torch.stack(affinities, dim=1)))
-        x = torch.cat([identity, *said], dim=1) if self.fusion == "concat" else identity
+        id_embedding = self.convolve(self.refined_weights(torch.stack(affinities, dim=1)))
+        x = torch.cat([id_embedding, *said], dim=1) if self.fusion == "concat" else id_embedding
         return x[: self.n_users], x[self.n_users :]
 
     def refined_weights(self, affinities: Float[Tensor, "arcs M"]) -> Float[Tensor, " arcs"]:
@@ -122,8 +123,8 @@ class GRCN(MultimodalRecommender):
         return relu(strongest) if self.prune else strongest
 
     def convolve(self, weights: Float[Tensor, " arcs"]) -> Float[Tensor, "n f"]:
-        """Identities plus the layers' weighted sums of neighbours."""
-        x: Tensor = self.identity
+        """ID embeddings plus the layers' weighted sums of neighbours."""
+        x: Tensor = self.id_embedding
         total = x
         for _ in range(self.n_layers):
             x = self.graph.weighted_sum(x.unsqueeze(1), weights.view(-1, 1, 1)).squeeze(1)
@@ -131,10 +132,10 @@ class GRCN(MultimodalRecommender):
         return total
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """The ranking loss and the penalty on the batch's identities and preferences."""
+        """The ranking loss and the penalty on the batch's ID embeddings and preferences."""
         users, chosen, sampled = self.triples(interaction)
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.squared_norms(nodes, self.identity)
+        penalty = self.squared_norms(nodes, self.id_embedding)
         preferences = sum(self.squared_norms(users, routing.preference) for routing in self.routings)
         return loss + self.reg_weight * (penalty + preferences) / (2 * max(len(users), 1))

@@ -1,6 +1,6 @@
 r"""LATTICE: latent structures of items mined from content (Zhang et al., ACM MM 2021, https://arxiv.org/abs/2104.09036).
 
-Notation: users and items are the n nodes, x their identities, f wide, M the number of modalities. In modality m,
+Notation: users and items are the n nodes, x their ID embeddings, f wide, M the number of modalities. In modality m,
 :math:`S_m` joins an item to its k most similar in content and :math:`\tilde{A}_m` to its k most similar in content as a
 trained map sees it, both weighted by the cosine and scaled to :math:`D^{-1/2} S D^{-1/2}`. The latent item graph is
 :math:`A = \sum_m \alpha_m (\lambda S_m + (1 - \lambda) \tilde{A}_m)` with trained :math:`\alpha`.
@@ -93,9 +93,9 @@ def _nearest(rows: Tensor, start: int, step: int, k: int) -> Tensor:
 
 
 class LATTICE(MultimodalRecommender):
-    r"""LightGCN, to whose items :math:`A^L x / |A^L x|` is added, the items' identities on the latent item graph.
+    r"""LightGCN, to whose items :math:`A^L x / |A^L x|` is added, the items' ID embeddings on the latent item graph.
 
-    The loss is BPR with an L2 penalty on the batch's identities. As in the published code an item is among its own k
+    The loss is BPR with an L2 penalty on the batch's ID embeddings. As in the published code an item is among its own k
     most similar and the first collaborative part is trained with the rest. The code learns the graph in the first batch
     of an epoch and gives it no gradient in the others. Here an epoch's first batch finds the neighbours, and every
     batch weighs them, with gradient; ranking finds them anew. So nothing of n_items^2 is kept, and a stopped training
@@ -114,7 +114,7 @@ class LATTICE(MultimodalRecommender):
             raise ConfigError("LATTICE needs a modality, but modalities is empty; name one or more, or take LightGCN")
         self.skip_weight, self.reg_weight = settings.skip_weight, settings.reg_weight
         self.item_graph_layers, size = settings.item_graph_layers, settings.embedding_size
-        self.identity = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
         self.propagate = LightPropagation(self.graph, settings.n_layers)
         others, backend = settings.item_graph_neighbours - 1, settings.message_passing
         self.given = nn.ModuleList(
@@ -159,12 +159,12 @@ class LATTICE(MultimodalRecommender):
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """LightGCN's users and items, items with what the latent graph says at unit length."""
-        x = self.propagate(self.identity)
-        return x[: self.n_users], x[self.n_users :] + normalize(self.latent(self.identity[self.n_users :]))
+        x = self.propagate(self.id_embedding)
+        return x[: self.n_users], x[self.n_users :] + normalize(self.latent(self.id_embedding[self.n_users :]))
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss and the penalty."""
         users, chosen, sampled = self.triples(interaction)
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        return loss + self.reg_weight * self.squared_norms(nodes, self.identity) / (2 * max(len(users), 1))
+        return loss + self.reg_weight * self.squared_norms(nodes, self.id_embedding) / (2 * max(len(users), 1))

@@ -2,8 +2,8 @@ r"""LGMRec: Local and Global Graph Learning for Multimodal Recommendation (Guo e
 https://arxiv.org/abs/2312.16400).
 
 Notation: users and items are the n nodes, f is the embedding size, M the number of modalities, K the number of
-hyperedges. *Local* embeddings come from the user-item graph: LightGCN on identities, beside content propagated on its
-own. *Global* ones come from hypergraphs, one per modality, whose K hyperedges are attributes that content decides:
+hyperedges. *Local* embeddings come from the user-item graph: LightGCN on ID embeddings, beside content propagated on
+its own. *Global* ones come from hypergraphs, one per modality, whose K hyperedges are attributes that content decides:
 :math:`H_m` holds how much each node belongs to each of them.
 """
 
@@ -85,7 +85,7 @@ class ModalityHypergraph(nn.Module):
 class LGMRec(MultimodalRecommender):
     r"""Local embeddings plus ``global_weight`` times global ones of unit length; BPR, a contrast and an L2 penalty.
 
-    Local are the mean over LightGCN's layers on identities and, of unit length, each modality's last layer; there a
+    Local are the mean over LightGCN's layers on ID embeddings and, of unit length, each modality's last layer; there a
     user starts as the mean of their items. Global are the sum over modalities of the hypergraphs' messages, which
     carry the items' collaborative embeddings. The contrast pulls a node's messages in each two modalities together;
     with one modality there is none.
@@ -93,7 +93,7 @@ class LGMRec(MultimodalRecommender):
     We follow the published code in Gumbel noise on the memberships and in their dropout. We depart from it in four
     points: evaluation draws no noise, so that scores are the same twice; negatives of the contrast are the batch's
     users and items, each once, instead of all; features enter at unit length with a bias beside them; the penalty is
-    half the squared norm of the batch's identities. A missing row is zeros in the local part, and no member of that
+    half the squared norm of the batch's ID embeddings. A missing row is zeros in the local part, and no member of that
     modality's hyperedges. Under ``loss: softmax`` the contrast is that of the batch's users and of their items, 4,096
     of them where there are more.
     """
@@ -108,7 +108,7 @@ class LGMRec(MultimodalRecommender):
                 "LGMRec needs at least one modality, but modalities is empty; name some, or take LightGCN"
             )
         self.settings, size = settings, settings.embedding_size
-        self.identity = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
         self.propagate = LightPropagation(self.graph, settings.n_layers)
         self.projections = nn.ModuleList(
             ModalityProjection(features.matrix, features.present, size) for features in self.modalities.values()
@@ -124,7 +124,7 @@ class LGMRec(MultimodalRecommender):
 
     def local_and_global(self) -> tuple[Float[Tensor, "n f"], list[Float[Tensor, "n f"]]]:
         """What ranks, and each modality's messages along hyperedges."""
-        collaborative = self.propagate(self.identity)
+        collaborative = self.propagate(self.id_embedding)
         items = collaborative[self.n_users :]
         messages = [hypergraph(self.graph, items, self.n_users) for hypergraph in self.hypergraphs]
         local = collaborative + self.modality_embeddings()
@@ -146,7 +146,7 @@ class LGMRec(MultimodalRecommender):
         x, messages = self.local_and_global()
         loss = self.ranking_loss(x[: self.n_users], x[self.n_users :], (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.squared_norms(nodes, self.identity) / (2 * max(len(users), 1))
+        penalty = self.squared_norms(nodes, self.id_embedding) / (2 * max(len(users), 1))
         loss = loss + self.settings.reg_weight * penalty
         for batch in (self.contrasted(users), self.n_users + self.contrasted(chosen)):
             loss = loss + self.settings.contrast_weight * self.contrast([embedding(batch, y) for y in messages])

@@ -1,7 +1,7 @@
 r"""MGCN: Multi-View Graph Convolutional Network (Yu et al., ACM MM 2023, https://doi.org/10.1145/3581783.3613915).
 
 Notation: users and items are the n nodes, f is the embedding size, M the number of modalities. The behaviour view is
-LightGCN on identities. A modality's view starts from identities *purified* by content,
+LightGCN on ID embeddings. A modality's view starts from ID embeddings *purified* by content,
 :math:`id_i \odot \sigma(W_2 (W_1 c_i + b_1) + b_2)`, so that only the part of the content that behaviour speaks of
 passes, and is propagated among similar items. A fuser takes what the views share and what each has of its own.
 """
@@ -69,7 +69,7 @@ class SimilarityGraph(nn.Module):
 
 
 class PurifiedView(nn.Module):
-    """One modality's view of the items: identities purified by content, propagated among similar items."""
+    """One modality's view of the items: ID embeddings purified by content, propagated among similar items."""
 
     def __init__(self, features: ModalityFeatures, size: int, similar: SimilarityGraph, num_layers: int) -> None:
         super().__init__()
@@ -78,12 +78,12 @@ class PurifiedView(nn.Module):
         nn.init.xavier_uniform_(self.gate.weight)
         self.similar, self.num_layers = similar, num_layers
 
-    def purified(self, identity: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
+    def purified(self, id_embedding: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
         r""":math:`id_i \odot \sigma(W_2 c_i + b_2)` of the projected content c."""
-        return identity * torch.sigmoid(self.gate(self.project()))
+        return id_embedding * torch.sigmoid(self.gate(self.project()))
 
-    def forward(self, identity: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
-        x = self.purified(identity)
+    def forward(self, id_embedding: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
+        x = self.purified(id_embedding)
         for _ in range(self.num_layers):
             x = self.similar(x)
         return x
@@ -141,7 +141,7 @@ class MGCN(MultimodalRecommender):
             raise ConfigError("MGCN needs at least one modality, but modalities is empty; name some, or take LightGCN")
         self.contrast_weight, self.temperature = settings.contrast_weight, settings.temperature
         self.reg_weight, size = settings.reg_weight, settings.embedding_size
-        self.identity = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
         self.propagate = LightPropagation(self.graph, settings.n_layers)
         self.views = nn.ModuleList(self._view(config, settings, features) for features in self.modalities.values())
         self.fuse = BehaviourAwareFuser(size, len(self.views))
@@ -171,9 +171,9 @@ class MGCN(MultimodalRecommender):
 
     def both_views(self) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n f"]]:
         """The behaviour view, and the modality views fused."""
-        behaviour = self.propagate(self.identity)
-        identity = self.identity[self.n_users :]
-        items = torch.cat([view(identity) for view in self.views], dim=1)
+        behaviour = self.propagate(self.id_embedding)
+        id_embedding = self.id_embedding[self.n_users :]
+        items = torch.cat([view(id_embedding) for view in self.views], dim=1)
         nodes = torch.cat([items.new_zeros(self.n_users, items.shape[1]), items])
         views = torch.cat([self.propagate.step(nodes)[: self.n_users], items])  # a user is the sum of their items
         return behaviour, self.fuse(behaviour, views.unflatten(1, (len(self.views), -1)), self.has)

@@ -25,7 +25,7 @@ class MMGCNSettings(ModelSettings):
     embedding_size: int = setting(64, low=1)
     n_layers: int = setting(2, low=1)
     aggregate_concat: bool = setting(False)
-    train_identities: bool = setting(True)
+    train_id_embeddings: bool = setting(True)
     reg_weight: float = setting(0.001, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)
 
@@ -48,11 +48,11 @@ class ModalityConv(nn.Module):
             nn.init.xavier_normal_(linear.weight)
 
     def forward(
-        self, graph: ArcGraph, x: Float[Tensor, "n in"], identity: Float[Tensor, "n out"]
+        self, graph: ArcGraph, x: Float[Tensor, "n in"], id_embedding: Float[Tensor, "n out"]
     ) -> Float[Tensor, "n out"]:
         neighbours = graph.sum_neighbours(x) / graph.in_degrees.clamp(min=1).unsqueeze(1)
         h = leaky_relu(self.aggregate(neighbours))
-        x_hat = leaky_relu(self.self_loop(x)) + identity
+        x_hat = leaky_relu(self.self_loop(x)) + id_embedding
         if self.concat:
             return leaky_relu(self.combine(torch.cat([h, x_hat], dim=1)))
         return leaky_relu(self.combine(h) + x_hat)
@@ -72,11 +72,11 @@ class ModalityNetwork(nn.Module):
         self.project = nn.Linear(features.dim, size)
         self.layers = nn.ModuleList(ModalityConv(size, size, concat) for _ in range(n_layers))
 
-    def forward(self, graph: ArcGraph, identity: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
+    def forward(self, graph: ArcGraph, id_embedding: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
         items = self.project(self.content) * self.present
         x = normalize(torch.cat([self.preference, items]))
         for layer in self.layers:
-            x = layer(graph, x, identity)
+            x = layer(graph, x, id_embedding)
         return x
 
 
@@ -85,9 +85,9 @@ class MMGCN(MultimodalRecommender):
 
     We follow the paper where the published code departs from it: the number of layers and the way to aggregate are
     settings, every modality is projected to the same width, and scores come from a full forward pass and not from the
-    last batch's. Identities and preferences are trained, as the paper says; in the published code they never reach the
-    optimiser, and ``train_identities: False`` leaves them at their random start likewise, so that only the linear maps
-    learn. An item without a row in a modality starts as zeros there.
+    last batch's. ID embeddings and preferences are trained, as the paper says; in the published code they never reach
+    the optimiser, and ``train_id_embeddings: False`` leaves them at their random start likewise, so that only the
+    linear maps learn. An item without a row in a modality starts as zeros there.
     """
 
     settings_class = MMGCNSettings
@@ -99,26 +99,26 @@ class MMGCN(MultimodalRecommender):
         size = settings.embedding_size
         if not self.modalities:
             raise ConfigError("MMGCN needs at least one modality, but modalities is empty; name some, or take LightGCN")
-        self.identity = nn.Parameter(nn.init.xavier_normal_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = nn.Parameter(nn.init.xavier_normal_(torch.empty(self.n_users + self.n_items, size)))
         self.networks: ModuleList[ModalityNetwork] = ModuleList(
             ModalityNetwork(features, self.n_users, size, settings.n_layers, settings.aggregate_concat)
             for features in self.modalities.values()
         )
-        for free in (self.identity, *(network.preference for network in self.networks)):
-            free.requires_grad_(settings.train_identities)
+        for free in (self.id_embedding, *(network.preference for network in self.networks)):
+            free.requires_grad_(settings.train_id_embeddings)
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Mean over modalities, equation 6 of the paper."""
-        outputs: list[Tensor] = [network(self.graph, self.identity) for network in self.networks]
+        outputs: list[Tensor] = [network(self.graph, self.id_embedding) for network in self.networks]
         x = torch.stack(outputs).mean(dim=0)
         return x[: self.n_users], x[self.n_users :]
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """The ranking loss and an L2 penalty on identities and preferences."""
+        """The ranking loss and an L2 penalty on ID embeddings and preferences."""
         users, chosen, sampled = self.triples(interaction)
         user_all, item_all = self.forward()
         loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.squared_norms(nodes, self.identity)
+        penalty = self.squared_norms(nodes, self.id_embedding)
         preferences = sum(self.squared_norms(users, network.preference) for network in self.networks)
         return loss + self.reg_weight * (penalty + preferences) / (2 * max(len(users), 1))

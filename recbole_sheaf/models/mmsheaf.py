@@ -2,7 +2,7 @@ r"""MMSheaf: stalks of several modalities diffused on the user-item graph, plus 
 
 Two sheaves score together, :math:`s_{ui} = \langle \hat y_u, \hat y_i \rangle / \tau + \omega \, (x_u^\top B)_i`:
 
-- On the user-item graph a node's stalk is a direct sum, F(v) = R^d (identity) + R^d (modality 1) + ... + R^d (modality
+- On the user-item graph a node's stalk is a direct sum, F(v) = R^d (ID) + R^d (modality 1) + ... + R^d (modality
   M), of c channels. All of them restrict into one edge stalk by the maps of ``restriction_map``; with identity maps the
   diffusion is LightGCN's, in every stalk. It is that of Neural Sheaf Diffusion (Bodnar et al. 2022,
   https://arxiv.org/abs/2202.04579) without its weights and nonlinearity. y are the diffused stalks, trained by a
@@ -15,7 +15,7 @@ Two sheaves score together, :math:`s_{ui} = \langle \hat y_u, \hat y_i \rangle /
   leave-one-out scores, they lose (docs/results/search-log.md).
 
 A stalk that an item lacks is absent: it is zero, and the cosine renormalises what is there. An item without training
-interactions lacks the identity stalk, and in each step of training a random share of the items does, so that content
+interactions lacks the ID stalk, and in each step of training a random share of the items does, so that content
 learns to speak alone.
 
 **Rare items are the item sheaf's.** Stalks of an item with few interactions are noise, and the closed form, which knows
@@ -101,7 +101,7 @@ class MMSheafSettings(ModelSettings):
 class StalkEmbeddings(nn.Module):
     """What the nodes hold before diffusion, x of shape (n, D, c) with D = stalk_dim times the number of stalks.
 
-    The identity stalk is free for users and for items with training interactions, and zeros for other items. A
+    The ID stalk is free for users and for items with training interactions, and zeros for other items. A
     modality's stalk is a free preference for users and a projection of the content for items; an item without a row
     starts with zeros there and receives what its users hold.
 
@@ -112,7 +112,7 @@ class StalkEmbeddings(nn.Module):
         settings: of the model.
     """
 
-    has_identity: Tensor
+    has_id_stalk: Tensor
 
     def __init__(
         self,
@@ -125,14 +125,14 @@ class StalkEmbeddings(nn.Module):
         super().__init__()
         self.stalk_dim, self.feature_dropout = settings.stalk_dim, settings.feature_dropout
         size = settings.embedding_size
-        self.identity = _xavier(n_users + n_items, size) if settings.use_id_stalk else None
+        self.id_embedding = _xavier(n_users + n_items, size) if settings.use_id_stalk else None
         self.preference = _xavier(n_users, size * len(modalities)) if modalities else None
         self.project = nn.ParameterList(_xavier(features.dim, size) for features in modalities.values())
         self.names: list[str] = ["id"] * settings.use_id_stalk + list(modalities)
         for m, features in enumerate(modalities.values()):
             self.register_buffer(f"content{m}", normalize(features.matrix), persistent=False)
-        has_identity = torch.cat([torch.ones(n_users), chosen.float()]).unsqueeze(1)
-        self.register_buffer("has_identity", has_identity, persistent=False)
+        has_id_stalk = torch.cat([torch.ones(n_users), chosen.float()]).unsqueeze(1)
+        self.register_buffer("has_id_stalk", has_id_stalk, persistent=False)
 
     @property
     def stalk_size(self) -> int:
@@ -141,7 +141,7 @@ class StalkEmbeddings(nn.Module):
 
     def forward(self) -> Float[Tensor, "n D c"]:
         """Stalk vectors of all nodes, users first; rows of zeros in a modality stay zeros."""
-        stalks = [] if self.identity is None else [self.identity * self.has_identity]
+        stalks = [] if self.id_embedding is None else [self.id_embedding * self.has_id_stalk]
         if self.preference is not None:
             items = torch.cat([self._content(m) @ weight for m, weight in enumerate(self.project)], dim=1)
             stalks.append(torch.cat([self.preference, items]))
@@ -173,7 +173,7 @@ class MMSheaf(MultimodalRecommender):
         super().__init__(config, dataset)
         settings = self.settings_class.from_recbole(config)
         if not self.modalities and not settings.use_id_stalk:
-            raise ConfigError("MMSheaf has neither a modality nor the identity stalk; set modalities or use_id_stalk")
+            raise ConfigError("MMSheaf has neither a modality nor the ID stalk; set modalities or use_id_stalk")
         self.reg_weight, self.map_weight_decay = settings.reg_weight, settings.map_weight_decay
         chosen = self.graph.in_degrees[self.n_users :] > 0
         self.stalks = StalkEmbeddings(self.modalities, self.n_users, self.n_items, chosen, settings)
@@ -256,15 +256,15 @@ class MMSheaf(MultimodalRecommender):
         users, chosen, sampled = self.triples(interaction)
         x = self.stalks()
         user_all, item_all = self._diffuse(x)
-        item_all = self._without_identity(item_all)
+        item_all = self._without_id_stalk(item_all)
         loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
         if self.reg_weight:
             nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
             loss = loss + self.reg_weight * self.squared_norms(nodes, x.flatten(1)) / (2 * max(len(users), 1))
         return loss + self.map_weight_decay * self.maps.distance()
 
-    def _without_identity(self, items: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
-        """Items of which a random share lacks the identity stalk, as one without training interactions does.
+    def _without_id_stalk(self, items: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
+        """Items of which a random share lacks the ID stalk, as one without training interactions does.
 
         Only what is compared with users lacks it: users still receive it by diffusion, or they would change with it.
         """

@@ -64,11 +64,11 @@ def scalar_delta(graph: ArcGraph, x: Float[Tensor, "n f"], maps: Float[Tensor, "
 
 
 class Sheaf4Rec(GraphRecommender):
-    """Diffusion of identities on learnt sheaves, one a layer; a collaborative model that reads no content.
+    """Diffusion of ID embeddings on learnt sheaves, one a layer; a collaborative model that reads no content.
 
-    Users and items are the mean of the signal over the layers, the identities counted as the first; the loss is BPR
-    with an L2 penalty on the batch's identities. The paper has stalks of any dimension and an activation on the flow;
-    we follow the published code, which has neither: maps are numbers, the flow is linear, and 1 is added to the
+    Users and items are the mean of the signal over the layers, the ID embeddings counted as the first; the loss is BPR
+    with an L2 penalty on the batch's ID embeddings. The paper has stalks of any dimension and an activation on the
+    flow; we follow the published code, which has neither: maps are numbers, the flow is linear, and 1 is added to the
     Laplacian's diagonal before it normalises.
     """
 
@@ -78,12 +78,12 @@ class Sheaf4Rec(GraphRecommender):
         super().__init__(config, dataset)
         settings = Sheaf4RecSettings.from_recbole(config)
         self.reg_weight, size = settings.reg_weight, settings.embedding_size
-        self.identity = nn.Parameter(0.1 * torch.randn(self.n_users + self.n_items, size))
+        self.id_embedding = nn.Parameter(0.1 * torch.randn(self.n_users + self.n_items, size))
         self.layers = nn.ModuleList(ScalarSheafLayer(size, settings.step_size) for _ in range(settings.n_layers))
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Mean of the signal over the layers."""
-        x = total = self.identity
+        x = total = self.id_embedding
         for layer in self.layers:
             x = layer(self.graph, x)
             total = total + x
@@ -95,4 +95,4 @@ class Sheaf4Rec(GraphRecommender):
         users, chosen, sampled = self.triples(interaction)
         loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
         nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        return loss + self.reg_weight * self.squared_norms(nodes, self.identity) / (2 * max(len(users), 1))
+        return loss + self.reg_weight * self.squared_norms(nodes, self.id_embedding) / (2 * max(len(users), 1))

@@ -1,4 +1,4 @@
-"""SheafRec: a sheaf learnt for one modality, or for identities alone, with any family of restriction maps."""
+"""SheafRec: a sheaf learnt for one modality, or for ID embeddings alone, with any family of restriction maps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ class SheafRecSettings(MMSheafSettings):
 
 
 class SheafRec(MMSheaf):
-    """MMSheaf with one stalk: that of one modality, or with ``modalities: []`` that of the identities.
+    """MMSheaf with one stalk: that of one modality, or with ``modalities: []`` that of the ID embeddings.
 
     The first stage of multimodal diffusion, without the item sheaf, and the setting of Neural Sheaf Diffusion:
     ``map_source: signal`` learns the maps from the node signal as the paper does, ``content`` from the modality's

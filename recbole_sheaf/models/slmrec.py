@@ -2,7 +2,7 @@ r"""SLMRec: Self-supervised Learning for Multimedia Recommendation (Tao et al., 
 https://doi.org/10.1109/TMM.2022.3187556).
 
 Notation: users and items are the n nodes, f is the embedding size, M the number of modalities. A node has M + 1
-*channels*: items start from their identity in channel 0 and from projected content in channel m, users from one and
+*channels*: items start from their ID embedding in channel 0 and from projected content in channel m, users from one and
 the same embedding in all. Each channel is propagated by LightGCN; a linear layer fuses them.
 """
 
@@ -44,9 +44,9 @@ class SLMRecSettings(ModelSettings):
 
 
 class FineAndCoarse(nn.Module):
-    r"""Contrasts identity and modalities of the same items in one common space after another (the task ``fac``).
+    r"""Contrasts ID embeddings and modalities of the same items in one common space after another (the task ``fac``).
 
-    A chain starts at the identity, :math:`z_0 = x_0`; modality m is met in the space
+    A chain starts at the ID embedding, :math:`z_0 = x_0`; modality m is met in the space
     :math:`z_m = G_m z_{m-1}`, where :math:`z_m` and :math:`H_m x_m` are two views of an item. Items without a row in a
     modality sit out its contrast.
     """
@@ -80,8 +80,8 @@ class SLMRec(MultimodalRecommender):
     ranking by inner product, so that the lengths which propagation gives to popular items count there. We depart from
     it in four points: views are compared by cosine everywhere, all spaces of ``fac`` have the embedding size (the code
     halves the last), a user or item that is in a batch twice is contrasted once, and the L2 penalty falls on the
-    batch's embeddings and not on all parameters. With one modality, ``fac`` contrasts it with the identity and ``fm``
-    masks it in one view and the identity in the other. An item without a row starts as zeros in that channel.
+    batch's embeddings and not on all parameters. With one modality, ``fac`` contrasts it with the ID embedding and
+    ``fm`` masks it in one view and the ID embedding in the other. An item without a row starts as zeros there.
 
     Under ``loss: bpr`` the loss is the published one, a softmax over the items of the batch at ``temperature``; under
     ``loss: softmax`` it is one over all items at ``softmax_temperature``, and cosines rank.

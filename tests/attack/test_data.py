@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from recbole_sheaf.experiments.identity import data_digest
+from recbole_sheaf.experiments.run_id import data_digest
 from recbole_sheaf.experiments.settings import resolve_configs
 from tests.attack.door import HEADER, ITEMS, LINES, PAIRS, USERS, Reads, Row, judge, lay_out, table
 

@@ -13,8 +13,8 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments import mlflow_tracking, tuning
 from recbole_sheaf.experiments import run as running
 from recbole_sheaf.experiments.grid import read_experiment
-from recbole_sheaf.experiments.identity import run_id
 from recbole_sheaf.experiments.mlflow_tracking import LONGEST_PARAMETER, MlflowSink, tracking_of
+from recbole_sheaf.experiments.run_id import run_id
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import around

@@ -21,16 +21,16 @@ def test_the_loss_is_the_papers_pair_by_pair(toy_settings):
             if features.present[i]:
                 guess = model.predictor(project()[i])
                 expected += 0.7 * (cosine_gap(guess, h_i[i]) + cosine_gap(guess, project()[i]))
-        expected += 0.25 * (model.identity[u].square().sum() + model.identity[model.n_users + i].square().sum())
+        expected += 0.25 * (model.id_embedding[u].square().sum() + model.id_embedding[model.n_users + i].square().sum())
     torch.testing.assert_close(model.calculate_loss(batch), expected / len(users))
 
 
 def test_items_keep_their_identity_beside_the_graph(toy_settings):
     model, _, _ = build("BM3", toy_settings)
     users, items = model.embeddings()
-    spread = model.propagate(model.identity)
+    spread = model.propagate(model.id_embedding)
     torch.testing.assert_close(users, spread[: model.n_users])
-    torch.testing.assert_close(items, spread[model.n_users :] + model.identity[model.n_users :])
+    torch.testing.assert_close(items, spread[model.n_users :] + model.id_embedding[model.n_users :])
 
 
 def test_ranking_is_by_the_predictors_guesses(toy_settings):

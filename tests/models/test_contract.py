@@ -95,8 +95,8 @@ def test_identity_maps_without_content_are_lightgcn(toy_settings, loss):
     model, batch, _ = build("MMSheaf", {**settings, "item_sheaf_weight": 0.0, "softmax_temperature": 1.0})
     lightgcn, _, _ = build("LightGCN", {**settings, "softmax_temperature": 1.0})
     with torch.no_grad():
-        lightgcn.user_embedding.weight.copy_(model.stalks.identity[: model.n_users])
-        lightgcn.item_embedding.weight.copy_(model.stalks.identity[model.n_users :])
+        lightgcn.user_embedding.weight.copy_(model.stalks.id_embedding[: model.n_users])
+        lightgcn.item_embedding.weight.copy_(model.stalks.id_embedding[model.n_users :])
     everyone = Interaction({"user_id": torch.arange(1, model.n_users)})
     model.eval(), lightgcn.eval()
     ours, theirs = (m.full_sort_predict(everyone).view(model.n_users - 1, -1)[:, 1:] for m in (model, lightgcn))
@@ -115,7 +115,7 @@ def test_identity_maps_without_content_are_lightgcn(toy_settings, loss):
     "name, settings, message",
     [
         ("SheafRec", {"modalities": "auto"}, "SheafRec takes one modality, but modalities gives image, text"),
-        ("SheafRec", {"modalities": []}, "neither a modality nor the identity stalk"),
+        ("SheafRec", {"modalities": []}, "neither a modality nor the ID stalk"),
         ("MMSheaf", {"modalities": [], "restriction_map": "wide"}, "is learnt from content, but modalities is empty"),
         ("MMGCN", {"modalities": []}, "MMGCN needs at least one modality"),
     ],

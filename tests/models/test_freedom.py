@@ -86,7 +86,7 @@ def test_the_loss_adds_its_parts(toy_settings):
     )
     triples = users, chosen, sampled = model.triples(batch)
     user_all, item_all = model.forward()
-    rows = model.identity[torch.cat([users, model.n_users + chosen, model.n_users + sampled])]
+    rows = model.id_embedding[torch.cat([users, model.n_users + chosen, model.n_users + sampled])]
     expected = model.ranking_loss(user_all, item_all, triples) + 0.25 * rows.square().sum() / len(users)
     expected = expected + 2 * sum(modality_loss(project, user_all, triples) for project in model.projections)
     torch.testing.assert_close(model.calculate_loss(batch), expected)

@@ -80,11 +80,11 @@ def test_the_refined_graph_is_the_strongest_modality_without_cut_arcs(toy_settin
     weights = model.refined_weights(affinities)
     torch.testing.assert_close(weights, dense[model.graph.dst, model.graph.src])
     assert bool((weights == 0).any()) == prune
-    x = model.identity
+    x = model.id_embedding
     torch.testing.assert_close(model.convolve(weights), x + dense @ x + dense @ dense @ x)
 
 
-@pytest.mark.parametrize("fusion, width", [("concat", 3), ("identity", 1)])
+@pytest.mark.parametrize("fusion, width", [("concat", 3), ("id", 1)])
 def test_what_ranks(toy_settings, fusion, width):
     model, batch, _ = build("GRCN", {**toy_settings, "fusion": fusion})
     users, items = model.forward()

@@ -82,11 +82,11 @@ def test_what_is_ranked_depends_on_parameters_alone(toy_settings):
 
 def test_items_add_the_latent_graph_at_unit_length(toy_settings):
     model, _, _ = build("LATTICE", {**toy_settings, "skip_weight": 0.3, "modalities": ["image"]})
-    items = model.identity[model.n_users :]
+    items = model.id_embedding[model.n_users :]
     latent = 0.3 * model.given[0](items) + 0.7 * model.learnt[0](items)
     users, ranked = model.forward()
-    torch.testing.assert_close(users, model.propagate(model.identity)[: model.n_users])
-    torch.testing.assert_close(ranked - model.propagate(model.identity)[model.n_users :], normalize(latent))
+    torch.testing.assert_close(users, model.propagate(model.id_embedding)[: model.n_users])
+    torch.testing.assert_close(ranked - model.propagate(model.id_embedding)[model.n_users :], normalize(latent))
 
 
 def test_no_content_is_refused(toy_settings):

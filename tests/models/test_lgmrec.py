@@ -44,9 +44,9 @@ def dense_memberships(model, m):
 
 
 def collaborative(model):
-    """LightGCN on identities; what has no arcs receives zeros."""
+    """LightGCN on ID embeddings; what has no arcs receives zeros."""
     A, layers = lightgcn_matrix(model.graph), model.settings.n_layers
-    powers = [torch.linalg.matrix_power(A, power) @ model.identity for power in range(layers + 1)]
+    powers = [torch.linalg.matrix_power(A, power) @ model.id_embedding for power in range(layers + 1)]
     return sum(powers) / (layers + 1)
 
 
@@ -109,7 +109,7 @@ def test_noise_in_training_chooses_as_the_softmax_of_the_logits(toy_settings):
 
 def test_memberships_are_dropped_in_training(toy_settings):
     model, _ = moved({**toy_settings, **SETTINGS, "hyper_dropout": 1.0})
-    x = model.identity[model.n_users :]
+    x = model.id_embedding[model.n_users :]
     assert model.hypergraphs[0](model.graph, x, model.n_users).any()
     assert not model.hypergraphs[0].train()(model.graph, x, model.n_users).any()
 
@@ -126,7 +126,7 @@ def test_the_loss_is_ranking_contrast_and_penalty(toy_settings):
     users, chosen, sampled = batch["user_id"], batch["item_id"], batch["neg_item_id"]
     user_all, item_all = model.forward()
     scores = (user_all[users] * (item_all[chosen] - item_all[sampled])).sum(dim=1)
-    e_u, e_i = model.identity[: model.n_users], model.identity[model.n_users :]
+    e_u, e_i = model.id_embedding[: model.n_users], model.id_embedding[model.n_users :]
     squares = sum(part.square().sum() for part in (e_u[users], e_i[chosen], e_i[sampled]))
     expected = -logsigmoid(scores).mean() + 0.02 * squares / (2 * len(users))
     messages = [dense_messages(model, m) for m in range(len(model.modalities))]

@@ -40,14 +40,14 @@ def test_similar_items_are_the_nearest_and_the_item_itself(tmp_path):
 def test_content_purifies_identities(tmp_path):
     given = features(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)))
     view = PurifiedView(given, 4, SimilarityGraph(given, 2, tmp_path, "torch", torch.device("cpu")), 2)
-    identity = torch.randn(6, 4)
+    id_embedding = torch.randn(6, 4)
     W_1, b_1, W_2, b_2 = view.project.linear.weight, view.project.linear.bias, view.gate.weight, view.gate.bias
     for i in range(1, 6):
         c = given.matrix[i] / given.matrix[i].norm()
-        expected = identity[i] * torch.sigmoid(W_2 @ (W_1 @ c + b_1) + b_2)
-        torch.testing.assert_close(view.purified(identity)[i], expected)
+        expected = id_embedding[i] * torch.sigmoid(W_2 @ (W_1 @ c + b_1) + b_2)
+        torch.testing.assert_close(view.purified(id_embedding)[i], expected)
     S = dense_similarity(given.matrix, given.present, 2)
-    torch.testing.assert_close(view(identity), S @ S @ view.purified(identity))
+    torch.testing.assert_close(view(id_embedding), S @ S @ view.purified(id_embedding))
 
 
 def slow_fusion(fuse, behaviour, views, has):
@@ -92,6 +92,6 @@ def test_a_user_is_the_sum_of_their_items(toy_settings):
     """Users have no modality view of their own: with the items' views gone, theirs go too."""
     model, _, _ = build("MGCN", toy_settings)
     before = model.both_views()[1][: model.n_users]
-    model.identity.data[model.n_users :] = 0
+    model.id_embedding.data[model.n_users :] = 0
     behaviour, side = model.both_views()
     assert before[1:].any() and not side.any() and behaviour.any()

@@ -97,7 +97,7 @@ def test_stalks_are_identity_preference_and_projected_content(toy_settings):
     everything = linked.clone()
     for features in model.modalities.values():
         everything[model.n_users :] &= features.present
-    torch.testing.assert_close(x[:, :2].flatten(1)[everything], model.stalks.identity[everything])
+    torch.testing.assert_close(x[:, :2].flatten(1)[everything], model.stalks.id_embedding[everything])
 
 
 def everyone(model):
@@ -261,11 +261,13 @@ def test_an_item_nobody_chose_has_no_identity(toy_settings):
     chosen[3] = False
     stalks = StalkEmbeddings(model.modalities, model.n_users, model.n_items, chosen, settings).eval()
     identity = stalks()[:, :2].flatten(1)
-    torch.testing.assert_close(identity, stalks.identity * (torch.arange(len(identity)) != model.n_users + 3)[:, None])
+    torch.testing.assert_close(
+        identity, stalks.id_embedding * (torch.arange(len(identity)) != model.n_users + 3)[:, None]
+    )
     assert stalks()[model.n_users + 3, 2:].any()  # its content is there
 
 
-def test_training_compares_users_with_items_of_which_a_share_lacks_the_identity_stalk(toy_settings, monkeypatch):
+def test_training_compares_users_with_items_of_which_a_share_lacks_the_id_stalk(toy_settings, monkeypatch):
     model, batch, _ = build("MMSheaf", {**toy_settings, "stalk_dropout": 0.4, "feature_dropout": 0.0})
     seen = []
     ranking_loss = model.ranking_loss
@@ -276,7 +278,7 @@ def test_training_compares_users_with_items_of_which_a_share_lacks_the_identity_
     )
     model.train().calculate_loss(batch)
     users, items = model.forward()
-    width = model.stalks.identity.shape[1]
+    width = model.stalks.id_embedding.shape[1]
     torch.testing.assert_close(seen[0], users)
     torch.testing.assert_close(seen[1][:, width:], items[:, width:])
     here = (seen[1][:, :width] == items[:, :width]).all(1)

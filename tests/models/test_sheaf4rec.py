@@ -41,6 +41,6 @@ def test_a_map_is_learnt_from_both_ends_its_own_first():
 
 def test_users_and_items_are_the_mean_over_the_layers(toy_settings):
     model, _, _ = build("Sheaf4Rec", {**toy_settings, "n_layers": 2})
-    one = model.layers[0](model.graph, model.identity)
+    one = model.layers[0](model.graph, model.id_embedding)
     two = model.layers[1](model.graph, one)
-    torch.testing.assert_close(torch.cat(model.forward()), (model.identity + one + two) / 3)
+    torch.testing.assert_close(torch.cat(model.forward()), (model.id_embedding + one + two) / 3)

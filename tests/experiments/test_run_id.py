@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 
-from recbole_sheaf.experiments import identity
+from recbole_sheaf.experiments import run_id as ids
 from recbole_sheaf.experiments.settings import resolve_configs
 
 
 def run_id(settings, model="MMSheaf", threads=1):
     (config,) = resolve_configs([model], "toy", [], settings)
-    return identity.run_id(config, threads)
+    return ids.run_id(config, threads)
 
 
 def test_the_same_things_have_the_same_id_wherever_they_lie(toy_settings, workplace):
@@ -41,17 +41,17 @@ def test_threads_models_and_data_count(toy_settings, toy):
 
 
 def test_code_counts_where_a_model_reaches_it_and_comments_never(monkeypatch):
-    before = {model: identity.code_version(model) for model in ("MMSheaf", "LightGCN")}
-    tree = identity._tree
+    before = {model: ids.code_version(model) for model in ("MMSheaf", "LightGCN")}
+    tree = ids._tree
 
     def changed(text):
         def of(module):
             return ast.parse(text(ast.unparse(tree(module)))) if module.endswith("mmsheaf") else tree(module)
 
-        monkeypatch.setattr(identity, "_tree", of)
-        identity._fingerprint.cache_clear()
-        after = {model: identity.code_version(model) for model in before}
-        identity._fingerprint.cache_clear()
+        monkeypatch.setattr(ids, "_tree", of)
+        ids._fingerprint.cache_clear()
+        after = {model: ids.code_version(model) for model in before}
+        ids._fingerprint.cache_clear()
         return {model for model in before if after[model] != before[model]}
 
     assert changed(lambda source: source + "\nLATER = 1\n") == {"MMSheaf"}
@@ -63,15 +63,15 @@ def test_a_new_model_changes_no_other(monkeypatch):
     without = ast.parse("MODEL_NAMES = ('A',)\nX = 1")
     prints = []
     for tree in (with_more, without):
-        monkeypatch.setattr(identity, "_tree", lambda module, tree=tree: tree)
-        identity._fingerprint.cache_clear()
-        prints.append(identity._fingerprint("some"))
-    identity._fingerprint.cache_clear()
+        monkeypatch.setattr(ids, "_tree", lambda module, tree=tree: tree)
+        ids._fingerprint.cache_clear()
+        prints.append(ids._fingerprint("some"))
+    ids._fingerprint.cache_clear()
     assert prints[0] == prints[1] and "X = 1" in prints[0]
 
 
 def test_what_judges_a_run_counts_as_its_code():
-    reached = identity._reached(identity._ROOTS)
+    reached = ids._reached(ids._ROOTS)
     for module in ("experiments.judging", "evaluation.strata", "evaluation.beyond_accuracy", "evaluation.ranking"):
         assert f"recbole_sheaf.{module}" in reached
-    assert "scikit-learn" in identity._PACKAGES and set(identity._PACKAGES) <= set(identity.versions())
+    assert "scikit-learn" in ids._PACKAGES and set(ids._PACKAGES) <= set(ids.versions())

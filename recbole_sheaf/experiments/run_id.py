@@ -24,7 +24,7 @@ from recbole_sheaf.own_models import registered
 from recbole_sheaf.registration import MODELS
 
 # Settings that say where things lie or what is shown; none changes a number. The content of what they point to counts.
-NOT_IDENTITY = frozenset(
+WITHOUT_EFFECT = frozenset(
     "data_path cache_dir features_path checkpoint_dir show_progress state verbose search_space softmax_search_space "
     "gpu_id use_gpu local_rank nproc world_size offset ip port log_wandb wandb_project log_mlflow mlflow_experiment "
     "mlflow_tracking_uri save_dataset dataset_save_path save_dataloaders dataloaders_save_path config_files "
@@ -48,7 +48,7 @@ def run_id(config: Config, threads: int) -> str:
     ``threads`` counts, because sums over other numbers of threads may differ in their last digits.
     """
     parts = {
-        "settings": identity_settings(config),
+        "settings": settings_that_count(config),
         "data": data_digest(config),
         "code": code_version(config["model"]),
         "threads": threads,
@@ -56,10 +56,10 @@ def run_id(config: Config, threads: int) -> str:
     return digest(json.dumps(parts, sort_keys=True, ensure_ascii=False))
 
 
-def identity_settings(config: Config) -> dict[str, Any]:
+def settings_that_count(config: Config) -> dict[str, Any]:
     """The resolved settings that decide a run's numbers."""
     settings: Mapping[str, Any] = config.final_config_dict
-    left = NOT_IDENTITY if issubclass(config.model_class, ContentRecommender) else NOT_IDENTITY | OF_CONTENT
+    left = WITHOUT_EFFECT if issubclass(config.model_class, ContentRecommender) else WITHOUT_EFFECT | OF_CONTENT
     return plain_settings({key: value for key, value in settings.items() if key not in left})
 
 
