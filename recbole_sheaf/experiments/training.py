@@ -15,6 +15,7 @@ from recbole.config import Config
 from recbole.utils import get_local_time, get_model, get_trainer, init_seed
 
 from recbole_sheaf.checkpoint_file import SUFFIX, plain_settings
+from recbole_sheaf.errors import ConfigError, SheafError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch, EpochLog, best_epoch, seconds_per_epoch
 from recbole_sheaf.experiments.heap import keep_freed_memory
 from recbole_sheaf.experiments.judging import Judgement, judge
@@ -80,7 +81,7 @@ def prepare(config: Config, split: LoadedSplit) -> Prepared:
     """Build loaders, model and trainer; every draw starts from ``seed``.
 
     Raises:
-        ConfigError: if a list is longer than the catalogue.
+        ConfigError: if a list is longer than the catalogue, or RecBole's model cannot be built.
     """
     refuse_long_lists(config, split.dataset)
     start_logger(config)
@@ -88,10 +89,26 @@ def prepare(config: Config, split: LoadedSplit) -> Prepared:
     init_seed(config["seed"], config["reproducibility"])
     train_data, valid_data, test_data = loaders(config, split)
     init_seed(config["seed"], config["reproducibility"])
-    model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    model = _built(config, train_data.dataset).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     trainer.eval_step = min(trainer.eval_step, trainer.epochs)  # traditional models have one epoch, whatever is set
     return Prepared(model, trainer, train_data, valid_data, test_data)
+
+
+def _built(config: Config, dataset: Any) -> Any:
+    """The model; what one of RecBole's own makes of settings it did not foresee, in a sentence."""
+    model_class = get_model(config["model"])
+    try:
+        return model_class(config, dataset)
+    except SheafError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, AssertionError, NotImplementedError) as error:
+        if not model_class.__module__.startswith("recbole.model."):
+            raise  # a defect of a model that is not RecBole's, to be traced
+        raise ConfigError(
+            f"RecBole's {config['model']} cannot be built from these settings and data ({as_sentence(error)}); leave "
+            "the last setting out, or look at RecBole's page of this model"
+        ) from error
 
 
 def train(

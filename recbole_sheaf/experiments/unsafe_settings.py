@@ -40,6 +40,10 @@ def _pickled_data(value: Any, settings: Mapping[str, Any]) -> Optional[str]:
     return "names a pickle, which is not read; give data_path and the dataset's own files" if value else None
 
 
+def _writes_pickle(value: Any, settings: Mapping[str, Any]) -> Optional[str]:
+    return "is true, which would write a pickle that nothing here reads again; leave it out" if value else None
+
+
 def _no_teacher(value: Any, settings: Mapping[str, Any]) -> Optional[str]:
     if value in TEACHERS:
         return None
@@ -73,6 +77,8 @@ def _pickled_embeddings(value: Any, settings: Mapping[str, Any]) -> Optional[str
 UNSAFE_SETTINGS = (
     UnsafeSetting("dataset_save_path", (), _pickled_data),
     UnsafeSetting("dataloaders_save_path", (), _pickled_data),
+    UnsafeSetting("save_dataset", (), _writes_pickle),
+    UnsafeSetting("save_dataloaders", (), _writes_pickle),
     UnsafeSetting("teacher", ("KD_DAGFM",), _no_teacher),
     UnsafeSetting("warm_up", ("KD_DAGFM",), _no_weights),
     UnsafeSetting("pre_model_path", ("ConvNCF", "RaCT", "S3Rec"), _no_weights),
