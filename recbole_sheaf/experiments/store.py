@@ -37,10 +37,9 @@ from recbole_sheaf.experiments.training import RunResult
 SCHEMA_VERSION = 1
 SECONDS_TO_WAIT = 120.0  # for other processes to let go of the store
 
-# No query, and no view in a stranger's store, reads another file, loads an extension or takes a variable of Python's.
+# No query, and no view in a stranger's store, reads another file or loads an extension.
 ALONE: dict[str, Union[str, bool, int, float, list[str]]] = {
     "enable_external_access": False,
-    "python_enable_replacements": False,
     "lock_configuration": True,
 }
 

@@ -169,7 +169,7 @@ ALTERED = {
     "dataset a path": ({"about": {"dataset": "../data/toy"}}, "the dataset's name is '../data/toy', expected"),
     "dataset hidden": ({"about": {"dataset": ".ssh"}}, "the dataset's name is '.ssh'"),
     "dataset unknown": ({"about": {"dataset": "moon"}}, "dataset 'moon' is not in"),
-    "dataset to download": ({"about": {"dataset": "ml-1m"}}, "dataset 'ml-1m' is not in"),
+    "dataset to download": ({"about": {"dataset": "ml-1m"}}, r"dataset 'ml-1m' is not in \S+; expected"),
     "another dataset": ({"about": {"dataset": "small"}}, "user_embedding.weight is of shape"),
     "data_path a number": ({"settings": {"data_path": 3}}, "dataset 'toy' is not in"),
     "data_path gone": ({"settings": {"data_path": "/nowhere/toy"}}, "dataset 'toy' is not in /nowhere"),

@@ -100,6 +100,8 @@ def test_a_settings_file_is_no_other_door(own, workplace):
 def test_a_dataset_is_named_and_not_pointed_to(name):
     with pytest.raises(ConfigError, match="the dataset's name is"):
         refuse_unsafe_names(name)
+    with pytest.raises(ConfigError, match="the dataset's name is"):
+        resolve_configs(["BPR"], name, [], {})
 
 
 def test_the_table_has_every_place_where_recbole_runs_or_unpickles():
