@@ -269,6 +269,17 @@ def test_what_was_not_altered_is_restored_whole(home, place, model):
     assert all(value is not None for value in other.values()) and len(other) == {"BPR": 0}.get(model, 2)
 
 
+def test_a_header_of_any_length_is_read(home, place):
+    """Its length comes first in the file, and looks like the start of a pickle in one of 32 files."""
+    starts = set()
+    for more in range(0, 512, 8):
+        content = altered(home / "BPR.safetensors", settings={"more": "x" * more})
+        (place / "x.safetensors").write_bytes(content)
+        assert read_checkpoint(place / "x.safetensors").model == "BPR"
+        starts.add(content[0])
+    assert 0x80 in starts and len(starts) == 32
+
+
 def test_weights_on_a_dataset_elsewhere(home, place):
     (place / "x.safetensors").write_bytes(altered(home / "BPR.safetensors", settings={"data_path": "/nowhere/toy"}))
     assert restore(place / "x.safetensors", str(home / "data")).config["dataset"] == "toy"
