@@ -20,8 +20,8 @@ from recbole_sheaf.checkpoint_file import SUFFIX, CheckpointFile, plain_settings
 from recbole_sheaf.config import known_keys
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.errors import CheckpointError, SheafError, first_line
-from recbole_sheaf.experiments.identity import NOT_IDENTITY
 from recbole_sheaf.experiments.judging import judge
+from recbole_sheaf.experiments.run_id import WITHOUT_EFFECT
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split
 from recbole_sheaf.experiments.training import Prepared, prepare
@@ -174,8 +174,11 @@ def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dic
         ) from error
     config = state.get("config") if isinstance(state, dict) else None
     weights = state.get("state_dict") if isinstance(state, dict) else None
-    of_tensors = isinstance(weights, dict) and all(isinstance(value, torch.Tensor) for value in weights.values())
-    if not isinstance(config, Config) or not of_tensors:
+    if (
+        not isinstance(config, Config)
+        or not isinstance(weights, dict)
+        or not all(isinstance(value, torch.Tensor) for value in weights.values())
+    ):
         raise CheckpointError(f"{path} is no checkpoint of a run; give a file that 'run' or RecBole's trainer wrote")
     settings = plain_settings(vars(config).get("final_config_dict"))
     named = {key: vars(config).get(key) for key in ("model", "dataset")}
@@ -184,7 +187,13 @@ def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dic
 
 
 def _refuse_misshapen(path: Path, about: dict[str, Any]) -> None:
-    kinds = {"model": str, "dataset": str, "epoch": int, "settings": dict, "source": (str, type(None))}
+    kinds: dict[str, Union[type, tuple[type, ...]]] = {
+        "model": str,
+        "dataset": str,
+        "epoch": int,
+        "settings": dict,
+        "source": (str, type(None)),
+    }
     for key, kind in kinds.items():
         if key not in about or not isinstance(about[key], kind):
             raise CheckpointError(f"{path} names no {key} as we write it ({about.get(key)!r:.60}); it is of no run")
@@ -232,7 +241,7 @@ def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
     _refuse_unknown_model(checkpoint)
     refuse_unsafe_names(dataset)
     known = known_keys(model, dataset)
-    kept = {key: settings[key] for key in settings if key in known and (key not in NOT_IDENTITY or key in KEPT)}
+    kept = {key: settings[key] for key in settings if key in known and (key not in WITHOUT_EFFECT or key in KEPT)}
     own = {**kept, "show_progress": False, "state": "WARNING", "data_path": data_path or _data_path(checkpoint)}
     if dataset == "ml-100k" and data_path is None:
         del own["data_path"]  # RecBole's own copy, wherever it is installed

@@ -214,17 +214,6 @@ def test_what_was_altered_is_refused_in_one_sentence(home, place, what):
     assert "planted" not in sys.modules
 
 
-def test_a_header_of_any_length_is_no_pickle(home, place):
-    """Its length comes first in the file, and 128 begins a pickle."""
-    for spaces in range(0, 256, 8):
-        whole = altered(home / "BPR.safetensors", about={"note": " " * spaces})
-        (place / "x.safetensors").write_bytes(whole)
-        if whole[0] == 0x80:
-            break
-    assert whole[0] == 0x80
-    assert read_checkpoint(place / "x.safetensors").model == "BPR"
-
-
 BESIDE = {  # what EASE and LightGCN keep beside their weights
     "EASE none": ("EASE", {"about": {"other_parameter": {}}}, "lacks interaction_matrix, item_similarity"),
     "EASE text": ("EASE", {"other": {"item_similarity": "x"}}, "item_similarity is a str in the checkpoint"),
