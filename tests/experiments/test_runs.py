@@ -241,8 +241,8 @@ def test_settings_are_refused_in_one_sentence(toy_settings, models, settings, me
 
 
 def test_an_empty_part_of_the_split_is_refused(toy_settings):
-    everything = {"split": {"RS": [1.0, 1e-9, 1e-9]}}
-    with pytest.raises(DataError, match="the valid and test part of dataset 'toy' is empty"):
+    everything = {"split": {"RS": [1.0, 0.0, 0.0]}}
+    with pytest.raises(ConfigError, match="expected three shares above 0"):
         run_models(["BPR"], "toy", overrides={**toy_settings, "eval_args": everything})
 
 
