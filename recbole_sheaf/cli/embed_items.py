@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
 
 EPILOG = """\
 example
-  recbole-sheaf embed-items saved/MMSheaf-mydata-....pth --features=new_videos --to=with_new.npz
+  recbole-sheaf embed-items saved/MMSheaf-mydata-....safetensors --features=new_videos --to=with_new.npz
   recbole-sheaf recommend with_new.npz --users=u1,u2 --k=10
   recbole-sheaf recommend with_new.npz --among=new --k=3
 
@@ -28,13 +29,11 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.embeddings.files import ENDINGS, check_target, write_embeddings
     from recbole_sheaf.embeddings.new_items import place_items, read_new_items
     from recbole_sheaf.embeddings.reading import embeddings_of
-    from recbole_sheaf.embeddings.restoring import restore
-    from recbole_sheaf.registration import check_model_name
+    from recbole_sheaf.experiments.checkpoints import restore
 
     check_target(options.to, ENDINGS)
-    if options.model:
-        check_model_name(options.model)
-    restored = restore(options.checkpoint, options.data_path)
+    check_own_model(options)
+    restored = restore(options.checkpoint, options.data_path, options.trust_checkpoint)
     embeddings = embeddings_of(restored)
     items = read_new_items(options.features, restored, embeddings)
     placed = place_items(restored, embeddings, items)
@@ -63,6 +62,5 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--features", type=Path, required=True, help="folder of <modality>.npz with the new items")
     options.add_argument("--to", type=Path, required=True, help=".npz, .safetensors, .parquet or .duckdb")
     options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
-    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
-    options.add_argument("--data_path", help="where the datasets lie, if not where they lay when the run was made")
+    add_checkpoint_options(options)
     return options

@@ -7,6 +7,11 @@ from typing import Any, Optional
 
 from recbole_sheaf.cli.refusals import one_sentence
 
+TRUST = (
+    "read a .pth too, which is a pickle: PyTorch is told to take data alone from it, but a file made to harm may still "
+    "find a way to run code, so say this of files only whose writer you know"
+)
+
 
 @one_sentence
 def main(argv: Optional[list[str]] = None) -> int:
@@ -34,12 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
     options.add_argument("--data_path", help="where the datasets lie, if not where they lay when the run was made")
-    options.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="read a .pth too, which is a pickle: PyTorch is told to take data alone from it, but a file made to harm "
-        "may still find a way to run code, so say this of files only whose writer you know",
-    )
+    options.add_argument("--trust-checkpoint", action="store_true", help=TRUST)
     options.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     return options
 

@@ -5,14 +5,15 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
 
 EPILOG = """\
 examples
-  recbole-sheaf explain saved/MMSheaf-ml-100k-....pth --user=196 --item=275
+  recbole-sheaf explain saved/MMSheaf-ml-100k-....safetensors --user=196 --item=275
   recbole-sheaf explain mmsheaf.npz --user=196 --item=275 --json
 
-The parts add up to the score: one for the identity's stalk ('id') and each modality's, one for the item sheaf, and
+The parts add up to the score: one for the ID stalk ('id') and each modality's, one for the item sheaf, and
 under it each item of the user's history with what it says, a minus where it speaks against. 'mean of rare items' is the
 share of a seldom chosen item's stalks that gave way to the mean of such items.
 """
@@ -24,11 +25,9 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser().parse_args(argv)
     from recbole_sheaf.embeddings.explanation import explain
     from recbole_sheaf.embeddings.sources import open_source
-    from recbole_sheaf.registration import check_model_name
 
-    if options.model:
-        check_model_name(options.model)
-    embeddings = open_source(options.source, options.data_path).embeddings
+    check_own_model(options)
+    embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings
     found = explain(embeddings, options.user, options.item)
     print(json.dumps(found.as_json(), ensure_ascii=False) if options.json else _text(found, options.most))
     return 0
@@ -65,6 +64,5 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--item", required=True, help="token of the item")
     options.add_argument("--json", action="store_true", help="one JSON object instead of tables, with all items")
     options.add_argument("--most", type=int, default=10, help="how many of the user's items to show (default: 10)")
-    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
-    options.add_argument("--data_path", help="of a checkpoint: where the datasets lie, if not where they lay before")
+    add_checkpoint_options(options)
     return options

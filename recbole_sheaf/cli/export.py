@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
 
 EPILOG = """\
 examples
-  recbole-sheaf export saved/MMSheaf-ml-100k-....pth --to=mmsheaf.npz
-  recbole-sheaf export saved/MMSheaf-ml-100k-....pth --to=mmsheaf.duckdb
+  recbole-sheaf export saved/MMSheaf-ml-100k-....safetensors --to=mmsheaf.npz
+  recbole-sheaf export saved/MMSheaf-ml-100k-....safetensors --to=mmsheaf.duckdb
   duckdb mmsheaf.duckdb "FROM recommend('196', 10)"
 
 The file holds, by the tokens of your data: vectors of users and items whose inner product is the score or a part of it,
@@ -32,13 +33,11 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser().parse_args(argv)
     from recbole_sheaf.embeddings.files import ENDINGS, check_target, write_embeddings
     from recbole_sheaf.embeddings.reading import embeddings_of
-    from recbole_sheaf.embeddings.restoring import restore
-    from recbole_sheaf.registration import check_model_name
+    from recbole_sheaf.experiments.checkpoints import restore
 
     check_target(options.to, ENDINGS)
-    if options.model:
-        check_model_name(options.model)
-    embeddings = embeddings_of(restore(options.checkpoint, options.data_path), options.layers)
+    check_own_model(options)
+    embeddings = embeddings_of(restore(options.checkpoint, options.data_path, options.trust_checkpoint), options.layers)
     write_embeddings(embeddings.with_floats(options.dtype), options.to)
     print(summary(embeddings))
     print(f"written: {options.to} ({options.to.stat().st_size / 1e6:.1f} MB)")
@@ -58,8 +57,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--to", type=Path, required=True, help="file to write; its ending chooses the format")
     options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
     options.add_argument("--layers", action="store_true", help="vectors after each layer of propagation too")
-    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
-    options.add_argument("--data_path", help="where the datasets lie, if not where they lay when the run was made")
+    add_checkpoint_options(options)
     return options
 
 

@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
 examples
   recbole-sheaf recommend mmsheaf.npz --users=196,186 --k=5
-  recbole-sheaf recommend saved/MMSheaf-ml-100k-....pth --k=20 --to=lists.parquet
+  recbole-sheaf recommend saved/MMSheaf-ml-100k-....safetensors --k=20 --to=lists.parquet
   recbole-sheaf recommend mmsheaf.npz --users=visitors.csv --k=10 --to=lists.jsonl
   recbole-sheaf recommend with_new.npz --among=new --k=3 --to=new_items.csv
 
@@ -34,13 +35,11 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.embeddings.lists import ENDINGS, OF_USERS, write_lists
     from recbole_sheaf.embeddings.ranking import top_lists
     from recbole_sheaf.embeddings.sources import open_source
-    from recbole_sheaf.registration import check_model_name
 
     if options.to is not None:
         check_target(options.to, ENDINGS)
-    if options.model:
-        check_model_name(options.model)
-    source = open_source(options.source, options.data_path)
+    check_own_model(options)
+    source = open_source(options.source, options.data_path, options.trust_checkpoint)
     embeddings, rows = _users(source.embeddings, options.users)
     lists = top_lists(
         embeddings,
@@ -99,6 +98,5 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--to", type=Path, help=".csv, .jsonl or .parquet (default: CSV on the screen)")
     options.add_argument("--seen", choices=("masked", "at_test", "kept"), default="masked", help="default: masked")
     options.add_argument("--among", choices=("all", "new"), default="all", help="items to choose from (default: all)")
-    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
-    options.add_argument("--data_path", help="of a checkpoint: where the datasets lie, if not where they lay before")
+    add_checkpoint_options(options)
     return options

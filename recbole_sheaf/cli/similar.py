@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
 examples
   recbole-sheaf similar mmsheaf.npz --items=50,181 --k=5
-  recbole-sheaf similar saved/ItemSheaf-ml-100k-....pth --items=50 --k=10 --to=like_50.csv
+  recbole-sheaf similar saved/ItemSheaf-ml-100k-....safetensors --items=50 --k=10 --to=like_50.csv
   recbole-sheaf similar mmsheaf.npz --items=50 --by=coefficients
 
 --by=embeddings compares fused embeddings by their cosine: alike in content and in who chose them. --by=coefficients
@@ -27,13 +28,11 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.embeddings.lists import ENDINGS, OF_ITEMS, write_lists
     from recbole_sheaf.embeddings.similarity import similar_items
     from recbole_sheaf.embeddings.sources import open_source
-    from recbole_sheaf.registration import check_model_name
 
     if options.to is not None:
         check_target(options.to, ENDINGS)
-    if options.model:
-        check_model_name(options.model)
-    embeddings = open_source(options.source, options.data_path).embeddings
+    check_own_model(options)
+    embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings
     lists = similar_items(embeddings, _rows(embeddings, options.items), options.k, options.by)
     count = write_lists(lists, embeddings.items, embeddings.items, OF_ITEMS, options.to)
     if options.to is not None:
@@ -70,6 +69,5 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--k", type=int, default=20, help="how many for each (default: 20)")
     options.add_argument("--by", choices=("auto", "embeddings", "coefficients"), default="auto", help="default: auto")
     options.add_argument("--to", type=Path, help=".csv, .jsonl or .parquet (default: CSV on the screen)")
-    options.add_argument("--model", help="where a model of your own is: package.module:MyModel")
-    options.add_argument("--data_path", help="of a checkpoint: where the datasets lie, if not where they lay before")
+    add_checkpoint_options(options)
     return options

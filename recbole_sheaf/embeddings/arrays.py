@@ -25,12 +25,13 @@ from recbole_sheaf.errors import DataError
 
 FORMAT = 1
 MARK = "recbole_sheaf_embeddings"  # key of the format's number, by which a file is known
-_OPTIONAL = ("item_told", "item_told_trained", "item_embeddings", "item_rarity", "item_is_new")
+_OPTIONAL = ("item_told_trained", "item_embeddings", "item_rarity", "item_is_new")
 _REQUIRED = (
     "user_tokens",
     "item_tokens",
     "user_vectors",
     "item_vectors",
+    "item_told",
     "history_offsets",
     "history_items",
     "history_parts",
@@ -45,6 +46,7 @@ def as_arrays(embeddings: Embeddings) -> dict[str, np.ndarray]:
         "item_tokens": embeddings.items,
         "user_vectors": embeddings.user_vectors,
         "item_vectors": embeddings.item_vectors,
+        "item_told": embeddings.item_told,
         "history_offsets": histories.offsets,
         "history_items": histories.items,
         "history_parts": histories.parts,
@@ -79,14 +81,15 @@ def from_arrays(source: str, arrays: Mapping[str, np.ndarray], metadata: Mapping
     arrays = {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
     coefficients = None
     if "coefficient_values" in arrays:
-        parts = [arrays[f"coefficient_{name}"] for name in ("values", "items", "offsets")]
-        coefficients = csc_of(*parts, n=len(arrays["item_tokens"]))
+        values, rows, offsets = (arrays[f"coefficient_{name}"] for name in ("values", "items", "offsets"))
+        coefficients = csc_of(values, rows, offsets, len(arrays["item_tokens"]))
     named = {key: value for key, value in metadata.items() if key not in (MARK, "blocks")}
     found = Embeddings(
         users=arrays["user_tokens"],
         items=arrays["item_tokens"],
         user_vectors=arrays["user_vectors"],
         item_vectors=arrays["item_vectors"],
+        item_told=arrays["item_told"],
         blocks=tuple(Block(**block) for block in metadata["blocks"]),
         histories=Histories(*(arrays[f"history_{name}"] for name in ("offsets", "items", "parts"))),
         coefficients=coefficients,
@@ -103,7 +106,7 @@ def _refuse_misfits(source: str, found: Embeddings) -> None:
     said = found.coefficients
     fits = (
         len(found.user_vectors) == users
-        and len(found.item_vectors) == items
+        and len(found.item_vectors) == len(found.item_told) == items
         and found.user_vectors.shape[1] == found.item_vectors.shape[1]
         and all(len(getattr(found, name)) == items for name in _OPTIONAL if getattr(found, name) is not None)
         and _compresses(histories.offsets, histories.items, histories.parts, users, items)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from recbole_sheaf.embeddings.embeddings import TRAIN, Block, Embeddings
 from recbole_sheaf.embeddings.item_maps import COLD, between_items, cold_told, smaller_as_coefficients
-from recbole_sheaf.embeddings.restoring import Restored
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import LEVEL_SCORES, RARE, ItemSheaf, LocalItemSheaf
 from recbole_sheaf.models.itemsheaf import ItemSheaf as ItemSheafModel
@@ -107,9 +107,9 @@ def _content(
 
 
 def _level(sheaf: ItemSheaf, signals: ItemSignals, told: Tensor, factor: Tensor) -> float:
-    if sheaf.cold_items is not None:
-        unscaled = hear(signals.content[sheaf.cold_items.cpu()], factor)
-        return float(sheaf.cold_heard.norm() / unscaled.norm())
+    if (cold := sheaf.cold) is not None:
+        unscaled = hear(signals.content[cold.items.cpu()], factor)
+        return float(cold.heard.norm() / unscaled.norm())
     degree = signals.degree
     rare = ((degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))).nonzero().squeeze(1)
     heard = hear(signals.content[rare], factor)

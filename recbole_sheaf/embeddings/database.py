@@ -71,7 +71,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     try:
         with duckdb.connect(str(path), read_only=True) as db:
-            metadata = json.loads(db.execute("SELECT value FROM metadata WHERE key = 'json'").fetchone()[0])
+            ((text,),) = db.execute("SELECT value FROM metadata WHERE key = 'json'").fetchall()
+            metadata = json.loads(text)
             arrays = {
                 name: np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
                 for name, dtype, shape, data in db.execute("SELECT name, dtype, shape, data FROM arrays").fetchall()
@@ -83,7 +84,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             arrays.update(_compressed(db, "history", "parts", len(arrays["user_tokens"])))
             said = _compressed(db, "coefficient", "values", len(arrays["item_tokens"]))
             arrays.update(said if len(said["coefficient_values"]) else {})
-    except (duckdb.Error, TypeError) as error:
+    except (duckdb.Error, ValueError, TypeError) as error:
         raise unreadable(path, error) from error
     return arrays, metadata
 

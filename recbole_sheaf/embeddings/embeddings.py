@@ -88,9 +88,9 @@ class Embeddings:
         users, items: tokens.
         user_vectors, item_vectors: p and q.
         blocks: of the columns of p and q, one after another; () where f is 0.
+        item_told: what an item tells a user who has it in the history, in the columns of the history blocks.
         histories: of the users; with the coefficients, their part of a score.
         coefficients: S; column i holds what each item says for item i, signed. None is zeros.
-        item_told: what an item tells a user who has it in the history, in the columns of the history blocks.
         item_told_trained: the same for the columns before them, of which a new user's are made; None where training
             alone gives these.
         item_embeddings: fused embeddings of the items where q is another: q draws rare items to their mean.
@@ -105,9 +105,9 @@ class Embeddings:
     user_vectors: Float[np.ndarray, "u f"]
     item_vectors: Float[np.ndarray, "n f"]
     blocks: tuple[Block, ...]
+    item_told: Float[np.ndarray, "n _"]
     histories: Histories
     coefficients: Optional[sparse.csc_matrix] = None
-    item_told: Optional[Float[np.ndarray, "n _"]] = None
     item_told_trained: Optional[Float[np.ndarray, "n _"]] = None
     item_embeddings: Optional[Float[np.ndarray, "n _"]] = None
     item_rarity: Optional[Float[np.ndarray, " n"]] = None
@@ -160,23 +160,26 @@ class Embeddings:
     def with_floats(self, dtype: str) -> "Embeddings":
         """The same in float32 or float16; half the size, and a score keeps three digits."""
 
-        def cast(array: Optional[np.ndarray]) -> Optional[np.ndarray]:
-            return None if array is None else array.astype(dtype, copy=False)
+        def cast(array: np.ndarray) -> np.ndarray:
+            return array.astype(dtype, copy=False)
+
+        def cast_any(array: Optional[np.ndarray]) -> Optional[np.ndarray]:
+            return None if array is None else cast(array)
 
         coefficients = self.coefficients
         if coefficients is not None and coefficients.data.dtype != dtype:
-            parts = (coefficients.data.astype(dtype), coefficients.indices, coefficients.indptr)
-            coefficients = csc_of(*parts, n=len(self.items))
+            values = coefficients.data.astype(dtype)
+            coefficients = csc_of(values, coefficients.indices, coefficients.indptr, len(self.items))
         return replace(
             self,
             user_vectors=cast(self.user_vectors),
             item_vectors=cast(self.item_vectors),
             coefficients=coefficients,
             item_told=cast(self.item_told),
-            item_told_trained=cast(self.item_told_trained),
-            item_embeddings=cast(self.item_embeddings),
-            item_rarity=cast(self.item_rarity),
-            layers={name: array.astype(dtype, copy=False) for name, array in self.layers.items()},
+            item_told_trained=cast_any(self.item_told_trained),
+            item_embeddings=cast_any(self.item_embeddings),
+            item_rarity=cast_any(self.item_rarity),
+            layers={name: cast(array) for name, array in self.layers.items()},
             metadata={**self.metadata, "dtype": dtype},
         )
 

@@ -40,18 +40,20 @@ def of_item_sheaf(sheaf: ItemSheaf, weights: Float[Tensor, " n"]) -> ItemMaps:
     Memory O(n^2) for the full form, 8 bytes a coefficient; O(n (K + c)) for the local one.
     """
     between = between_items(sheaf)
-    told = {CONTENT: sheaf.hubs_in} if isinstance(sheaf, LocalItemSheaf) and sheaf.hubs_in.shape[1] else {}
-    heard = {name: sheaf.hubs_out.clone() for name in told}
-    if sheaf.cold_items is not None:
-        tells = cold_told(between, sheaf.cold_told, told.get(CONTENT), heard.get(CONTENT))
-        between = _without_columns(between, sheaf.cold_items)
+    told: dict[str, Tensor] = {}
+    heard: dict[str, Tensor] = {}
+    if isinstance(sheaf, LocalItemSheaf) and sheaf.hubs_in.shape[1]:
+        told[CONTENT], heard[CONTENT] = sheaf.hubs_in, sheaf.hubs_out.clone()
+    if (cold := sheaf.cold) is not None:
+        tells = cold_told(between, cold.told, told.get(CONTENT), heard.get(CONTENT))
+        between = _without_columns(between, cold.items)
         for rows in heard.values():
-            rows[sheaf.cold_items] = 0.0
-        if smaller_as_coefficients(len(sheaf.cold_items), sheaf.n_items, len(sheaf.user_weight), tells.shape[1]):
-            between = between + columns_at(sheaf.cold_items, tells @ sheaf.cold_heard.mT)
+            rows[cold.items] = 0.0
+        if smaller_as_coefficients(len(cold.items), sheaf.n_items, len(sheaf.user_weight), tells.shape[1]):
+            between = between + columns_at(cold.items, tells @ cold.heard.mT)
         else:
-            told[COLD], heard[COLD] = tells, torch.zeros_like(tells)
-            heard[COLD][sheaf.cold_items] = sheaf.cold_heard
+            told[COLD] = tells
+            heard[COLD] = torch.zeros_like(tells).index_copy(0, cold.items, cold.heard)
     weighed = {name: rows * weights.unsqueeze(1) for name, rows in heard.items()}
     return ItemMaps(_weigh_columns(between, weights.cpu().numpy()), told, weighed)
 
@@ -63,8 +65,8 @@ def smaller_as_coefficients(cold: int, n_items: int, n_users: int, width: int) -
 
 def columns_at(places: Int[Tensor, " k"], columns: Float[Tensor, "n k"]) -> sparse.csc_matrix:
     """A matrix of n items with these columns, all others zero."""
-    n, places = len(columns), places.cpu().numpy()
-    there = (np.tile(np.arange(n), len(places)), np.repeat(places, n))
+    n = len(columns)
+    there = (np.tile(np.arange(n), len(places)), np.repeat(places.cpu().numpy(), n))
     return sparse.csc_matrix((columns.mT.flatten().cpu().numpy(), there), shape=(n, n))
 
 
@@ -92,8 +94,9 @@ def between_items(sheaf: ItemSheaf) -> sparse.csc_matrix:
     """B as if every item were warm; of the local form what its hubs say is left out, but for an item's of itself."""
     if isinstance(sheaf, FullItemSheaf):
         full = sheaf.transport
-        if full is None:
+        if sheaf.precision is not None:
             full = (-sheaf.precision / sheaf.precision.diagonal()).fill_diagonal_(0.0)
+        assert full is not None
         return sparse.csc_matrix(full.cpu().numpy())
     assert isinstance(sheaf, LocalItemSheaf)
     src, dst, weights = (each.cpu().numpy() for each in (sheaf.graph.src, sheaf.graph.dst, sheaf.weights.flatten()))

@@ -1,7 +1,7 @@
 """Items that the model never met, placed by their content through its trained maps, with everything else frozen.
 
 A new item is to the model what an item of the catalogue without training interactions is: it has its content's stalks
-and no identity, no neighbours on the user-item graph, and hears of a user's history through the item sheaf's maps into
+and no ID stalk, no neighbours on the user-item graph, and hears of a user's history through the item sheaf's maps into
 cold items. Nothing of the old items or users moves.
 """
 
@@ -19,10 +19,10 @@ from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings.cold_columns import ColdColumns, cold_columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.propagation import told
-from recbole_sheaf.embeddings.restoring import Restored
+from recbole_sheaf.embeddings.propagation import identity_step, told
 from recbole_sheaf.embeddings.vectors import as_compared, fused_items
 from recbole_sheaf.errors import ConfigError, FeatureError
+from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures, read_features
 from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.models.itemsheaf import ItemSheaf
@@ -147,7 +147,7 @@ def _of_item_sheaf(model: ItemSheaf, modalities: Mapping[str, ModalityFeatures])
 
 
 def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> Trained:
-    """Stalks without an identity, which diffusion leaves alone at a node without arcs."""
+    """Stalks without that of the ID, which diffusion leaves alone at a node without arcs."""
     if model.item_graph is not None:
         raise ConfigError(
             "this MMSheaf averages items over a frozen graph of their neighbours (item_graph_neighbours), which new "
@@ -159,9 +159,8 @@ def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> T
     x = torch.cat([*absent, *rows], dim=1)
     own = as_compared(model, x) / model.temperature**0.5
     tells = None
-    if model.maps.family == "identity" and len(model.steps):
-        signals = [x] * (1 + len(model.steps))
-        tells = told(signals, x.new_zeros(len(x)), model.steps[0].step_size)
+    if (step_size := identity_step(model)) is not None:
+        tells = told([x] * (1 + len(model.steps)), x.new_zeros(len(x)), step_size)
     if not model.rarity.any():
         return Trained(own, tells, sheaf_weight=model.item_sheaf_weight)
     mean = model.rarity @ fused_items(model) / model.rarity.sum()
@@ -208,9 +207,9 @@ def _appended(heard: ColdColumns, items: NewItems, trained: Trained) -> Embeddin
     return replace(
         embeddings,
         items=np.concatenate([embeddings.items, items.tokens]),
-        item_vectors=below(embeddings.item_vectors, vectors),
+        item_vectors=np.concatenate([embeddings.item_vectors, vectors.astype(embeddings.item_vectors.dtype)]),
         coefficients=said,
-        item_told=below(embeddings.item_told, np.zeros_like(history)),
+        item_told=np.concatenate([embeddings.item_told, np.zeros_like(history, embeddings.item_told.dtype)]),
         item_told_trained=below(embeddings.item_told_trained, trained.told),
         item_embeddings=below(embeddings.item_embeddings, trained.embeddings),
         item_rarity=below(embeddings.item_rarity, np.full(count, trained.rarity)),

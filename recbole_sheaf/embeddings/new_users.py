@@ -22,7 +22,8 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
 
     Time O(items in all lists times f).
     """
-    if embeddings.item_told_trained is None:
+    tells = embeddings.item_told_trained
+    if tells is None:
         model = embeddings.metadata.get("model", "this model")
         raise ConfigError(
             f"{model} has no rule by which a user follows from items, only training gives it a user's vector; name "
@@ -40,15 +41,15 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
     return replace(
         embeddings,
         users=np.array(list(lists), dtype=str),
-        user_vectors=_vectors(embeddings, histories, len(rows)),
+        user_vectors=_vectors(embeddings, tells, histories, len(rows)),
         histories=histories,
         layers={name: rows for name, rows in embeddings.layers.items() if name.startswith("item")},
     )
 
 
-def _vectors(embeddings: Embeddings, histories: Histories, n_users: int) -> Float[np.ndarray, "b f"]:
+def _vectors(embeddings: Embeddings, tells: np.ndarray, histories: Histories, n_users: int) -> Float[np.ndarray, "b f"]:
     chosen = histories.matrix(np.arange(n_users), [TRAIN], len(embeddings.items))
-    trained = chosen @ embeddings.item_told_trained.astype(np.float32, copy=False)
+    trained = chosen @ tells.astype(np.float32, copy=False)
     told = chosen @ embeddings.item_told.astype(np.float32, copy=False)
     if trained.shape[1]:
         rule = embeddings.metadata["users_by_items"]

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from recbole.model.general_recommender import LightGCN
 from torch import Tensor
 
+from recbole_sheaf.layers.sheaf_conv import SheafConv
 from recbole_sheaf.models.mmsheaf import MMSheaf
 
 
@@ -47,16 +48,21 @@ def told_to_users(model: Any) -> Optional[Float[Tensor, "n_items f"]]:
     Learnt maps on the user-item graph are maps of the user too, which only training gives.
     """
     if isinstance(model, MMSheaf):
-        if model.maps.family != "identity" or not len(model.steps):
+        if (step := identity_step(model)) is None:
             return None
-        step_size = model.steps[0].step_size
+        step_size = step
     elif isinstance(model, LightGCN):
         step_size = 1.0
     else:
         return None
-    signals = layers_of(model)
-    degree = item_degrees(model)
-    return told([rows[model.n_users :] for rows in signals], degree, step_size)
+    items = [rows[model.n_users :] for rows in layers_of(model) or []]
+    return told(items, item_degrees(model), step_size)
+
+
+def identity_step(model: MMSheaf) -> Optional[float]:
+    """Size of the diffusion's steps where its maps are the identity; None where they are learnt or nothing steps."""
+    first = next(iter(model.steps), None)
+    return first.step_size if isinstance(first, SheafConv) and first.family == "identity" else None
 
 
 def told(signals: list[Float[Tensor, "k f"]], degree: Float[Tensor, " k"], step_size: float) -> Float[Tensor, "k f"]:

@@ -67,7 +67,7 @@ class PieceScores:
         if self.matrix is None and self.by_item is None:
             return scores
         histories = self.histories.matrix(rows, [TRAIN], self.n_items)
-        if self.by_item is not None:
+        if self.matrix is None:
             return scores + torch.from_numpy((histories @ self.by_item).toarray())
         items, starts = (torch.from_numpy(ends.astype(np.int64)) for ends in (histories.indices, histories.indptr[:-1]))
         return scores + embedding_bag(items, self.matrix, starts, mode="sum")

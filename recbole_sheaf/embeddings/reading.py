@@ -14,9 +14,9 @@ from recbole_sheaf.embeddings.embeddings import FORMULA, PARTS, TRAIN, Block, Em
 from recbole_sheaf.embeddings.item_maps import ItemMaps, of_item_sheaf, of_similarity
 from recbole_sheaf.embeddings.propagation import layers_of, told_to_users
 from recbole_sheaf.embeddings.ranking import PieceScores
-from recbole_sheaf.embeddings.restoring import Restored
 from recbole_sheaf.embeddings.vectors import Vectors, vectors_of
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.splits import SEEN_BEFORE_TEST
 from recbole_sheaf.models.itemsheaf import ItemSheaf
@@ -64,8 +64,9 @@ def embeddings_of(restored: Restored, layers: bool = False) -> Embeddings:
 def without_pieces(restored: Restored) -> Embeddings:
     """Users, items and histories of a model whose scores it alone makes."""
     users, items = tokens_of(restored)
-    nothing = (np.zeros((len(tokens), 0), dtype=np.float32) for tokens in (users, items))
-    return Embeddings(users, items, *nothing, (), histories_of(restored), metadata=_metadata(restored))
+    of_users, of_items = (np.zeros((len(tokens), 0), dtype=np.float32) for tokens in (users, items))
+    histories = histories_of(restored)
+    return Embeddings(users, items, of_users, of_items, (), of_items, histories, metadata=_metadata(restored))
 
 
 def largest_error(embeddings: Embeddings, model: Any) -> float:

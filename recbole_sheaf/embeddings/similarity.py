@@ -53,8 +53,7 @@ class CoefficientRows:
     """What items in a history add to the scores of all items: sparse coefficients and history blocks together."""
 
     def __init__(self, embeddings: Embeddings) -> None:
-        self.n_items = len(embeddings.items)
-        self.told = None if embeddings.item_told is None else _floats(embeddings.item_told)
+        self.told = _floats(embeddings.item_told)
         self.heard = _floats(embeddings.item_vectors[:, embeddings.width :])
         said = embeddings.coefficients
         self.by_item = None
@@ -63,16 +62,12 @@ class CoefficientRows:
             self.by_item = sparse.csc_matrix(parts, shape=said.shape).tocsr()
 
     def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
-        found = torch.zeros(len(rows), self.n_items)
-        if self.told is not None:
-            found = self.told[torch.from_numpy(rows)] @ self.heard.mT
+        found = self.told[torch.from_numpy(rows)] @ self.heard.mT
         return found if self.by_item is None else found + torch.from_numpy(self.by_item[rows].toarray())
 
     def column(self, item: int) -> Float[Tensor, " n"]:
         """What every item in a history adds to the score of one item."""
-        found = torch.zeros(self.n_items)
-        if self.told is not None:
-            found = self.told @ self.heard[item]
+        found = self.told @ self.heard[item]
         return found if self.by_item is None else found + torch.from_numpy(self.by_item[:, item].toarray()[:, 0])
 
 

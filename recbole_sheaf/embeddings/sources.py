@@ -12,8 +12,8 @@ from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.files import holds_embeddings, read_embeddings
 from recbole_sheaf.embeddings.ranking import Scores
 from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of, model_scores, without_pieces
-from recbole_sheaf.embeddings.restoring import restore
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.checkpoints import restore
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +24,18 @@ class Source:
     scores: Optional[Scores] = None
 
 
-def open_source(path: Path, data_path: Optional[str] = None) -> Source:
+def open_source(path: Path, data_path: Optional[str] = None, trust: bool = False) -> Source:
     """Embeddings of a checkpoint or of an exported file; a model without pieces scores by itself.
 
     Raises:
-        ConfigError, DataError: if the file is neither, or ``data_path`` is given for an export, which needs no data.
+        ConfigError: if ``data_path`` is given for an export, which needs no data.
+        CheckpointError, DataError: if the file is neither.
     """
     if holds_embeddings(path):
         if data_path is not None:
             raise ConfigError(f"{path} holds all that is needed, but --data_path is given; leave it out")
         return Source(read_embeddings(path))
-    restored = restore(path, data_path)
+    restored = restore(path, data_path, trust)
     try:
         return Source(embeddings_of(restored))
     except NoPieces:

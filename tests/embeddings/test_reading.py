@@ -11,13 +11,12 @@ from recbole_sheaf.embeddings.item_maps import COLD, smaller_as_coefficients
 from recbole_sheaf.embeddings.propagation import layers_of
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of, model_scores
-from recbole_sheaf.embeddings.restoring import Restored
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare
 from recbole_sheaf.registration import MODELS
-from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition
+from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition, untrained
 from tests.models.test_contract import LOSSES
 
 OURS = [(name, {"loss": loss}) for name in sorted(MODELS) for loss in LOSSES[name]]
@@ -75,7 +74,7 @@ def test_the_pieces_rank_ml_100k_as_the_model_does(workplace, name, chosen):
     settings = {"show_progress": False, "state": "WARNING", "cache_dir": str(workplace / "cache"), **chosen}
     (config,) = resolve_configs([name], "ml-100k", [], settings)
     split = load_split(config)
-    found = Restored(config, split, prepare(config, split).model.eval())
+    found = untrained(config, split, prepare(config, split))
     embeddings = embeddings_of(found)
     rows = np.arange(len(embeddings.users))
     assert len(rows) == 943

@@ -1,9 +1,11 @@
 """Models of the toy dataset, as restoring a checkpoint gives them, and scores from pieces by their definition."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
-from recbole_sheaf.embeddings.restoring import Restored
+from recbole_sheaf.experiments.checkpoints import Checkpoint, Restored
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare
@@ -25,7 +27,14 @@ def restored(name, settings, moved=0.1):
     if name == "Pop":
         for batch in prepared.train_data:
             prepared.model.calculate_loss(batch)
-    return Restored(config, split, prepared.model.eval())
+    return untrained(config, split, prepared)
+
+
+def untrained(config, split, prepared):
+    """As if from a checkpoint."""
+    prepared.model.eval()
+    checkpoint = Checkpoint(Path("absent"), config["model"], config["dataset"], 0, {}, {}, {})
+    return Restored(checkpoint, config, split, prepared)
 
 
 def scores_by_definition(embeddings):
