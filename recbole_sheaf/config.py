@@ -155,7 +155,7 @@ class OverallSettings(LossSettings, AblationSettings):
     message_passing: str = setting("auto", choices=BACKENDS)
     modalities: Any = setting("auto", kind=list, each=Rule(str), alone=True, optional=True)
     features_path: Optional[str] = setting(None, kind=str, optional=True)
-    text_modalities: dict[str, list[str]] = setting({}, each=Rule(list, each=Rule(str), alone=True), optional=True)
+    text_modalities: dict[str, list[str]] = setting({}, each=Rule(list, each=Rule(str)), optional=True)
     text_dim: int = setting(64, low=1)
     search_space: dict[str, Any] = setting({}, optional=True)
     softmax_search_space: dict[str, Any] = setting({}, optional=True)

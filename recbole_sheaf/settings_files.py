@@ -4,8 +4,8 @@ A file is read up to a size, nested up to a depth, and with its aliases written 
 tag builds an object, and a key that stands twice in one mapping is refused.
 """
 
+import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Optional
 import yaml
 
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.regular_files import open_regular
 
 MOST_BYTES = 2**18
 MOST_VALUES = 20_000
@@ -70,18 +71,10 @@ def read_text(path: Path) -> str:
     Raises:
         ConfigError: saying what is wrong with the file.
     """
-    try:
-        mode = Path(path).stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise ConfigError(f"{path} is no regular file; give the path of a YAML file")
-        with Path(path).open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        raise ConfigError(f"there is no settings file {path}; give the path of a YAML file") from error
-    except OSError as error:
-        raise ConfigError(
-            f"{str(path)[:200]} cannot be read: {error.strerror}; give a YAML file you may read"
-        ) from error
+    if not os.path.exists(path):
+        raise ConfigError(f"there is no settings file {str(path)[:200]}; give the path of a YAML file")
+    with open_regular(path, ConfigError) as file:
+        raw = file.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:
         raise ConfigError(f"{path} is larger than {MOST_BYTES} bytes, which no settings are; give a YAML file")
     try:

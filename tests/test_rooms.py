@@ -11,7 +11,7 @@ from recbole_sheaf.registration import MODELS
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
 # They import no room, so any room but the mathematics may import them.
-ANYWHERE = {"config", "errors", "recbole_rules", "rules", "settings_files", "vocabulary"}
+ANYWHERE = {"config", "errors", "recbole_rules", "regular_files", "rules", "settings_files", "vocabulary"}
 PROCESS = {"environment", "recbole_compat", "checkpoint_file"}  # what commands and workers set in their own process
 NAMES = {"names", "own_models", "registration"}
 ROOMS = {
@@ -20,7 +20,7 @@ ROOMS = {
     "features": ANYWHERE,
     "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
-    "evaluation": {"errors"},
+    "evaluation": {"errors", "regular_files"},
     "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "models", *NAMES},  # names of users' own models too
     "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
     "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
@@ -30,7 +30,8 @@ ROOMS = {
     "vocabulary": set(),
     "rules": {"errors"},
     "recbole_rules": {"errors", "rules"},
-    "settings_files": {"errors"},
+    "regular_files": {"errors"},
+    "settings_files": {"errors", "regular_files"},
     "config": ANYWHERE - {"config"},
     "environment": {"errors"},
     "names": {"config"},

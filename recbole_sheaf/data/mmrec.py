@@ -25,7 +25,7 @@ from recbole_sheaf.errors import DataError, FeatureError, shown
 from recbole_sheaf.features.atomic import Table, read_header, read_table
 from recbole_sheaf.features.cache import make_private
 from recbole_sheaf.features.files import check_features, read_array, write_features
-from recbole_sheaf.features.regular import open_regular
+from recbole_sheaf.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 

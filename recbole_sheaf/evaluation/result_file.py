@@ -1,12 +1,15 @@
 """The lines that ``--result_file`` holds, a run each, read back and checked."""
 
+import io
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.regular_files import open_regular
 
 MOST_CHARACTERS = 2**26  # of a line; one with the losses of 10,000 epochs has 2**18
 
@@ -17,14 +20,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: if the file is absent, cannot be read, holds no run, or a line is not such an object.
     """
+    if not os.path.exists(path):
+        raise DataError(f"there is no result file {path}; runs write theirs with --result_file")
     try:
-        with open(path, encoding="utf-8") as file:
+        with io.TextIOWrapper(open_regular(path, DataError), encoding="utf-8") as file:
             lines = list(iter(lambda: file.readline(MOST_CHARACTERS), ""))
         rows = [(number, json.loads(line)) for number, line in enumerate(lines, 1) if line.strip()]
-    except FileNotFoundError as error:
-        raise DataError(f"there is no result file {path}; runs write theirs with --result_file") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); give a file that --result_file wrote") from error
+    except DataError:
+        raise
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not a result file ({error}); expected one JSON object a line") from error
     if not rows:

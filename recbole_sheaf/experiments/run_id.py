@@ -35,7 +35,7 @@ OF_CONTENT = frozenset("features missing_share ablation_seed modalities text_mod
 # Modules that find names and refuse input; what they decide shows in the settings.
 _REFUSING = tuple(
     f"recbole_sheaf.{name}"
-    for name in "config environment errors recbole_rules rules settings_files vocabulary".split()
+    for name in "config environment errors recbole_rules regular_files rules settings_files vocabulary".split()
 )
 _LISTS = ("MODEL_NAMES",)  # assignments that grow with every new model and change no other's numbers
 _ROOTS = ("recbole_sheaf", "recbole_sheaf.experiments.training")

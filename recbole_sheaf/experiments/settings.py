@@ -19,7 +19,7 @@ from recbole_sheaf.config import (
     properties_folder,
     rules_for,
 )
-from recbole_sheaf.errors import ConfigError, SheafError, first_line
+from recbole_sheaf.errors import ConfigError, SheafError, first_line, shown
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
 from recbole_sheaf.recbole_rules import check_evaluation
@@ -70,6 +70,10 @@ def _refuse_contradictions(config: Config) -> None:
     """Refuse settings of which each is allowed and which do not go together."""
     from recbole.utils import EvaluatorType, InputType
 
+    if config["load_col"] is not None and "inter" not in config["load_col"]:
+        raise ConfigError(
+            f"load_col is {shown(config['load_col'])}, without the columns of inter; leave it out or name them"
+        )
     labeled = "labeled" in config["eval_args"]["mode"].values()
     if labeled and config["eval_type"] is EvaluatorType.RANKING:
         raise ConfigError(

@@ -19,7 +19,7 @@ import numpy as np
 
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.cache import UNREADABLE
-from recbole_sheaf.features.regular import open_regular, refuse_beyond_memory
+from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 
 #: What numpy, zipfile and the decompressors raise on a file that is damaged or made up.
 DAMAGED = (

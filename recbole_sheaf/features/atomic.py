@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Int64
 
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError, shown
-from recbole_sheaf.features.regular import open_regular, read_regular
+from recbole_sheaf.regular_files import open_regular, read_regular
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 ROW_OF = {".inter": "interaction", ".item": "item", ".user": "user"}  # what a line is, by the file's suffix

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from recbole_sheaf import regular_files
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.features import regular
-from recbole_sheaf.features.regular import open_regular, read_regular
+from recbole_sheaf.regular_files import open_regular, read_regular
 
 
 def test_a_regular_file_is_read_through_links(tmp_path):
@@ -35,13 +35,13 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     def denied(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(regular.os, "open", denied)
+    monkeypatch.setattr(regular_files.os, "open", denied)
     with pytest.raises(DataError, match=r"x.inter cannot be read \(Permission denied\); check that .*may be read"):
         open_regular(tmp_path / "x.inter", DataError)
 
 
 def test_a_file_beyond_the_memory_is_not_read(tmp_path, monkeypatch):
     (tmp_path / "x").write_bytes(bytes(100))
-    monkeypatch.setattr(regular, "_memory", lambda: 99)
+    monkeypatch.setattr(regular_files, "_memory", lambda: 99)
     with pytest.raises(DataError, match="x would take .* of memory and this machine has"):
         read_regular(tmp_path / "x", DataError)
