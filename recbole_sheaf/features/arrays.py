@@ -22,10 +22,7 @@ from recbole_sheaf.features.cache import UNREADABLE
 from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 
 #: What numpy, zipfile and the decompressors raise on a file that is damaged or made up.
-DAMAGED = (
-    *(*UNREADABLE, TypeError, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError),
-    *(lzma.LZMAError, AttributeError),  # numpy's parser of headers meets descriptions that are no text
-)
+DAMAGED = (*UNREADABLE, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError, lzma.LZMAError)
 LARGE, MOST_UNFOLDED = 1 << 28, 100  # bytes from which on so many bytes may come of one, at most
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -78,7 +75,6 @@ def _member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.
         _refuse_false_claim(source, file, info.file_size)
     with archive.open(info) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-        file.read(1)  # to the end, where the checksum is compared
     _refuse_no_characters(source, array)
     return array
 

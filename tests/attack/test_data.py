@@ -305,6 +305,13 @@ REPEATED = [
     ),
     Row("one pair, often", {"toy.inter": table(20 * LINES[:1])}, "part of dataset 'toy' is empty"),
     Row("in train and test", LISTED, Reads(n=22, of=sizes, what=[20, 1, 1]), PARTS, "1 of 23 interactions of dataset"),
+    Row(
+        "in train and valid",
+        {**LISTED, "toy.valid.inter": table([LINES[0], "a\ti7"]), "toy.test.inter": table(["a\ti6"])},
+        Reads(n=22, of=sizes, what=[20, 1, 1]),
+        PARTS,
+        "1 of 23 interactions of dataset",
+    ),
     Row("in both and kept", LISTED, Reads(n=23), {**PARTS, "repeated_interactions": "keep"}),
     Row(
         "a test part that repeats training",
@@ -499,7 +506,8 @@ def matrix(split, content):
 
 IMAGE = Reads(of=matrix, what=ROWS)
 ABSENT = Reads(of=lambda s, c: int(c["image"].present.sum()), what=7)
-UNFOLDED = unfolding(archive(zipfile.ZIP_DEFLATED, item_id=npy(TOKENS), feature=npy(ROWS)), 1 << 29)
+PACKED = archive(zipfile.ZIP_DEFLATED, item_id=npy(TOKENS), feature=npy(ROWS))
+UNFOLDED = unfolding(PACKED, 1 << 29)
 
 
 def images(rows, settings=None):
@@ -523,7 +531,7 @@ FEATURES = images(
         ("uint8", features(rows=ROWS.astype(np.uint8)), IMAGE),
         ("truth values", features(rows=ROWS > -1), Reads(of=matrix, what=np.ones((8, 2)))),
         ("in another order", features(TOKENS[::-1], ROWS[::-1]), IMAGE),
-        ("compressed", archive(zipfile.ZIP_DEFLATED, item_id=npy(TOKENS), feature=npy(ROWS)), IMAGE),
+        ("compressed", PACKED, IMAGE),
         ("bzip2", archive(zipfile.ZIP_BZIP2, item_id=npy(TOKENS), feature=npy(ROWS)), IMAGE),
         ("lzma", archive(zipfile.ZIP_LZMA, item_id=npy(TOKENS), feature=npy(ROWS)), IMAGE),
         ("another array beside", npz(item_id=TOKENS, feature=ROWS, more=np.ones(3)), IMAGE),
@@ -576,6 +584,7 @@ FEATURES = images(
         ("cut", features()[:-30], "cannot be read"),
         ("cut early", features()[:200], "is no .npz archive"),
         ("a flipped value", flipped(features(), features().index(ROWS.tobytes()) + 9), "Bad CRC-32"),
+        ("a wrong checksum", flipped(PACKED, PACKED.rindex(b"PK\x01\x02") + 16), "Bad CRC-32"),
         ("a flipped name", flipped(features(), features().rindex(b"feature.npy")), "lacks 'feature'"),
         ("a member that is text", archive(item_id=npy(TOKENS), feature=b"hello"), "cannot be read"),
         ("a member that is empty", archive(item_id=npy(TOKENS), feature=b""), "cannot be read"),

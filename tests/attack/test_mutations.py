@@ -1,4 +1,7 @@
-"""Files with bytes flipped, cut, doubled and moved: whatever they hold, reading ends in success or in our own error."""
+"""Files with bytes flipped, cut, doubled and moved: whatever they hold, reading ends in success or in our own error.
+
+Checkpoints are mutated in ``test_checkpoints``.
+"""
 
 import numpy as np
 import pytest

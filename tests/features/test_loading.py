@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from recbole_sheaf.config import default_settings
 from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features import load_modalities, write_features
 
@@ -174,6 +175,7 @@ def test_text_without_an_item_file_is_named(folder):
 
 
 def test_ml_1m_has_three_modalities_some_of_them_missing(shared_data):
+    defaults = default_settings("VBPR", "ml-1m")
     folder = shared_data / "ml-1m"
     lines = (folder / "ml-1m.inter").read_text().splitlines()[1:]
     tokens = dict.fromkeys(line.split("\t")[1] for line in lines)
@@ -183,8 +185,8 @@ def test_ml_1m_has_three_modalities_some_of_them_missing(shared_data):
         dataset_name="ml-1m",
         token2id=token2id,
         n_items=len(token2id),
-        modalities="auto",
-        text_modalities={},
+        modalities=defaults["modalities"],
+        text_modalities=defaults["text_modalities"],
         feature_dim_text=64,
         cache_dir=folder / "never-written",
     )
