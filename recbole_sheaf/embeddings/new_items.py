@@ -7,6 +7,7 @@ cold items. Nothing of the old items or users moves.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -66,8 +67,8 @@ def read_new_items(folder: Path, restored: Restored, embeddings: Embeddings) -> 
     """Content of new items from ``<modality>.npz`` files.
 
     Raises:
-        FeatureError: if the folder holds none, a file is damaged, its modality or its width is not the model's, or
-            no row belongs to a new item.
+        FeatureError: if the folder holds none, a file is damaged, its modality or its width is not the model's, the
+            model's is no file but made of text, or no row belongs to a new item.
         ConfigError: if the model reads no content.
     """
     modalities: Mapping[str, ModalityFeatures] = getattr(restored.model, "modalities", {})
@@ -86,12 +87,26 @@ def read_new_items(folder: Path, restored: Restored, embeddings: Embeddings) -> 
                 f"the model has no modality '{name}'{nearest(name, modalities)}; it has {', '.join(modalities)}: "
                 f"rename {name}.npz or take it out of {folder}"
             )
+        _refuse_made_of_text(name, restored.config)
         if rows.shape[1] != modalities[name].dim:
             raise FeatureError(
                 f"{name}.npz has {rows.shape[1]} columns, but the model was trained with {modalities[name].dim}; "
                 "encode new items as the others were"
             )
     return _joined(folder, files, modalities, embeddings)
+
+
+def _refuse_made_of_text(name: str, config: Any) -> None:
+    """Vectors that the package made of text columns are coordinates fitted to these texts, which no file can be in."""
+    columns = (config["text_modalities"] or {}).get(name)
+    folder = Path(config["data_path"])
+    features = Path(config["features_path"]) if config["features_path"] else folder / "features"
+    from_file = any(features.glob(f"{escape(name)}.*")) or (folder / f"{name}_feat.npy").is_file()
+    if columns and not from_file:
+        raise FeatureError(
+            f"modality '{name}' was made of the columns {', '.join(columns)} of {config['dataset']}.item, in "
+            f"coordinates that {name}.npz cannot be in; train with vectors of your own encoder in features/{name}.npz"
+        )
 
 
 def _joined(

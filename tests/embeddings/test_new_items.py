@@ -174,3 +174,16 @@ def test_a_model_without_maps_from_content_is_refused(toy_settings, tmp_path, na
     with pytest.raises(ConfigError, match=message):
         embeddings = embeddings_of(found)
         place_items(found, embeddings, read_new_items(folder, found, embeddings))
+
+
+def test_a_modality_that_was_made_of_text_takes_no_file(toy_settings, tmp_path):
+    """Coordinates of TF-IDF are fitted to the texts that were there: numbers of the right width would mean nothing."""
+    folder = Path(toy_settings["data_path"]) / "toy"
+    lines = [f"i{item}\t{'odd' if item % 2 else 'even'} tale {item % 7} of {item % 5}" for item in range(60)]
+    (folder / "toy.item").write_text("item_id:token\ttitle:token_seq\n" + "\n".join(lines) + "\n")
+    text = {"modalities": ["title"], "text_modalities": {"title": ["title"]}}
+    found = restored("ItemSheaf", {**toy_settings, **text})
+    width = found.model.modalities["title"].dim
+    write_features(tmp_path / "content" / "title.npz", ["a"], np.ones((1, width), dtype=np.float32))
+    with pytest.raises(FeatureError, match="'title' was made of the columns title of toy.item"):
+        read_new_items(tmp_path / "content", found, embeddings_of(found))
