@@ -1,7 +1,35 @@
 """Embeddings of a trained model to take away: read out, written, read back, ranked from, explained.
 
 A score is an inner product of a user's and an item's vector, plus, where a model has maps from item to item, a sum of
-coefficients over the user's history (:mod:`.embeddings`). From these pieces alone lists are made that are the model's
-(:mod:`.ranking`), new users and new items are placed with everything else frozen (:mod:`.placing`), and a score is
-taken apart (:mod:`.explanation`).
+coefficients over the user's history (:class:`Embeddings`). From these pieces alone lists are made that are the model's
+(:func:`top_lists`, :func:`similar_items`), new users and new items are placed with everything else frozen
+(:func:`with_users`, :func:`place_items`), and a score is taken apart (:func:`explain`).
 """
+
+from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
+from recbole_sheaf.embeddings.explanation import Explanation, explain
+from recbole_sheaf.embeddings.files import read_embeddings, write_embeddings
+from recbole_sheaf.embeddings.new_items import NewItems, place_items, read_new_items
+from recbole_sheaf.embeddings.new_users import with_users
+from recbole_sheaf.embeddings.ranking import Lists, top_lists
+from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of
+from recbole_sheaf.embeddings.similarity import similar_items
+
+__all__ = [
+    "Block",
+    "Embeddings",
+    "Explanation",
+    "Histories",
+    "Lists",
+    "NewItems",
+    "NoPieces",
+    "embeddings_of",
+    "explain",
+    "place_items",
+    "read_embeddings",
+    "read_new_items",
+    "similar_items",
+    "top_lists",
+    "with_users",
+    "write_embeddings",
+]

@@ -38,9 +38,11 @@ def check_target(path: Path, endings: tuple[str, ...]) -> None:
         import_pyarrow()
     if path.suffix == ".safetensors":
         _import_safetensors()
-    with writing(path) as temporary:
-        temporary.touch()
-        temporary.unlink()
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ConfigError(f"{path} cannot be written, since {folder} is no folder of yours; give another path")
 
 
 @contextmanager

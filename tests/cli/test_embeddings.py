@@ -10,6 +10,7 @@ import pytest
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.embeddings.files import read_embeddings
+from recbole_sheaf.errors import CheckpointError
 from recbole_sheaf.features import write_features
 from tests.cli.test_commands import _arguments
 from tests.conftest import write_toy
@@ -179,6 +180,39 @@ def test_a_checkpoint_of_another_dataset_is_refused(checkpoint, toy, workplace, 
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("CheckpointError: ") and "in a model of its settings on this dataset" in line
     assert not (workplace / "y.npz").exists()
+
+
+def test_data_that_were_moved_are_found_by_data_path(checkpoint, export, workplace, capsys):
+    (workplace / "data").rename(workplace / "moved")
+    assert main(["recommend", checkpoint, "--users=u3", "--k=2"]) == 2
+    assert main(["recommend", checkpoint, "--users=u3", "--k=2", "--data_path=moved"]) == 0
+    from_checkpoint = capsys.readouterr().out
+    assert main(["recommend", export, "--users=u3", "--k=2"]) == 0
+    assert capsys.readouterr().out == from_checkpoint
+    assert main(["export", checkpoint, "--to=y.npz", "--data_path=moved"]) == 0
+
+
+ASKED = {
+    "export": ["--to=y.npz"],
+    "recommend": ["--users=u3"],
+    "similar": ["--items=i3"],
+    "embed-items": ["--features=fresh", "--to=y.npz"],
+    "explain": ["--user=u3", "--item=i3"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_pickle_is_read_on_demand_alone(workplace, monkeypatch, command, trust):
+    asked = []
+
+    def read_checkpoint(path, trusted):
+        asked.append((str(path), trusted))
+        raise CheckpointError("as if it were damaged")
+
+    monkeypatch.setattr("recbole_sheaf.experiments.checkpoints.read_checkpoint", read_checkpoint)
+    assert main([command, "x.pth", *ASKED[command], *["--trust-checkpoint"] * trust]) == 2
+    assert asked == [("x.pth", trust)]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

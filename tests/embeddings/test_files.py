@@ -99,6 +99,11 @@ def test_a_target_that_cannot_be_is_refused_before_any_work(workplace, path, mes
         check_target(workplace / path, ENDINGS)
 
 
+def test_a_target_that_can_be_leaves_nothing_behind_yet(workplace):
+    check_target(workplace / "not" / "yet" / "x.npz", ENDINGS)
+    assert not (workplace / "not").exists()
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(embeddings, workplace, monkeypatch):
     path = workplace / "out" / "x.npz"
     write_embeddings(embeddings, path)
