@@ -20,6 +20,7 @@ from recbole.config import Config
 from recbole_sheaf.errors import ConfigError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.measure import versions
+from recbole_sheaf.experiments.reachable import refuse_unreachable
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.sinks import Sink
 
@@ -70,6 +71,8 @@ def open_experiments(trackings: Iterable[Optional[Tracking]]) -> None:
     """
     for tracking in {tracking for tracking in trackings if tracking is not None}:
         mlflow = _mlflow()
+        if tracking.uri.startswith(("http://", "https://")):
+            refuse_unreachable("MLflow", tracking.uri, "set mlflow_tracking_uri, or log_mlflow to false")
         try:
             experiment = _experiment(mlflow.MlflowClient(tracking_uri=tracking.uri), tracking.experiment)
         except mlflow.exceptions.MlflowException as error:

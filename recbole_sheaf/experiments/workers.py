@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional
 
 from recbole_sheaf.environment import let_threads_sleep
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.reachable import refuse_unreachable
 
 
 class Workers:
@@ -83,6 +84,9 @@ class RayWorkers(Workers):
         self.address, self.threads = address, threads
 
     def __enter__(self) -> "RayWorkers":
+        advice = "give the address of a Ray cluster, 'auto' for the one of this machine, or 'local' to start one"
+        if self.address not in ("auto", "local"):
+            refuse_unreachable("a Ray cluster", self.address, advice)
         import ray
 
         started = _private_ray() if self.address == "local" else {"address": self.address}
@@ -90,10 +94,7 @@ class RayWorkers(Workers):
         try:
             ray.init(log_to_driver=False, **started)
         except ConnectionError as error:
-            raise ConfigError(
-                f"no Ray cluster answers at '{self.address}' ({error}); give the address of one, 'auto' for the one of "
-                "this machine, or 'local' to start one"
-            ) from error
+            raise ConfigError(f"no Ray cluster answers at '{self.address}' ({error}); {advice}") from error
         self.ray = ray
         self.slots = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
         return self
