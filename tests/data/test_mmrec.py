@@ -142,6 +142,8 @@ def test_a_damaged_conversion_is_made_again(folder, lost):
 def test_processes_at_once_agree(folder):
     with multiprocessing.get_context("fork").Pool(4) as pool:
         converted = pool.map(convert, [folder] * 8)
+        pool.close()  # leaving the block sends SIGTERM, on which Ray's handler in a forked process may wait for ever
+        pool.join()
     assert len({result.path for result in converted}) == 1
     assert [path.name for path in converted[0].data_path.parent.iterdir()] == [converted[0].data_path.name]
 
