@@ -40,7 +40,6 @@ def main(argv: Optional[list[str]] = None) -> int:
         raise ConfigError("--trials, --workers and --threads are whole numbers from 1")
     if not 0 <= options.search_seed < 2**32:
         raise ConfigError(f"--search_seed is {options.search_seed}, expected a whole number >= 0 and <= {2**32 - 1}")
-    (options.output / options.dataset).mkdir(parents=True, exist_ok=True)  # refused before hours of training, not after
     models = model_names(options.models)
     settings = {"show_progress": False, "state": "WARNING", **read_settings(others)}
     files = options.config_files.replace(",", " ").split()
@@ -51,6 +50,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         for model, own in settings_by_model(models, options.dataset, files, settings).items()
     ]
     workers = ProcessWorkers(options.workers) if options.workers > 1 else ThisProcess()
+    (options.output / options.dataset).mkdir(parents=True, exist_ok=True)  # refused before hours of training, not after
     errors = run_searches(searches, Store(options.store), workers)
     for search in searches:
         path = write_best(search, options.output / search.dataset / f"{class_name(search.model)}.yaml")

@@ -109,12 +109,12 @@ def test_a_model_that_is_not_ready_refuses(toy_settings, name):
     "settings, message",
     [
         ({"loss": "sofmax"}, r"loss is 'sofmax', expected one of bpr, softmax \(did you mean 'softmax'\?\)"),
-        ({"softmax_temperature": 0}, "softmax_temperature is 0.0, expected a value above 0"),
-        ({"softmax_temperature": -0.2}, "softmax_temperature is -0.2, expected a value above 0"),
-        ({"softmax_items": "some"}, "softmax_items is 'some', expected auto, all or a whole number of items from 1"),
-        ({"softmax_items": 0}, "softmax_items is 0, expected auto, all"),
-        ({"softmax_items": True}, "softmax_items is True, expected auto, all"),
-        ({"softmax_steps": 0}, r"softmax_steps is 0, expected a value in \[1, inf\)"),
+        ({"softmax_temperature": 0}, "softmax_temperature is 0, expected a number > 0"),
+        ({"softmax_temperature": -0.2}, "softmax_temperature is -0.2, expected a number > 0"),
+        ({"softmax_items": "some"}, "softmax_items is 'some', expected a whole number >= 1, auto or all"),
+        ({"softmax_items": 0}, "softmax_items is 0, expected a whole number >= 1, auto or all"),
+        ({"softmax_items": True}, "softmax_items is True, expected a whole number >= 1, auto or all"),
+        ({"softmax_steps": 0}, "softmax_steps is 0, expected a whole number >= 1"),
         ({"train_neg_sample_args": {"dynamic": True}}, "samples no negatives, but train_neg_sample_args asks"),
     ],
 )
