@@ -9,8 +9,9 @@
 | `arrays`       | name, dtype, shape, data: what else an export holds, as bytes      |
 | `metadata`     | key, value                                                         |
 
-`SELECT * FROM recommend('some user', 20)` gives the best items that the user does not have. The macro is the formula of
-a score, so that it can be read there: `SELECT value FROM metadata WHERE key = 'score'` says it in words.
+`SELECT * FROM recommend('some user', 20)` gives the best items that the user does not have; `seen_parts := 2` leaves
+out those of training and validation alone, as a test does, and 0 none. The macro is the formula of a score, so that it
+can be read there: `SELECT value FROM metadata WHERE key = 'score'` says it in words.
 """
 
 import json
@@ -27,13 +28,14 @@ from recbole_sheaf.embeddings.files import unreadable
 
 _INNER = "COALESCE(array_inner_product(u.vector, i.vector), 0)"
 _RECOMMEND = """
-CREATE MACRO recommend(user_token, k) AS TABLE
+CREATE MACRO recommend(user_token, k, seen_parts := 3) AS TABLE
 WITH u AS (SELECT * FROM users WHERE token = user_token),
      said AS (SELECT c.for_item_id, sum(c.value) AS value FROM interactions h JOIN u ON h.user_id = u.row_id
               JOIN coefficients c ON c.item_id = h.item_id WHERE h.part = 0 GROUP BY c.for_item_id)
 SELECT i.token AS item, {inner} + COALESCE(said.value, 0) AS score
 FROM u CROSS JOIN items i LEFT JOIN said ON said.for_item_id = i.row_id
-WHERE i.row_id NOT IN (SELECT item_id FROM interactions h JOIN u ON h.user_id = u.row_id)
+WHERE i.row_id NOT IN (SELECT item_id FROM interactions h JOIN u ON h.user_id = u.row_id
+                       WHERE h.part < seen_parts)
 ORDER BY score DESC LIMIT k
 """
 _TABLES = {

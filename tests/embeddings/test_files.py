@@ -50,15 +50,20 @@ def test_half_floats_rank_nearly_as_whole_ones_do(embeddings):
     assert (half.items == whole.items).mean() > 0.9
 
 
+@pytest.mark.parametrize(
+    "seen, parts", [("masked", ""), ("at_test", ", seen_parts := 2"), ("kept", ", seen_parts := 0")]
+)
 @pytest.mark.parametrize("name, chosen", [("MMSheaf", {}), ("LightGCN", {}), ("EASE", {})])
-def test_the_databases_own_query_recommends_as_we_do(toy_settings, workplace, name, chosen):
+def test_the_databases_own_query_recommends_as_we_do(toy_settings, workplace, name, chosen, seen, parts):
     embeddings = embeddings_of(restored(name, {**toy_settings, **SOME_COLD, **chosen}))
     write_embeddings(embeddings, workplace / "x.duckdb")
     rows = np.arange(len(embeddings.users))
-    (lists,) = top_lists(embeddings, rows, 8)
+    (lists,) = top_lists(embeddings, rows, 8, seen=seen)
     with duckdb.connect(str(workplace / "x.duckdb"), read_only=True) as db:
         for row in rows:
-            found = db.execute("SELECT item, score FROM recommend(?, 8)", [str(embeddings.users[row])]).fetchall()
+            found = db.execute(
+                f"SELECT item, score FROM recommend(?, 8{parts})", [str(embeddings.users[row])]
+            ).fetchall()
             given = np.array([score for _, score in found])
             np.testing.assert_allclose(given, lists.scores[row], rtol=1e-4, atol=1e-6)
             apart = np.diff(given, append=-np.inf, prepend=np.inf) < -1e-5 * np.abs(given).max()  # from the neighbours
