@@ -48,7 +48,7 @@ RECBOLE_RULES: Mapping[str, Rule] = {
     "log_wandb": _TRUTH,
     "wandb_project": _TEXT,
     "shuffle": _TRUTH,
-    "nproc": Rule(int, low=1, high=1),
+    "nproc": Rule(int, low=1, high=1),  # in parallel: --workers
     "epochs": _COUNT_OR_0,
     "train_batch_size": _COUNT,
     "learner": Rule(str, choices=LEARNERS, any_case=True),

@@ -4,7 +4,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
@@ -92,8 +91,8 @@ def _value(text: str, key: str) -> Any:
 def main(argv: Optional[list[str]] = None) -> int:
     """Train, evaluate, print; gives the exit code."""
     options, others = parser().parse_known_args(argv)
-    from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
     from recbole_sheaf.experiments.runs import refuse_unwritable, run_models
+    from recbole_sheaf.experiments.sinks import Results
 
     if options.model is not None and options.models is not None:
         raise ConfigError("--model and --models are both given; give one of them")
@@ -103,10 +102,21 @@ def main(argv: Optional[list[str]] = None) -> int:
     settings.setdefault("show_progress", sys.stderr.isatty())
     files = options.config_files.replace(",", " ").split()
     refuse_unwritable(options.table_file)
-    results = run_models(models, options.dataset, files, settings, options.result_file)
-    table = comparison_table([asdict(result) for result in results])
+    results = Results()
+    try:
+        run_models(models, options.dataset, files, settings, options.result_file, [results])
+    finally:  # where one model ends in an error, those before it have their table
+        _show(results.rows, options, len(models) > 1)
+    return 0
+
+
+def _show(rows: list[dict[str, Any]], options: argparse.Namespace, several: bool) -> None:
+    from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
+
+    if not rows:
+        return
+    table = comparison_table(rows)
     print("\n" + to_markdown(table))
-    if options.table_file or len(models) > 1:
+    if options.table_file or several:
         stem = options.table_file or Path("results") / f"{options.dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
         print("\nwritten: " + ", ".join(str(path) for path in write_table(table, stem)))
-    return 0

@@ -35,6 +35,7 @@ def run_models(
     config_files: Sequence[str] = (),
     overrides: Optional[Mapping[str, Any]] = None,
     result_file: Optional[Path] = None,
+    sinks: Sequence[Sink] = (),
 ) -> list[RunResult]:
     """Train each model, select its epoch on validation, read its test score once.
 
@@ -44,6 +45,7 @@ def run_models(
         config_files: YAML files, later ones win.
         overrides: settings that win over every file; a key reaches the models that know it.
         result_file: where to write a line of JSON per run, as the runs end.
+        sinks: told of each result too.
 
     Raises:
         ConfigError, DataError, FeatureError: before the first epoch, in one sentence.
@@ -52,7 +54,7 @@ def run_models(
     runs = [Run.of(model, dataset, own, torch.get_num_threads()) for model, own in settings.items()]
     refuse_unwritable(result_file)
     open_experiments(run.tracking for run in runs)
-    source = _InARow(runs, [] if result_file is None else [JsonLines(result_file)])
+    source = _InARow(runs, [*([] if result_file is None else [JsonLines(result_file)]), *sinks])
     with ThisProcess() as here:
         work_off(source, here)
     for folder in source.folders:

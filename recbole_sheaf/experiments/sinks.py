@@ -6,8 +6,9 @@ A scheduler has sinks of its own (the store, JSON lines), told of results and fa
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from recbole_sheaf.experiments.epochs import Epoch
 
@@ -57,6 +58,16 @@ class JsonLines(Sink):
         with open(self.path, "w" if older else "a", encoding="utf-8") as file:
             line = outcome.completed.to_json() + "\n"
             file.write(line)  # one write at the end of the file: two commands lose no line
+
+
+class Results(Sink):
+    """The rows of the runs that have ended, in order, as ``--result_file`` has them."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def result(self, run: "Run", outcome: "Outcome") -> None:
+        self.rows.append(asdict(outcome.completed))
 
 
 def _stamp(path: Path) -> Optional[tuple[int, int]]:

@@ -30,6 +30,14 @@ def test_several_models_end_in_one_table(toy, workplace, capsys):
     assert (workplace / "out" / "table.md").read_text().startswith("| model")
 
 
+def test_models_that_were_trained_have_their_table_when_a_later_one_fails(toy, workplace, capsys):
+    assert main(["run", "--models=BPR,NeuMF", "--dataset=toy", *_arguments(toy, use_pretrain=True)]) == 2
+    said = capsys.readouterr()
+    assert "| BPR" in said.out and "NeuMF" not in said.out
+    assert "RecBole's NeuMF cannot be built" in said.err
+    assert list((workplace / "results").glob("toy-*.csv"))
+
+
 def test_one_run_writes_json(toy, workplace):
     assert main(["run", "--model=MMSheaf", "--dataset=toy", "--result_file=run.json", *_arguments(toy)]) == 0
     assert json.loads((workplace / "run.json").read_text())["config"]["train_batch_size"] == 64
