@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 
 import pytest
+from recbole.config import Config
 
 from recbole_sheaf import config
 from recbole_sheaf.errors import ConfigError
@@ -108,3 +109,11 @@ def test_whole_numbers_serve_as_numbers():
 def test_a_misspelt_key_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match="'restriction_mpa' \\(did you mean 'restriction_map'\\?\\)"):
         refuse_unknown_keys({"restriction_mpa": 1}, config.known_keys("MMSheaf", "ml-100k"), "MMSheaf")
+
+
+@pytest.mark.parametrize("settings", [{"learner": "sgdd"}, {"epochs": 1.5}, {"missing_share": 2}, {"text_dim": 0}])
+def test_a_plain_recbole_config_of_our_model_holds_to_the_rules_too(settings):
+    ((key, value),) = settings.items()
+    with pytest.raises(ConfigError, match=f"{key} is {value!r}, expected"):
+        Config(model="MMSheaf", dataset="ml-100k", config_dict=settings)
+    Config(model="BPR", dataset="ml-100k", config_dict=settings)  # RecBole's own models stay RecBole's affair
