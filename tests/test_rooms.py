@@ -21,7 +21,8 @@ ROOMS = {
     "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
     "evaluation": {"errors", "regular_files"},
-    "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "models", *NAMES},  # names of users' own models too
+    # features for the files that count for a run; names of users' own models too
+    "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "features", "models", *NAMES},
     "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
     "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
     "cli": {*ANYWHERE, "environment", "embeddings", "evaluation", "experiments", "nsd", *NAMES},

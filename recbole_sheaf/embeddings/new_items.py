@@ -25,6 +25,8 @@ from recbole_sheaf.embeddings.vectors import as_compared, fused_items
 from recbole_sheaf.errors import ConfigError, FeatureError
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures, read_features
+from recbole_sheaf.features.folder import files_in
+from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
@@ -64,7 +66,7 @@ class Trained:
 
 
 def read_new_items(folder: Path, restored: Restored, embeddings: Embeddings) -> NewItems:
-    """Content of new items from ``<modality>.npz`` files.
+    """Content of new items from ``<modality>.npz`` files, or those of other formats.
 
     Raises:
         FeatureError: if the folder holds none, a file is damaged, its modality or its width is not the model's, the
@@ -77,21 +79,23 @@ def read_new_items(folder: Path, restored: Restored, embeddings: Embeddings) -> 
             f"{restored.config['model']} was trained without item content, so it cannot place an item by it; train "
             "MMSheaf, ItemSheaf or VBPR with modalities"
         )
-    paths = sorted(Path(folder).glob("*.npz"))
+    paths = files_in(Path(folder))
     if not paths:
         raise FeatureError(f"{folder} holds no <modality>.npz; expected some of {', '.join(modalities)}")
-    files = {path.stem: read_features(path) for path in paths}
+    if nameless := [path for path in paths.values() if path.suffix == ".npy" and ids_beside(path) is None]:
+        raise FeatureError(f"{nameless[0]} does not say whose its rows are; write {nameless[0].stem}.ids.txt beside it")
+    files = {name: read_features(path) for name, path in paths.items()}
     for name, (_, rows) in files.items():
         if name not in modalities:
             raise FeatureError(
                 f"the model has no modality '{name}'{nearest(name, modalities)}; it has {', '.join(modalities)}: "
-                f"rename {name}.npz or take it out of {folder}"
+                f"rename {paths[name].name} or take it out of {folder}"
             )
         _refuse_made_of_text(name, restored.config)
         if rows.shape[1] != modalities[name].dim:
             raise FeatureError(
-                f"{name}.npz has {rows.shape[1]} columns, but the model was trained with {modalities[name].dim}; "
-                "encode new items as the others were"
+                f"{paths[name].name} has {rows.shape[1]} columns, but the model was trained with "
+                f"{modalities[name].dim}; encode new items as the others were"
             )
     return _joined(folder, files, modalities, embeddings)
 

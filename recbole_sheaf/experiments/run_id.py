@@ -19,6 +19,7 @@ from recbole.config import Config
 
 from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.experiments.measure import versions
+from recbole_sheaf.features.folder import files_of_content
 from recbole_sheaf.models.multimodal import ContentRecommender
 from recbole_sheaf.own_models import registered
 from recbole_sheaf.registration import MODELS
@@ -66,9 +67,8 @@ def settings_that_count(config: Config) -> dict[str, Any]:
 def data_digest(config: Config) -> str:
     """SHA-256 (16 digits) of every file of the dataset that a run may read: interactions, items, users, features."""
     folder, name = Path(config["data_path"]), config["dataset"]
-    files = list(folder.glob(f"{name}.*")) + list(folder.glob("*_feat.npy"))
     features = config["features_path"] if "features_path" in config else None
-    files += list((Path(features) if features else folder / "features").glob("*.npz"))
+    files = [*folder.glob(f"{name}.*"), *files_of_content(folder, Path(features) if features else None)]
     named = sorted((path.name, _file_digest(str(path), *_stamp(path))) for path in files if path.is_file())
     return digest(json.dumps(named))
 

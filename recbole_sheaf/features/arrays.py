@@ -1,7 +1,8 @@
 """Arrays from ``.npy`` and ``.npz`` files of strangers: nothing is unpickled, each header's claim is checked first.
 
 NumPy asks for the memory that a header claims before it reads a value. Here the claim must agree with the bytes that
-are there, packed ones may not unfold without bound, and all of it must fit this machine.
+are there, packed ones may not unfold without bound, and all of it must fit this machine. The values of an ``.npy`` stay
+in the file, which is mapped into memory: pages are read as somebody asks for them and given back where memory is short.
 """
 
 import lzma
@@ -13,7 +14,7 @@ import tokenize
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Union
+from typing import IO, BinaryIO, Literal, Union
 
 import numpy as np
 
@@ -24,18 +25,21 @@ from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 #: What numpy, zipfile and the decompressors raise on a file that is damaged or made up.
 DAMAGED = (*UNREADABLE, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError, lzma.LZMAError)
 LARGE, MOST_UNFOLDED = 1 << 28, 100  # bytes from which on so many bytes may come of one, at most
+Claim = tuple[tuple[int, ...], np.dtype, Literal["C", "F"]]  # what a header says: shape, type and order of the values
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_npy(path: Path, expected: str) -> np.ndarray:
-    """The array of an ``.npy``; ``expected`` says in messages what the file should be.
+    """The array of an ``.npy``, mapped and read-only; ``expected`` says in messages what the file should be.
 
     Raises:
         FeatureError: if it is no regular file, damaged, holds Python objects, or claims more than is there.
     """
     with open_regular(path, FeatureError) as file:
         try:
-            _refuse_false_claim(path.name, file, os.fstat(file.fileno()).st_size)
+            shape, dtype, order = _refuse_false_claim(path.name, file, os.fstat(file.fileno()).st_size)
+            if not dtype.hasobject and _n_bytes(shape, dtype):
+                return map_values(file, file.tell(), shape, dtype, order)
             file.seek(0)
             return np.lib.format.read_array(file, allow_pickle=False)
         except FeatureError:
@@ -65,6 +69,13 @@ def read_npz(path: Path, names: Sequence[str], expected: str) -> list[np.ndarray
             raise unreadable(path, error, expected) from error
 
 
+def map_values(
+    file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype, order: Literal["C", "F"] = "C"
+) -> np.ndarray:
+    """Values of an open file from a place on, as an array that reads them when it is asked."""
+    return np.memmap(file, dtype, "r", offset, shape, order).view(np.ndarray)
+
+
 def _member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     if info.file_size > max(LARGE, MOST_UNFOLDED * info.compress_size):
         raise FeatureError(
@@ -79,14 +90,15 @@ def _member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.
     return array
 
 
-def _refuse_false_claim(source: str, file: Union[IO[bytes], zipfile.ZipExtFile], size: int) -> None:
+def _refuse_false_claim(source: str, file: Union[IO[bytes], zipfile.ZipExtFile], size: int) -> Claim:
     """Refuse an array whose header claims more or fewer bytes than there are, or more than the machine could hold."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise FeatureError(f"{source} is of version {version} of .npy, for tables of named columns; save plain numbers")
-    shape, _, dtype = _HEADERS[version](file)
+    shape, fortran, dtype = _HEADERS[version](file)
+    claim: Claim = shape, dtype, "F" if fortran else "C"
     if dtype.hasobject:
-        return  # read_array refuses it
+        return claim  # read_array refuses it
     claimed, there = _n_bytes(shape, dtype), size - file.tell()
     if claimed != there:
         raise FeatureError(
@@ -94,6 +106,7 @@ def _refuse_false_claim(source: str, file: Union[IO[bytes], zipfile.ZipExtFile],
             f"and {there:,} follow); write or copy it anew"
         )
     refuse_beyond_memory(source, claimed, FeatureError)
+    return claim
 
 
 def _refuse_no_characters(source: str, array: np.ndarray) -> None:

@@ -1,47 +1,86 @@
 """Feature files: one modality's vectors with the token of the item that each belongs to.
 
-``.npz`` holds ``item_id`` (tokens) and ``feature`` (rows, dim); ``.npy``, the convention of MMRec folders, holds the
-rows alone, row r for the item with token ``str(r)``. Everything is checked here, once, so that whoever comes after can
-rely on finite numbers and distinct tokens.
+- ``.npz``: arrays ``feature`` (rows, dim) and ``item_id``.
+- ``.npy``: the array, mapped; tokens in ``<modality>.ids.txt`` beside it, else row r belongs to the token ``str(r)``,
+  as in MMRec folders.
+- ``.safetensors``: the tensor ``feature``, mapped; ``item_id`` in the metadata, as a tensor, or beside it.
+- ``.parquet``: a column of lists or columns of numbers, and the column ``item_id``.
+
+Everything is checked here, once, so that whoever comes after can rely on finite numbers and distinct tokens.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.arrays import read_npy, read_npz
+from recbole_sheaf.features.blocks import in_blocks
 from recbole_sheaf.features.cache import save_arrays
+from recbole_sheaf.features.id_files import ids_beside, read_ids
+from recbole_sheaf.features.parquet_file import read_parquet
+from recbole_sheaf.features.safetensors_file import read_safetensors
 
+logger = logging.getLogger(__name__)
+
+ENDINGS = (".npz", ".npy", ".parquet", ".safetensors")
 TOKENS, VECTORS = "item_id", "feature"
 PADDING = "[PAD]"
 
 
-def read_features(path: Path) -> tuple[list[str], Float[np.ndarray, "rows dim"]]:
+def read_features(path: Path, ids: Optional[Path] = None) -> tuple[list[str], Float[np.ndarray, "rows dim"]]:
     """Read and check a feature file.
 
     Args:
-        path: ``.npz`` with ``item_id`` and ``feature``, or ``.npy`` whose row r belongs to the token ``str(r)``.
+        path: a file of one of the endings above.
+        ids: the file of tokens of an ``.npy`` or ``.safetensors``, if it does not lie beside it.
 
     Returns:
-        Tokens and vectors, row by row, in the file's order and float type (whole numbers become float32).
+        Tokens and vectors, row by row, in the file's order and float type (whole numbers become float32). The vectors
+        of ``.npy`` and ``.safetensors`` are mapped, so they take no memory of their own, and are read-only.
 
     Raises:
         FeatureError: if the file cannot be read, holds pickled objects, lacks an array, is not 2-D or has no column,
             has more or fewer tokens than rows, a token twice, or a NaN or Inf.
+        EnvironmentMismatch: if Parquet is read without pyarrow.
 
-    Time and memory O(rows dim).
+    Time O(rows dim); memory the same for ``.npz`` and ``.parquet``, O(rows) for the others.
     """
     path = Path(path)
     if path.suffix == ".npy":
-        matrix = read_array(path)
-        tokens = [str(row) for row in range(len(matrix))] if matrix.ndim else []
+        tokens, matrix = None, read_array(path)
+    elif path.suffix == ".safetensors":
+        tokens, matrix = read_safetensors(path)
+    elif path.suffix == ".parquet":
+        tokens, matrix, left = read_parquet(path)
+        if left:
+            logger.info("%s: %d rows have no vector and are left out", path.name, left)
     else:
         raw_tokens, matrix = read_npz(path, (TOKENS, VECTORS), f"an .npz with arrays '{TOKENS}' and '{VECTORS}'")
         tokens = _as_tokens(path.name, raw_tokens)
+    if tokens is None:
+        tokens = _tokens_beside(path, matrix, ids)
     return tokens, check_features(path.name, tokens, matrix)
+
+
+def _tokens_beside(path: Path, matrix: np.ndarray, ids: Optional[Path]) -> list[str]:
+    """From the file of ids; the numbers of the rows where an ``.npy`` has none."""
+    beside = ids or ids_beside(path)
+    if beside is None and path.suffix != ".npy":
+        raise FeatureError(f"{path.name} has no item_id; add them to its metadata, or as {path.stem}.ids.txt beside it")
+    if beside is None:
+        return [str(row) for row in range(len(matrix))] if matrix.ndim else []
+    tokens = read_ids(beside)
+    if matrix.ndim and len(tokens) != len(matrix):
+        raise FeatureError(
+            f"{beside.name} has {len(tokens)} item ids but {path.name} has {len(matrix)} rows; write one id a line for "
+            "each row, in the same order"
+        )
+    return tokens
 
 
 def write_features(path: Path, tokens: Sequence[str], matrix: Float[np.ndarray, "rows dim"]) -> None:
@@ -121,13 +160,16 @@ def _repeated(tokens: Sequence[str]) -> list[str]:
 
 
 def _refuse_non_finite(source: str, tokens: Sequence[str], matrix: Float[np.ndarray, "rows dim"]) -> None:
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and is refused as such
-        values = matrix.astype(np.float32, copy=False)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        row = int(np.flatnonzero(bad.any(axis=1))[0])
+    bad = {row: count for start, block in in_blocks(matrix) for row, count in _non_finite(start, block)}
+    if bad:
         raise FeatureError(
-            f"{source} has {int(bad.sum())} values that are NaN or Inf in float32 "
-            f"in {int(bad.any(axis=1).sum())} rows (first: item {shown(tokens[row])}); "
+            f"{source} has {sum(bad.values())} values that are NaN or Inf in float32 "
+            f"in {len(bad)} rows (first: item {shown(tokens[next(iter(bad))])}); "
             "encode those items again or leave their rows out"
         )
+
+
+def _non_finite(start: int, block: Float32[np.ndarray, "rows dim"]) -> Iterator[tuple[int, int]]:
+    """Row and number of such values, for each row with any."""
+    counts = block.shape[1] - np.isfinite(block).sum(axis=1)
+    yield from ((start + int(row), int(counts[row])) for row in np.flatnonzero(counts))

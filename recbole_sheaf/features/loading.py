@@ -10,13 +10,15 @@ from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.ablation import REAL, FeatureAblation, ablate
 from recbole_sheaf.features.atomic import raw_item_tokens
 from recbole_sheaf.features.files import read_features
+from recbole_sheaf.features.folder import MMREC_SUFFIX, feature_files
+from recbole_sheaf.features.id_files import ids_beside
+from recbole_sheaf.features.item_columns import column_features, vector_columns
 from recbole_sheaf.features.modality import ModalityFeatures, join_by_token
 from recbole_sheaf.features.text import possible_text_modalities, text_features
 
 logger = logging.getLogger(__name__)
 
 AUTO, FILES_ELSE_TEXT = "auto", "files_else_text"
-MMREC_SUFFIX = "_feat"
 
 
 def load_modalities(
@@ -40,13 +42,13 @@ def load_modalities(
         dataset_name: stem of its files.
         token2id: RecBole's internal item id of each token, ``"[PAD]": 0`` included.
         n_items: RecBole's number of items, padding included.
-        modalities: ``"auto"`` takes every feature file, in order of name, then every text modality of another name that
-            the ``.item`` file has columns for; ``"files_else_text"`` takes the latter only where there is no file. A
-            list takes exactly these, each from its file or else from text.
+        modalities: ``"auto"`` takes every feature file, in order of name, then every column of vectors in the ``.item``
+            file, then every text modality of another name that this file has columns for; ``"files_else_text"`` takes
+            text only where there are no vectors. A list takes exactly these, each from its file, its column or text.
         text_modalities: columns of the ``.item`` file that each text modality joins.
         feature_dim_text: largest dimension of a text modality.
         cache_dir: where text vectors are kept.
-        features_path: folder of ``<modality>.npz``; by default ``folder/features``.
+        features_path: folder of feature files, ``<modality>.npz`` and so on; by default ``folder/features``.
         item_field: name of the column with item tokens.
         ablation: what is done to each modality once it is joined; a modality is ablated alone as in company.
 
@@ -63,14 +65,15 @@ def load_modalities(
     if not wanted:
         return {}
     folder = Path(folder)
-    files = _feature_files(folder, features_path)
+    files = feature_files(folder, features_path)
     item_file = folder / f"{dataset_name}.item"
+    columns = vector_columns(item_file)
     from_text = possible_text_modalities(item_file, text_modalities)
-    there = list(dict.fromkeys([*files, *from_text]))
+    there = list(dict.fromkeys([*files, *columns, *from_text]))
     if wanted in ([AUTO], [FILES_ELSE_TEXT]):
-        wanted = (list(files) or there) if wanted == [FILES_ELSE_TEXT] else there
+        wanted = (list(dict.fromkeys([*files, *columns])) or there) if wanted == [FILES_ELSE_TEXT] else there
         wanted = wanted or _refuse_nothing(folder, dataset_name, features_path, text_modalities)
-    _refuse_unknown(wanted, files, text_modalities)
+    _refuse_unknown(wanted, list(dict.fromkeys([*files, *columns, *text_modalities])))
     _tell_of_unused(wanted, there, text_modalities)
 
     def load(name: str) -> ModalityFeatures:
@@ -80,6 +83,8 @@ def load_modalities(
             raise FeatureError(
                 f"modality '{name}' is made from {item_file.name}, which is not in {folder}; add it or '{name}.npz'"
             )
+        if name in columns:
+            return join_by_token(name, *column_features(item_file, name, item_field), token2id, n_items)
         tokens, rows = text_features(item_file, name, text_modalities[name], feature_dim_text, cache_dir, item_field)
         return join_by_token(name, tokens, rows, token2id, n_items)
 
@@ -104,39 +109,19 @@ def _tell_of_unused(wanted: Sequence[str], there: Sequence[str], text_modalities
             logger.warning("text modality '%s' is left out: the .item file lacks a column of %s", name, list(columns))
 
 
-def _feature_files(folder: Path, features_path: Optional[Path]) -> dict[str, Path]:
-    """Feature files by modality, sorted; an ``.npz``, which knows its items' tokens, goes before an ``.npy``."""
-    features = Path(features_path) if features_path else folder / "features"
-    if features_path and not features.is_dir():
-        raise FeatureError(
-            f"features_path '{features_path}' is not a folder; give one with <modality>.npz files, or leave it out"
-        )
-    given = sorted(path for path in features.glob("*.npz") if not path.name.startswith("."))
-    if features_path and not given:
-        raise FeatureError(
-            f"features_path '{features_path}' holds no .npz; put <modality>.npz files there, or leave it out"
-        )
-    found = {path.stem[: -len(MMREC_SUFFIX)]: path for path in folder.glob(f"*{MMREC_SUFFIX}.npy")}
-    found.update({path.stem: path for path in given})
-    return dict(sorted(found.items()))
-
-
 def _refuse_nothing(
     folder: Path, dataset_name: str, features_path: Optional[Path], text_modalities: Mapping[str, Sequence[str]]
 ) -> list[str]:
     features = features_path or folder / "features"
     columns = {name: list(names) for name, names in text_modalities.items()}
     raise FeatureError(
-        f"dataset '{dataset_name}' has no item content: looked for {features}/*.npz, {folder}/*{MMREC_SUFFIX}.npy and "
-        f"the columns {columns} of {dataset_name}.item; provide <modality>.npz with item_id and feature, name columns "
-        "in text_modalities, or set modalities: [] to do without"
+        f"dataset '{dataset_name}' has no item content: looked for {features}/*.npz, .npy, .parquet and .safetensors, "
+        f"{folder}/*{MMREC_SUFFIX}.npy, columns of float_seq in {dataset_name}.item and its columns {columns}; provide "
+        "<modality>.npz with item_id and feature, name columns in text_modalities, or set modalities: [] to do without"
     )
 
 
-def _refuse_unknown(
-    wanted: Sequence[str], files: Mapping[str, Path], text_modalities: Mapping[str, Sequence[str]]
-) -> None:
-    available = list(dict.fromkeys([*files, *text_modalities]))
+def _refuse_unknown(wanted: Sequence[str], available: Sequence[str]) -> None:
     if len(set(wanted)) < len(wanted):
         raise FeatureError(f"modalities {list(wanted)} names one more than once; name each once")
     for name in wanted:
@@ -160,7 +145,7 @@ def _from_file(
 ) -> ModalityFeatures:
     tokens, rows = read_features(path)
     unloaded = [token for token in tokens if token not in token2id]
-    if path.suffix == ".npy":
+    if path.suffix == ".npy" and ids_beside(path) is None:
         _refuse_other_row_count(path, len(rows), _every_token(folder, dataset_name, token2id, item_field))
     elif unloaded:
         _refuse_unknown_tokens(path, unloaded, _every_token(folder, dataset_name, token2id, item_field), dataset_name)
@@ -195,7 +180,8 @@ def _refuse_other_row_count(path: Path, rows: int, known: set[str]) -> None:
     if odd:
         raise FeatureError(
             f"{path.name} has no tokens, so its rows stand for the items 0, 1, 2, ..., but the dataset has the item "
-            f"{shown(odd[0])}; write an .npz with item_id and feature instead"
+            f"{shown(odd[0])}; write an .npz with item_id and feature instead, or the ids into {path.stem}.ids.txt "
+            "beside it"
         )
     expected = 1 + max(map(int, known), default=-1)
     if rows != expected:

@@ -3,11 +3,14 @@
 Checkpoints are mutated in ``test_checkpoints``.
 """
 
+import json
+
 import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save as safetensors_bytes
 
 from recbole_sheaf.data import check_dataset_folder, convert_mmrec_folder
 from recbole_sheaf.errors import SheafError
@@ -159,8 +162,29 @@ def test_text_of_items(toy_config):
     check()
 
 
-@pytest.mark.parametrize("name, content", [("x.npz", features()), ("x.npy", npy(ROWS)), ("tokens.npy", npy(TOKENS))])
-def test_feature_files(tmp_path, our_refusals, name, content):
+def parquet_bytes():
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table({"item_id": TOKENS.tolist(), "feature": ROWS.tolist()}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+FORMATS = {
+    "x.npz": features,
+    "x.npy": lambda: npy(ROWS),
+    "tokens.npy": lambda: npy(TOKENS),
+    "x.safetensors": lambda: safetensors_bytes({"feature": ROWS}, {"item_id": json.dumps(TOKENS.tolist())}),
+    "y.safetensors": lambda: safetensors_bytes({"feature": ROWS, "item_id": np.arange(len(ROWS))}),
+    "x.parquet": parquet_bytes,
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_feature_files(tmp_path, our_refusals, name):
+    content = FORMATS[name]()
+
     @mutations(500)
     @given(changes)
     def check(made):
