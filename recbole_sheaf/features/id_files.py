@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.errors import FeatureError, shown
-from recbole_sheaf.features.regular import read_regular
+from recbole_sheaf.regular_files import read_regular
 
 ENDINGS = (".ids.txt", ".ids.csv", "_ids.txt", "_ids.csv")  # after a modality's name
 HEADERS = ("item_id", "item_id:token")

@@ -13,7 +13,7 @@ import numpy as np
 
 from recbole_sheaf.errors import EnvironmentMismatch, FeatureError, shown
 from recbole_sheaf.features.arrays import LARGE, MOST_UNFOLDED
-from recbole_sheaf.features.regular import open_regular, refuse_beyond_memory
+from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 
 IDS, VECTORS = "item_id", "feature"
 
