@@ -25,7 +25,7 @@ ROOMS = {
     "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "features", "models", *NAMES},
     "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
     "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
-    "cli": {*ANYWHERE, "environment", "embeddings", "evaluation", "experiments", "nsd", *NAMES},
+    "cli": {*ANYWHERE, "environment", "data", "features", "embeddings", "evaluation", "experiments", "nsd", *NAMES},
     # Modules beside the rooms.
     "errors": set(),
     "vocabulary": set(),

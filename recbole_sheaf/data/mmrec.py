@@ -16,6 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import pandas as pd
@@ -97,12 +98,35 @@ def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedF
     return ConvertedFolder(target / name, SPLITS, tuple(counts))
 
 
-def _feature_files(folder: Path) -> dict[str, Path]:
-    return {path.stem[: -len(FEATURE_SUFFIX)]: path for path in sorted(folder.glob(f"*{FEATURE_SUFFIX}.npy"))}
+def feature_files_of(folder: Path) -> dict[str, Path]:
+    """Feature files by modality: ``*_feat.npy``, and arrays of other names that are a row of floats for each item.
+
+    Folders hold other arrays too, such as dictionaries of neighbours; beside ``*_feat.npy`` another array has to have
+    as many rows.
+    """
+    named = {path.stem[: -len(FEATURE_SUFFIX)]: path for path in sorted(folder.glob(f"*{FEATURE_SUFFIX}.npy"))}
+    others = {path.stem: path for path in sorted(folder.glob("*.npy")) if path not in named.values()}
+    if not others:
+        return named
+    rows = {name: _rows_of_floats(path) for name, path in others.items()}
+    wanted = {_rows_of_floats(path) for path in named.values()} or {count for count in rows.values() if count}
+    taken = {name: path for name, path in others.items() if rows[name] in wanted - {None} and name not in named}
+    for name in sorted(others.keys() - taken.keys()):
+        logger.info("%s is no array of item features and is left out", others[name])
+    return dict(sorted({**named, **taken}.items()))
+
+
+def _rows_of_floats(path: Path) -> Optional[int]:
+    """Number of rows of a matrix of floats; None for any other array. Its values stay in the file."""
+    try:
+        array = read_array(path)
+    except FeatureError:
+        return None
+    return len(array) if array.ndim == 2 and array.dtype.kind == "f" else None
 
 
 def _content_hash(folder: Path, name: str) -> str:
-    files = [folder / f"{name}.inter", *_feature_files(folder).values()]
+    files = [folder / f"{name}.inter", *feature_files_of(folder).values()]
     stamps = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return _hash_of(tuple(files), tuple(stamps))
 
@@ -177,7 +201,7 @@ def clear_leftovers(parent: Path) -> None:
 
 def _write_all(built: Path, folder: Path, name: str) -> None:
     table = _read_interactions(folder / f"{name}.inter")
-    if not _feature_files(folder):
+    if not feature_files_of(folder):
         _refuse_stray_items(folder / f"{name}.inter", table)
     n_items = 1 + int(table[ITEM].max())
     features = _read_all_features(folder, n_items)
@@ -243,7 +267,7 @@ def _refuse_stray_items(path: Path, table: pd.DataFrame) -> None:
 
 
 def _read_all_features(folder: Path, n_items: int) -> dict[str, np.ndarray]:
-    features = {name: _read_one(path, n_items) for name, path in _feature_files(folder).items()}
+    features = {name: _read_one(path, n_items) for name, path in feature_files_of(folder).items()}
     rows = {name: len(matrix) for name, matrix in features.items()}
     if len(set(rows.values())) > 1:
         raise FeatureError(

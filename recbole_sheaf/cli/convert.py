@@ -1,0 +1,103 @@
+"""``recbole-sheaf convert``: a dataset folder from whatever tables and vectors there are."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Optional
+
+from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.errors import ConfigError
+
+EPILOG = """\
+examples
+  recbole-sheaf convert clicks.csv --to=data/shop --user=visitor --item=video --time=at \\
+      --items=videos.csv --text=title --features=video=video.npy:ids.txt --features=speech=speech.parquet
+  recbole-sheaf convert ratings.tsv --to=data/shop --layout=elliot --features=visual=ducho/visual_embeddings/resnet
+  recbole-sheaf convert MMREC/baby --to=data/baby
+
+Interactions and items are .csv, .tsv or .parquet. Times are seconds, or ISO dates. Elliot's tables have no header and
+the columns user, item, rating, time. A folder is one of MMRec's, which 'run' also reads as it is, with its own split.
+
+--features=NAME=PATH[:IDS], as often as there are modalities. PATH is
+  .npz           item_id and feature
+  .npy           rows; ids in IDS, or in PATH with .ids.txt for .npy, one a line; else row r is the item r
+  .parquet       a column item_id, or one of text, and a column of lists, or one column of numbers for each dimension
+  .safetensors   a tensor of rows; item_id in the metadata (a JSON list), or as a tensor
+  a folder       <item>.npy for each item, as Ducho writes them
+
+Items without interactions are kept. The folder appears whole or not at all.
+"""
+
+
+@one_sentence
+def main(argv: Optional[list[str]] = None) -> int:
+    """Read, check, write; gives the exit code."""
+    options = parser().parse_args(argv)
+    from recbole_sheaf.data.conversion import check_place, write_dataset
+
+    check_place(options.to, options.overwrite)
+    for sentence in write_dataset(_raw(options), options.to, options.overwrite):
+        print(sentence)
+    print(f"written: {options.to}")
+    print(_next_command(options))
+    return 0
+
+
+def _raw(options: argparse.Namespace) -> Any:
+    from recbole_sheaf.data.conversion import RawDataset
+    from recbole_sheaf.data.raw_datasets import item_texts, mmrec_features, mmrec_interactions, read_interactions
+    from recbole_sheaf.data.raw_features import read_vectors
+
+    named = [_feature(given) for given in options.features]
+    columns = {"user_id": options.user, "item_id": options.item, "rating": options.rating, "timestamp": options.time}
+    path = mmrec_interactions(options.source) if options.source.is_dir() else options.source
+    interactions = read_interactions(path, {k: v for k, v in columns.items() if v}, options.layout == "elliot")
+    features = mmrec_features(options.source) if options.source.is_dir() else {}
+    for name, vectors, ids in named:
+        if name in features:
+            raise ConfigError(f"the modality '{name}' is given twice; name each once")
+        features[name] = read_vectors(vectors, ids)
+    texts = None
+    if options.items is not None:
+        wanted = [name.strip() for name in options.text.split(",") if name.strip()] if options.text else []
+        texts = item_texts(options.items, options.items_id or options.item, wanted)
+    elif options.text:
+        raise ConfigError(f"--text={options.text} names columns of an item table; give that table with --items=PATH")
+    return RawDataset(interactions, texts, features)
+
+
+def _feature(given: str) -> tuple[str, Path, Optional[Path]]:
+    name, equals, rest = given.partition("=")
+    if not equals or not rest or not name or set(name) & set('/\\:"'):
+        raise ConfigError(f"--features={given} is not understood; write --features=NAME=PATH or NAME=PATH:IDS")
+    path, colon, ids = rest.rpartition(":")
+    if not colon or Path(rest).exists() or not path:
+        return name, Path(rest), None
+    return name, Path(path), Path(ids)
+
+
+def _next_command(options: argparse.Namespace) -> str:
+    texts = [name.strip() for name in (options.text or "").split(",") if name.strip()]
+    text = f" --text_modalities='{{{', '.join(f'{name}: [{name}]' for name in texts)}}}'" if texts else ""
+    return f"next: recbole-sheaf run --dataset={options.to.name} --data_path={options.to.parent}{text}"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of ``convert``."""
+    options = argparse.ArgumentParser(
+        prog="recbole-sheaf convert",
+        description="Write a dataset folder from interactions, an item table and vectors.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("source", type=Path, help="interactions: .csv, .tsv, .parquet, or an MMRec folder")
+    options.add_argument("--to", type=Path, required=True, help="the folder to write; its name is the dataset's")
+    for name, what in (("user", "users"), ("item", "items"), ("rating", "ratings"), ("time", "times")):
+        options.add_argument(f"--{name}", metavar="COLUMN", help=f"column of {what} (default: by its usual names)")
+    options.add_argument("--layout", choices=("header", "elliot"), default="header", help="default: header")
+    options.add_argument("--items", type=Path, help="table of items: .csv, .tsv or .parquet")
+    options.add_argument("--items-id", metavar="COLUMN", help="its column of ids (default: as above)")
+    options.add_argument("--text", metavar="COLUMNS", help="its columns of text, with commas between")
+    options.add_argument("--features", action="append", default=[], metavar="NAME=PATH[:IDS]", help="see below")
+    options.add_argument("--overwrite", action="store_true", help="replace a dataset folder that is there")
+    return options

@@ -1,0 +1,152 @@
+"""A dataset folder as RecBole and this package read it, written from interactions, items and vectors of any source.
+
+``<name>.inter``, ``<name>.item`` with every item that anything names, and ``features/``. It is built beside its place
+and moved there in one step.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import pandas as pd
+
+from recbole_sheaf.data.raw_features import Vectors, write_vectors
+from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
+from recbole_sheaf.errors import DataError, FeatureError, shown
+
+TYPES = {USER: "token", ITEM: "token", RATING: "float", TIME: "float"}
+UNFIT = frozenset('/\\:"\t\n')
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """What a dataset folder is made of.
+
+    Attributes:
+        interactions: columns under RecBole's names.
+        texts: columns of text by name, rows by item token; None without an item table.
+        features: tokens and rows of each modality.
+    """
+
+    interactions: pd.DataFrame
+    texts: Optional[pd.DataFrame] = None
+    features: Mapping[str, Vectors] = field(default_factory=dict)
+
+    def items(self) -> list[str]:
+        """Every item: those of interactions, of the item table and of vectors, each once."""
+        listed = [] if self.texts is None else self.texts.index.tolist()
+        of_features = [token for tokens, _ in self.features.values() for token in tokens]
+        return list(dict.fromkeys([*self.interactions[ITEM].unique().tolist(), *listed, *of_features]))
+
+
+def check_place(target: Path, overwrite: bool) -> None:
+    """Refuse, before any work, a place where the folder cannot go.
+
+    Raises:
+        DataError: if it exists and may not be replaced, or holds something else than a dataset.
+    """
+    name = target.name
+    if not name or UNFIT & set(name) or name.startswith("."):
+        raise DataError(f"{shown(str(target))} does not name a dataset; give a folder such as data/mydata")
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise DataError(f"{target} exists; give another place, or --overwrite to replace it")
+    if target.is_symlink() or not (target / f"{name}.inter").is_file():
+        raise DataError(f"{target} exists and is no dataset folder (no {name}.inter), so it is not replaced")
+
+
+def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> list[str]:
+    """Write the folder; gives sentences on what is in it.
+
+    Raises:
+        DataError: as :func:`check_place`.
+        FeatureError: if no item of a modality has interactions or a line in the item table.
+
+    Time and memory O(interactions + items + what is not mapped of the features).
+    """
+    check_place(target, overwrite)
+    said = _summary(raw)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    building = target.parent / f".{uuid.uuid4().hex}.building"
+    try:
+        building.mkdir()
+        _write_table(building / f"{target.name}.inter", raw.interactions, TYPES)
+        _write_table(building / f"{target.name}.item", _item_table(raw), {ITEM: "token"})
+        for name, vectors in raw.features.items():
+            write_vectors(building / "features", name, vectors)
+        _move(building, target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return said
+
+
+def _move(building: Path, target: Path) -> None:
+    """The new folder to its place; the old one, if there is one, is gone only after that."""
+    if not target.exists():
+        os.rename(building, target)
+        return
+    old = target.with_name(f".{uuid.uuid4().hex}.old")
+    os.rename(target, old)
+    try:
+        os.rename(building, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old)
+
+
+def _item_table(raw: RawDataset) -> pd.DataFrame:
+    table = pd.DataFrame({ITEM: raw.items()})
+    if raw.texts is None:
+        return table
+    return table.join(raw.texts, on=ITEM).fillna("")
+
+
+def _write_table(path: Path, table: pd.DataFrame, types: Mapping[str, str]) -> None:
+    """Numbers as short as they can be; whatever is text has neither tabs nor line ends by now."""
+    out = pd.DataFrame({f"{name}:{types.get(name, 'token_seq')}": _as_text(table[name]) for name in table})
+    lines = out.agg("\t".join, axis=1) if len(out.columns) > 1 else out.iloc[:, 0]
+    path.write_text("\n".join(["\t".join(out.columns), *lines]) + "\n", encoding="utf-8", newline="\n")
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    if column.dtype != np.float64:
+        return column
+    return column.map(lambda number: str(int(number)) if number == int(number) else repr(number))
+
+
+def _summary(raw: RawDataset) -> list[str]:
+    inter = raw.interactions
+    seen, items = set(inter[ITEM].unique()), raw.items()
+    cold = len(items) - len(seen)
+    said = [f"{len(inter):,} interactions of {inter[USER].nunique():,} users with {len(seen):,} items"]
+    if cold:
+        said.append(
+            f"{cold:,} of {len(items):,} items have no interaction and are kept as cold items: they are in the .item "
+            "file, and load_col with item: [item_id] ranks them"
+        )
+    known = seen | (set() if raw.texts is None else set(raw.texts.index))
+    said += [_coverage(name, tokens, matrix, known, items) for name, (tokens, matrix) in raw.features.items()]
+    if raw.texts is not None:
+        for name in raw.texts:
+            said.append(f"{name}: text of {int((raw.texts[name] != '').sum()):,} of {len(items):,} items")
+    return said
+
+
+def _coverage(name: str, tokens: list[str], matrix: np.ndarray, known: set[str], items: list[str]) -> str:
+    met = sum(token in known for token in tokens)
+    if not met:
+        some = f"{shown(tokens[0])} there and {shown(items[0])} here" if tokens else "no row at all"
+        raise FeatureError(
+            f"the features '{name}' name none of the items of the interactions ({some}); give the ids of its rows as "
+            f"--features={name}=PATH:IDS, or correct them"
+        )
+    beyond = f", {len(tokens) - met:,} of them of items that nothing else names" if met < len(tokens) else ""
+    absent = f", {len(items) - len(tokens):,} items have none" if len(tokens) < len(items) else ""
+    return f"{name}: {len(tokens):,} vectors of {matrix.shape[1]} numbers ({matrix.dtype}){beyond}{absent}"

@@ -1,0 +1,61 @@
+"""Vectors as people have them: a feature file with or without ids, or a folder with an array for each item."""
+
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from recbole_sheaf.errors import FeatureError
+from recbole_sheaf.features.arrays import read_npy
+from recbole_sheaf.features.cache import save_arrays
+from recbole_sheaf.features.files import ENDINGS, TOKENS, VECTORS, check_features, read_features
+from recbole_sheaf.features.id_files import write_ids
+
+LARGE = 1 << 28  # bytes from which on features are written as .npy, which is mapped when it is read
+
+Vectors = tuple[list[str], np.ndarray]
+
+
+def read_vectors(path: Path, ids: Optional[Path] = None) -> Vectors:
+    """Tokens and rows of a feature file, or of a folder of ``<item>.npy``, as Ducho writes one.
+
+    Raises:
+        FeatureError: if the path is neither, or the file does not stand the checks of every feature file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _array_for_each_item(path)
+    if path.suffix not in ENDINGS:
+        raise FeatureError(
+            f"{path} is no feature file; expected {', '.join(ENDINGS)} or a folder with <item>.npy for each item"
+        )
+    return read_features(path, ids)
+
+
+def write_vectors(features: Path, name: str, vectors: Vectors) -> None:
+    """Write a modality into a folder: an ``.npz``, or an ``.npy`` and its ids where it is large."""
+    tokens, matrix = vectors
+    features.mkdir(exist_ok=True)
+    if matrix.nbytes < LARGE:
+        save_arrays(features / f"{name}.npz", **{TOKENS: np.array(tokens, dtype=str), VECTORS: np.asarray(matrix)})
+        return
+    write_ids(features / f"{name}.ids.txt", tokens)
+    out = np.lib.format.open_memmap(features / f"{name}.npy", "w+", matrix.dtype, matrix.shape)
+    step = max(1, (1 << 24) // (matrix.itemsize * matrix.shape[1]))
+    for start in range(0, len(matrix), step):
+        out[start : start + step] = matrix[start : start + step]
+    out.flush()
+
+
+def _array_for_each_item(folder: Path) -> Vectors:
+    paths = sorted(path for path in folder.glob("*.npy") if not path.name.startswith("."))
+    if not paths:
+        raise FeatureError(f"{folder} holds no .npy; expected <item>.npy for each item, or name a feature file")
+    rows = [read_npy(path, "an .npy array with the vector of one item") for path in paths]
+    odd = [path for path, row in zip(paths, rows) if row.size != rows[0].size or max(row.shape, default=0) != row.size]
+    if odd:
+        raise FeatureError(
+            f"{odd[0]} is not one vector of {rows[0].size} numbers, the size of {paths[0].name}; encode it anew"
+        )
+    tokens = [path.stem for path in paths]
+    return tokens, check_features(str(folder), tokens, np.stack([row.ravel() for row in rows]))

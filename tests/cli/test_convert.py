@@ -1,0 +1,180 @@
+"""``convert``: tables and vectors of any kind become a dataset folder that loads, or one sentence and nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recbole_sheaf.cli import main
+from recbole_sheaf.data import convert_mmrec_folder
+from recbole_sheaf.data.raw_interactions import timestamps
+from recbole_sheaf.features import load_modalities, read_features
+
+CLICKS = "who,what,at\nanna,v1,2024-05-31\nboris,v2,2024-05-31T12:00:00.5\nанна,v1,2024-05-31T02:00:00+02:00\n"
+VIDEOS = 'what;title\nv1;"Кошки; и\tсобаки"\nv3;\nv2;Горы "Альпы"\n'
+
+
+@pytest.fixture
+def raw(workplace):
+    (workplace / "clicks.csv").write_text(CLICKS, encoding="utf-8")
+    (workplace / "videos.csv").write_text(VIDEOS, encoding="utf-8")
+    np.save(workplace / "video.npy", np.arange(8, dtype=np.float16).reshape(4, 2))
+    (workplace / "ids.txt").write_text("v2\nv4\nv1\nv3\n")
+    return workplace
+
+
+def convert(*arguments):
+    return main(["convert", *arguments])
+
+
+SHOP = ["clicks.csv", "--to=data/shop", "--user=who", "--item=what", "--time=at"]
+
+
+def test_everything_is_written_by_token(raw, capsys):
+    assert convert(*SHOP, "--items=videos.csv", "--text=title", "--features=video=video.npy:ids.txt") == 0
+    shop = raw / "data" / "shop"
+    assert (shop / "shop.inter").read_text(encoding="utf-8").splitlines() == [
+        "user_id:token\titem_id:token\ttimestamp:float",
+        "anna\tv1\t1717113600",
+        "boris\tv2\t1717156800.5",
+        "анна\tv1\t1717113600",
+    ]
+    items = (shop / "shop.item").read_text(encoding="utf-8").splitlines()
+    assert items == ["item_id:token\ttitle:token_seq", "v1\tКошки; и собаки", 'v2\tГоры "Альпы"', "v3\t", "v4\t"]
+    tokens, rows = read_features(shop / "features" / "video.npz")
+    assert tokens == ["v2", "v4", "v1", "v3"] and rows.dtype == np.float16 and rows[2].tolist() == [4, 5]
+    said = capsys.readouterr().out
+    assert "3 interactions of 3 users with 2 items\n2 of 4 items have no interaction and are kept as cold items" in said
+    assert "video: 4 vectors of 2 numbers (float16), 1 of them of items that nothing else names" in said
+    assert "title: text of 2 of 4 items" in said and "--text_modalities='{title: [title]}'" in said
+    assert [path.name for path in (raw / "data").iterdir()] == ["shop"]
+
+
+def test_elliot_tables_and_ducho_folders(raw, capsys):
+    (raw / "ratings.tsv").write_text("7\t12\t5\t100\n8\t12\t3.5\t200\n")
+    (raw / "ducho").mkdir()
+    np.save(raw / "ducho" / "12.npy", np.ones((1, 3), np.float32))
+    np.save(raw / "ducho" / "99.npy", np.zeros(3, np.float32))
+    assert convert("ratings.tsv", "--to=data/e", "--layout=elliot", "--features=visual=ducho") == 0
+    lines = (raw / "data" / "e" / "e.inter").read_text().splitlines()
+    assert lines[0].endswith("rating:float\ttimestamp:float") and lines[1:] == ["7\t12\t5\t100", "8\t12\t3.5\t200"]
+    tokens, rows = read_features(raw / "data" / "e" / "features" / "visual.npz")
+    assert tokens == ["12", "99"] and rows.tolist() == [[1, 1, 1], [0, 0, 0]]
+    np.save(raw / "ducho" / "5.npy", np.zeros((2, 3)))
+    assert convert("ratings.tsv", "--to=data/f", "--layout=elliot", "--features=visual=ducho") == 2
+    assert "is not one vector of" in capsys.readouterr().err and not (raw / "data" / "f").exists()
+
+
+def test_parquet_interactions(raw):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    times = pyarrow.array([pd.Timestamp("2024-05-31"), pd.Timestamp("2024-06-01")], pyarrow.timestamp("us"))
+    table = pyarrow.table({"userId": [3, 4], "itemId": ["a", "b"], "timestamp": times, "rating": [1.0, 2.5]})
+    parquet.write_table(table, raw / "clicks.parquet")
+    assert convert("clicks.parquet", "--to=data/p") == 0
+    lines = (raw / "data" / "p" / "p.inter").read_text().splitlines()
+    assert lines[1:] == ["3\ta\t1\t1717113600", "4\tb\t2.5\t1717200000"]
+
+
+MMREC = "userID\titemID\tx_label\n0\t0\t0\n0\t1\t0\n1\t2\t1\n1\t0\t2\n"
+
+
+@pytest.fixture
+def baby(workplace):
+    folder = workplace / "mm" / "baby"
+    folder.mkdir(parents=True)
+    (folder / "baby.inter").write_text(MMREC)
+    np.save(folder / "all-MiniLM-L6-v2.npy", np.arange(6, dtype=np.float32).reshape(3, 2))
+    np.save(folder / "user_graph_dict.npy", np.array({"a": 1}, dtype=object), allow_pickle=True)
+    return folder
+
+
+def test_mmrec_folders_have_features_of_any_name(baby):
+    assert convert(str(baby), "--to=data/baby") == 0
+    assert read_features(baby.parents[1] / "data" / "baby" / "features" / "all-MiniLM-L6-v2.npz")[0] == ["0", "1", "2"]
+    assert (baby.parents[1] / "data" / "baby" / "baby.inter").read_text().splitlines()[1] == "0\t0"
+    converted = convert_mmrec_folder(baby, "baby", baby.parent / "cache")
+    assert [path.name for path in (converted.path / "features").iterdir()] == ["all-MiniLM-L6-v2.npz"]
+
+
+def test_beside_feat_files_other_arrays_need_as_many_rows(baby):
+    np.save(baby / "image_feat.npy", np.ones((3, 4)))
+    np.save(baby / "users.npy", np.ones((2, 4)))
+    converted = convert_mmrec_folder(baby, "baby", baby.parent / "cache")
+    names = sorted(path.stem for path in (converted.path / "features").iterdir())
+    assert names == ["all-MiniLM-L6-v2", "image"]
+
+
+def test_a_large_modality_is_an_npy_with_ids(raw, monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.data.raw_features.LARGE", 1)
+    assert convert(*SHOP, "--features=video=video.npy:ids.txt") == 0
+    features = raw / "data" / "shop" / "features"
+    assert sorted(path.name for path in features.iterdir()) == ["video.ids.txt", "video.npy"]
+    token2id = {"[PAD]": 0, "v1": 1, "v2": 2}
+    loaded = load_modalities(
+        folder=features.parent,
+        dataset_name="shop",
+        token2id=token2id,
+        n_items=3,
+        modalities="auto",
+        text_modalities={},
+        feature_dim_text=2,
+        cache_dir=raw / "cache",
+    )
+    assert loaded["video"].matrix.tolist() == [[0, 0], [4, 5], [0, 1]]
+
+
+def test_a_folder_is_replaced_only_when_asked_and_only_a_dataset(raw, capsys):
+    assert convert(*SHOP) == 0
+    assert convert(*SHOP) == 2 and "data/shop exists; give another place, or --overwrite" in capsys.readouterr().err
+    (raw / "data" / "shop" / "old").touch()
+    assert convert(*SHOP, "--overwrite") == 0 and not (raw / "data" / "shop" / "old").exists()
+    (raw / "home").mkdir()
+    assert convert("clicks.csv", "--to=home", "--user=who", "--item=what", "--overwrite") == 2
+    assert "is no dataset folder (no home.inter), so it is not replaced" in capsys.readouterr().err
+    assert [path.name for path in (raw / "data").iterdir()] == ["shop"]
+
+
+WRONG = {
+    "unnamed": (["clicks.csv", "--to=data/x"], "clicks.csv has no column of users under a usual name; its columns are"),
+    "no column": (["clicks.csv", "--to=data/x", "--user=wo"], "clicks.csv has no column 'wo' (did you mean 'who'?)"),
+    "no date": (["bad.csv", "--to=data/x", "--time=at"], "at is 'yesterday' in row 2 of bad.csv, expected a date"),
+    "no id": (["empty.csv", "--to=data/x"], "user is empty in 1 rows of empty.csv (first: row 2); mend or drop them"),
+    "padding": (["pad.csv", "--to=data/x"], "item is [PAD], RecBole's name for nobody in 1 rows"),
+    "ragged": (["ragged.csv", "--to=data/x"], "ragged.csv is no table of text in UTF-8"),
+    "no rows": (["header.csv", "--to=data/x"], "header.csv has no row"),
+    "latin": (["latin.csv", "--to=data/x"], "latin.csv is no table of text in UTF-8"),
+    "format": (["ids.xls", "--to=data/x"], "ids.xls ends in '.xls', expected a table: .csv"),
+    "absent": (["absent.csv", "--to=data/x"], "absent.csv cannot be read"),
+    "twice": ([*SHOP, "--items=twice.csv"], "twice.csv has 1 rows of items that it has already (first: 'v1')"),
+    "text": ([*SHOP, "--text=title"], "--text=title names columns of an item table; give that table with --items"),
+    "features": ([*SHOP, "--features=video.npy"], "write --features=NAME=PATH or NAME=PATH:IDS"),
+    "ids": ([*SHOP, "--features=video=video.npy"], "the features 'video' name none of the items .*'0' there and 'v1'"),
+    "no folder": (["data", "--to=x"], "data is no MMRec folder: it has no data.inter"),
+    "name": (["clicks.csv", "--to=."], "does not name a dataset; give a folder such as data/mydata"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_one_sentence_and_nothing_is_written(raw, capsys, case):
+    (raw / "data").mkdir()
+    (raw / "bad.csv").write_text("user,item,at\na,b,2024-01-01\na,c,yesterday\n")
+    (raw / "empty.csv").write_text("user,item\na,b\n ,c\n")
+    (raw / "pad.csv").write_text("user,item\na,[PAD]\n")
+    (raw / "ragged.csv").write_text("user,item\na,b\na,b,c\n")
+    (raw / "header.csv").write_text("user,item\n")
+    (raw / "latin.csv").write_bytes("user,item\nжук,b\n".encode("cp1251"))
+    (raw / "twice.csv").write_text("what\nv1\nv1\n")
+    arguments, message = WRONG[case]
+    before = sorted(raw.rglob("*"))
+    assert convert(*arguments) == 2
+    said = capsys.readouterr().err
+    first, _, rest = message.partition(".*")
+    assert first in said and rest in said and said.count("\n") == 1
+    assert sorted(raw.rglob("*")) == before
+
+
+def test_dates_with_and_without_zone_and_numbers():
+    texts = pd.Series(["1970-01-02", "1970-01-01T01:00:00+01:00", "1970-01-01 00:00:01"])
+    assert timestamps("x", "at", texts).tolist() == [86400, 0, 1]
+    assert timestamps("x", "at", pd.Series(["5", "1e3"])).tolist() == [5, 1000]
