@@ -19,8 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
-from recbole_sheaf.errors import DataError
-from recbole_sheaf.rules import nearest
+from recbole_sheaf.embeddings.token_rows import TokenRows
 
 TRAIN, VALID, TEST = 0, 1, 2  # parts of the data that an interaction is in
 PARTS = ("train", "valid", "test")
@@ -126,12 +125,12 @@ class Embeddings:
         return self.item_vectors[:, : self.width] if self.item_embeddings is None else self.item_embeddings
 
     @cached_property
-    def _user_rows(self) -> dict[str, int]:
-        return {token: row for row, token in enumerate(self.users.tolist())}
+    def _user_rows(self) -> TokenRows:
+        return TokenRows("user", self.users)
 
     @cached_property
-    def _item_rows(self) -> dict[str, int]:
-        return {token: row for row, token in enumerate(self.items.tolist())}
+    def _item_rows(self) -> TokenRows:
+        return TokenRows("item", self.items)
 
     def user_rows(self, tokens: Iterable[str]) -> Int[np.ndarray, " b"]:
         """Rows of users.
@@ -139,7 +138,7 @@ class Embeddings:
         Raises:
             DataError: naming the unknown tokens and those near them.
         """
-        return _rows("user", tokens, self._user_rows)
+        return self._user_rows(tokens)
 
     def item_rows(self, tokens: Iterable[str]) -> Int[np.ndarray, " b"]:
         """Rows of items.
@@ -147,7 +146,7 @@ class Embeddings:
         Raises:
             DataError: naming the unknown tokens and those near them.
         """
-        return _rows("item", tokens, self._item_rows)
+        return self._item_rows(tokens)
 
     def knows_user(self, token: str) -> bool:
         """Whether a user of this token is there."""
@@ -189,15 +188,3 @@ def csc_of(values: np.ndarray, rows: np.ndarray, offsets: np.ndarray, n: int) ->
     out = sparse.csc_matrix((n, n), dtype=np.float32)
     out.data, out.indices, out.indptr = values, rows, offsets
     return out
-
-
-def _rows(kind: str, tokens: Iterable[str], rows: Mapping[str, int]) -> Int[np.ndarray, " b"]:
-    tokens = list(tokens)
-    unknown = [token for token in tokens if token not in rows]
-    if unknown:
-        listed = ", ".join(f"'{token}'{nearest(token, rows)}" for token in unknown[:3])
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        raise DataError(
-            f"the model knows no {kind} {listed}{more}; give tokens as they stand in the interactions it was trained on"
-        )
-    return np.fromiter((rows[token] for token in tokens), np.int64, len(tokens))

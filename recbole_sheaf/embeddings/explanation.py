@@ -1,10 +1,11 @@
 """A score taken apart: what each stalk and the item sheaf have of it, and which of the user's items speak for it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 
 from recbole_sheaf.embeddings.embeddings import PARTS, TRAIN, Embeddings
 from recbole_sheaf.embeddings.ranking import PieceScores
@@ -41,6 +42,46 @@ class Explanation:
         return {**self.__dict__, "spoken": spoken}
 
 
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """Parts of one user's scores of k items.
+
+    Attributes:
+        parts: by name, in the order of :class:`Explanation`; they add up to the scores.
+        history: rows of the user's items; none where the model has no item sheaf.
+        said: what each of them says for each of the k items, signed; over the history it adds up to their part.
+    """
+
+    parts: dict[str, Float[np.ndarray, " k"]]
+    history: Int[np.ndarray, " h"]
+    said: Float[np.ndarray, "h k"]
+
+
+def contributions(
+    embeddings: Embeddings, row: int, places: Int[np.ndarray, " k"], said: Optional[CoefficientRows] = None
+) -> Contributions:
+    """Take the scores of a user for some items apart.
+
+    Args:
+        said: of these items, for who asks often; None makes them.
+
+    Raises:
+        ConfigError: if the model's scores have no parts.
+
+    Time O(k f + h k) and the coefficients for the k items.
+    """
+    if not embeddings.blocks and embeddings.coefficients is None:
+        model = embeddings.metadata.get("model", "this model")
+        raise ConfigError(f"the scores of {model} have no parts that could be shown; take MMSheaf or ItemSheaf")
+    parts = _trained_parts(embeddings, row, places)
+    if embeddings.coefficients is None and embeddings.width == embeddings.item_vectors.shape[1]:
+        return Contributions(parts, np.zeros(0, dtype=np.int32), np.zeros((0, len(places)), dtype=np.float32))
+    history = embeddings.histories.matrix(np.array([row]), [TRAIN], len(embeddings.items)).indices
+    each = (CoefficientRows(embeddings) if said is None else said).between(history, places)
+    parts[HISTORY] = each.sum(axis=0, dtype=np.float64)
+    return Contributions(parts, history, each)
+
+
 def explain(embeddings: Embeddings, user: str, item: str) -> Explanation:
     """Take the score of a user for an item apart.
 
@@ -51,44 +92,39 @@ def explain(embeddings: Embeddings, user: str, item: str) -> Explanation:
         DataError: if user or item is unknown.
         ConfigError: if the model's scores have no parts.
     """
-    if not embeddings.blocks and embeddings.coefficients is None:
-        model = embeddings.metadata.get("model", "this model")
-        raise ConfigError(f"the scores of {model} have no parts that could be shown; take MMSheaf or ItemSheaf")
     row, place = int(embeddings.user_rows([user])[0]), int(embeddings.item_rows([item])[0])
     scores = PieceScores(embeddings)(np.array([row]))[0]
     has = embeddings.histories.matrix(np.array([row]), range(len(PARTS)), len(embeddings.items)).indices
     above = scores > scores[place]
     above[torch.from_numpy(has).long()] = False
-    parts = _trained_parts(embeddings, row, place)
-    spoken: list[tuple[str, float]] = []
-    if embeddings.coefficients is not None or embeddings.width < embeddings.item_vectors.shape[1]:
-        history = embeddings.histories.matrix(np.array([row]), [TRAIN], len(embeddings.items)).indices
-        said = CoefficientRows(embeddings).column(place).numpy()[history]
-        order = np.argsort(-np.abs(said), kind="stable")
-        spoken = [(str(embeddings.items[history[at]]), float(said[at])) for at in order]
-        parts[HISTORY] = float(said.sum(dtype=np.float64))
+    found = contributions(embeddings, row, np.array([place]))
+    said = found.said[:, 0]
+    order = np.argsort(-np.abs(said), kind="stable")
     return Explanation(
         user=user,
         item=item,
         score=float(scores[place]),
         rank=int(above.sum()) + 1,
-        parts=parts,
-        spoken=spoken,
+        parts={name: float(values[0]) for name, values in found.parts.items()},
+        spoken=[(str(embeddings.items[found.history[at]]), float(said[at])) for at in order],
         rarity=0.0 if embeddings.item_rarity is None else float(embeddings.item_rarity[place]),
         in_history=bool((has == place).any()),
     )
 
 
-def _trained_parts(embeddings: Embeddings, row: int, place: int) -> dict[str, float]:
+def _trained_parts(
+    embeddings: Embeddings, row: int, places: Int[np.ndarray, " k"]
+) -> dict[str, Float[np.ndarray, " k"]]:
     """Inner products block by block; of a rare item those of its own vector first, then that of the mean."""
     user = embeddings.user_vectors[row].astype(np.float64)
-    item = embeddings.item_vectors[place].astype(np.float64)
-    own = item
+    items = embeddings.item_vectors[places].astype(np.float64)
+    own = items
     if embeddings.item_embeddings is not None and embeddings.item_rarity is not None:
-        own = (1 - float(embeddings.item_rarity[place])) * embeddings.item_embeddings[place].astype(np.float64)
+        kept = 1 - embeddings.item_rarity[places].astype(np.float64)
+        own = kept[:, None] * embeddings.item_embeddings[places].astype(np.float64)
     blocks = [block for block in embeddings.blocks if not block.history]
-    parts = {block.name: float(user[block.columns] @ own[block.columns]) for block in blocks}
-    if own is not item:
+    parts = {block.name: own[:, block.columns] @ user[block.columns] for block in blocks}
+    if own is not items:
         trained = slice(0, embeddings.width)
-        parts[RARE] = float(user[trained] @ (item[trained] - own[trained]))
+        parts[RARE] = (items[:, trained] - own[:, trained]) @ user[trained]
     return parts

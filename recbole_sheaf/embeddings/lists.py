@@ -59,9 +59,8 @@ Named = Iterator[tuple[str, list[str], list[float]]]
 
 def _named(lists: Iterable[Lists], owners: np.ndarray, items: np.ndarray) -> Named:
     for some in lists:
-        for row, places, scores in zip(some.rows, some.items, some.scores):
-            kept = np.isfinite(scores)
-            yield str(owners[row]), items[places[kept]].tolist(), scores[kept].tolist()
+        for row, places, scores in some:
+            yield str(owners[row]), items[places].tolist(), scores.tolist()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Memory is bounded by ``SCORES_AT_ONCE`` floats, beside the pieces themselves.
 """
 
+import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Callable, Optional
@@ -38,6 +39,12 @@ class Lists:
     items: Int[np.ndarray, "b k"]
     scores: Float[np.ndarray, "b k"]
 
+    def __iter__(self) -> Iterator[tuple[int, Int[np.ndarray, " _"], Float[np.ndarray, " _"]]]:
+        """Row, items and scores of one user after another, without the places that hold no item."""
+        for row, items, scores in zip(self.rows, self.items, self.scores):
+            kept = np.isfinite(scores)
+            yield int(row), items[kept], scores[kept]
+
 
 class PieceScores:
     """Scores of users for all items, from their vectors, their histories and the coefficients.
@@ -60,6 +67,12 @@ class PieceScores:
             self.matrix = torch.from_numpy(by_item.toarray())
         else:
             self.by_item = by_item
+
+    def of(self, embeddings: Embeddings) -> "PieceScores":
+        """The same for other users of the same items (:func:`~.new_users.with_users`), at no cost."""
+        other = copy.copy(self)
+        other.users, other.histories = embeddings.user_vectors, embeddings.histories
+        return other
 
     def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
         users = torch.from_numpy(self.users[rows].astype(np.float32, copy=False))

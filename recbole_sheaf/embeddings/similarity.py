@@ -1,6 +1,7 @@
 """Items like an item: by the cosine of their embeddings, or by what an item says for others."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Optional
 
 import numpy as np
@@ -23,12 +24,14 @@ def similar_items(
     k: int,
     by: str = "auto",
     among: Optional[Bool[np.ndarray, " n"]] = None,
+    likeness: Optional["Likeness"] = None,
 ) -> Iterator[Lists]:
     """The k items most like each of some items, the item itself left out.
 
     Args:
         by: ``embeddings``, the cosine of fused embeddings; ``coefficients``, what an item in a history adds to the
             scores of others, which may be unlike it and often chosen with it; ``auto``, the first where there are any.
+        likeness: of these embeddings, for who asks often; None makes it.
 
     Raises:
         ConfigError: if there are not k other items, or the model lacks what ``by`` names.
@@ -36,12 +39,11 @@ def similar_items(
     others = len(embeddings.items) if among is None else int(among.sum())
     check_k(k, others - 1)
     by = _chosen(embeddings, by)
-    unit = normalize(_floats(embeddings.embeddings))
-    said = CoefficientRows(embeddings)
+    likeness = Likeness(embeddings) if likeness is None else likeness
     batch = max(1, SCORES_AT_ONCE // len(embeddings.items))
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        found = unit[torch.from_numpy(some)] @ unit.mT if by == "embeddings" else said(some)
+        found = likeness(some, by)
         found[torch.arange(len(some)), torch.from_numpy(some)] = -torch.inf
         if among is not None:
             found[:, torch.from_numpy(~among)] = -torch.inf
@@ -49,26 +51,51 @@ def similar_items(
         yield Lists(some, best.indices.numpy(), best.values.numpy())
 
 
+class Likeness:
+    """How alike items are, with what is the same for all made once, when it is first asked for."""
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        self.embeddings = embeddings
+
+    @cached_property
+    def _unit(self) -> Float[Tensor, "n _"]:
+        return normalize(_floats(self.embeddings.embeddings))
+
+    @cached_property
+    def _said(self) -> "CoefficientRows":
+        return CoefficientRows(self.embeddings)
+
+    def __call__(self, rows: Int[np.ndarray, " b"], by: str) -> Float[Tensor, "b n"]:
+        """Of some items to all, by ``embeddings`` or by ``coefficients``."""
+        return self._said(rows) if by == "coefficients" else self._unit[torch.from_numpy(rows)] @ self._unit.mT
+
+
 class CoefficientRows:
-    """What items in a history add to the scores of all items: sparse coefficients and history blocks together."""
+    """What items in a history add to the scores of others: sparse coefficients and history blocks together."""
 
     def __init__(self, embeddings: Embeddings) -> None:
         self.told = _floats(embeddings.item_told)
         self.heard = _floats(embeddings.item_vectors[:, embeddings.width :])
         said = embeddings.coefficients
-        self.by_item = None
+        self.for_item: Optional[sparse.csc_matrix] = None
         if said is not None:
             parts = (said.data.astype(np.float32, copy=False), said.indices, said.indptr)
-            self.by_item = sparse.csc_matrix(parts, shape=said.shape).tocsr()
+            self.for_item = sparse.csc_matrix(parts, shape=said.shape)
+
+    @cached_property
+    def by_item(self) -> Optional[sparse.csr_matrix]:
+        """The coefficients by rows; half a second for ten million, so only where rows are asked for."""
+        return None if self.for_item is None else self.for_item.tocsr()
 
     def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
         found = self.told[torch.from_numpy(rows)] @ self.heard.mT
         return found if self.by_item is None else found + torch.from_numpy(self.by_item[rows].toarray())
 
-    def column(self, item: int) -> Float[Tensor, " n"]:
-        """What every item in a history adds to the score of one item."""
-        found = self.told @ self.heard[item]
-        return found if self.by_item is None else found + torch.from_numpy(self.by_item[:, item].toarray()[:, 0])
+    def between(self, history: Int[np.ndarray, " h"], items: Int[np.ndarray, " k"]) -> Float[np.ndarray, "h k"]:
+        """What the items of a history add to the scores of some items; time O(h k) and the coefficients for these."""
+        told, heard = (rows[torch.from_numpy(of)] for rows, of in ((self.told, history), (self.heard, items)))
+        found = (told @ heard.mT).numpy()
+        return found if self.for_item is None else found + self.for_item[:, items][history].toarray()
 
 
 def _chosen(embeddings: Embeddings, by: str) -> str:

@@ -18,10 +18,15 @@ from recbole_sheaf.experiments.checkpoints import restore
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Embeddings, and where scores come from; None is the embeddings themselves."""
+    """Embeddings, and where scores come from; None is the embeddings themselves.
+
+    Attributes:
+        item_file: where the dataset of a checkpoint would have its ``.item``; an export knows no dataset.
+    """
 
     embeddings: Embeddings
     scores: Optional[Scores] = None
+    item_file: Optional[Path] = None
 
 
 def open_source(path: Path, data_path: Optional[str] = None, trust: bool = False) -> Source:
@@ -36,11 +41,12 @@ def open_source(path: Path, data_path: Optional[str] = None, trust: bool = False
             raise ConfigError(f"{path} holds all that is needed, but --data_path is given; leave it out")
         return Source(read_embeddings(path))
     restored = restore(path, data_path, trust)
+    item_file = Path(restored.config["data_path"]) / f"{restored.config['dataset']}.item"
     try:
-        return Source(embeddings_of(restored))
+        return Source(embeddings_of(restored), item_file=item_file)
     except NoPieces:
 
         def scores(rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
             return model_scores(restored.model, rows)
 
-        return Source(without_pieces(restored), scores)
+        return Source(without_pieces(restored), scores, item_file)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.embeddings.embeddings import TRAIN
-from recbole_sheaf.embeddings.explanation import HISTORY, RARE, explain
+from recbole_sheaf.embeddings.explanation import HISTORY, RARE, contributions, explain
 from recbole_sheaf.embeddings.new_users import with_users
 from recbole_sheaf.embeddings.reading import embeddings_of, model_scores, without_pieces
+from recbole_sheaf.embeddings.similarity import CoefficientRows
 from recbole_sheaf.errors import ConfigError, DataError
 from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition
 
@@ -43,6 +44,19 @@ def test_parts_add_up_to_the_models_score(toy_settings, name, chosen, parts):
                 assert {token for token, _ in explained.spoken} == set(items.tolist())
                 signs |= {np.sign(value) for value in said}
     assert HISTORY not in parts or {1.0, -1.0} <= signs
+
+
+@pytest.mark.parametrize("name, chosen, parts", CASES)
+def test_several_items_are_taken_apart_as_each_alone(toy_settings, name, chosen, parts):
+    embeddings = embeddings_of(restored(name, {**toy_settings, **SOME_COLD, **chosen}))
+    places = np.array([3, 40, 8, 51])
+    found = contributions(embeddings, 4, places, CoefficientRows(embeddings))
+    assert list(found.parts) == parts
+    for at, place in enumerate(places):
+        alone = explain(embeddings, str(embeddings.users[4]), str(embeddings.items[place]))
+        assert {part: values[at] for part, values in found.parts.items()} == pytest.approx(alone.parts, abs=1e-6)
+        said = dict(zip(embeddings.items[found.history].tolist(), found.said[:, at].tolist()))
+        assert said == pytest.approx(dict(alone.spoken), abs=1e-6)
 
 
 @pytest.mark.parametrize("neighbours", [0, 5])

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from recbole_sheaf.embeddings import ranking
 from recbole_sheaf.embeddings.embeddings import Histories
-from recbole_sheaf.embeddings.ranking import PieceScores, top_lists
+from recbole_sheaf.embeddings.new_users import with_users
+from recbole_sheaf.embeddings.ranking import Lists, PieceScores, top_lists
 from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import ConfigError, DataError
 from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition
@@ -66,6 +68,25 @@ def test_few_and_many_coefficients_give_the_same_scores(embeddings, monkeypatch)
     assert many.matrix is not None and few.matrix is None and few.by_item is not None
     np.testing.assert_allclose(few(rows), many(rows), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(many(rows), scores_by_definition(embeddings), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dense_from", [0.0, 2.0])
+def test_scores_of_other_users_are_those_made_anew(embeddings, monkeypatch, dense_from):
+    monkeypatch.setattr(ranking, "DENSE_FROM", dense_from)
+    scores = PieceScores(embeddings)
+    others = with_users(embeddings, {"x": ["i3", "i5"], "y": ["i8"]})
+    rows = np.array([1, 0])
+    assert torch.equal(scores.of(others)(rows), PieceScores(others)(rows))
+    assert torch.equal(scores(np.array([2])), PieceScores(embeddings)(np.array([2])))
+
+
+def test_places_that_hold_no_item_are_passed_over():
+    scores = np.array([[2.0, -np.inf], [3.0, 1.0]], dtype=np.float32)
+    lists = Lists(np.array([7, 2]), np.array([[4, 0], [1, 5]]), scores)
+    assert [(row, items.tolist(), values.tolist()) for row, items, values in lists] == [
+        (7, [4], [2.0]),
+        (2, [1, 5], [3.0, 1.0]),
+    ]
 
 
 def test_a_user_without_a_history_is_scored_too(embeddings):

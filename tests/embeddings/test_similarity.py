@@ -6,7 +6,7 @@ import pytest
 from recbole_sheaf.embeddings import similarity
 from recbole_sheaf.embeddings.new_users import with_users
 from recbole_sheaf.embeddings.reading import embeddings_of, without_pieces
-from recbole_sheaf.embeddings.similarity import similar_items
+from recbole_sheaf.embeddings.similarity import Likeness, similar_items
 from recbole_sheaf.errors import ConfigError
 from tests.embeddings.toys import SOME_COLD, restored, scores_by_definition
 
@@ -40,6 +40,16 @@ def test_by_coefficients_is_the_score_of_who_has_that_item_alone(toy_settings, n
         np.testing.assert_allclose(given, scores[item][items], atol=1e-6)
         np.testing.assert_allclose(given, np.sort(np.delete(scores[item], item))[::-1][:4], atol=1e-6)
         assert item not in items
+
+
+@pytest.mark.parametrize("by", ["embeddings", "coefficients"])
+def test_likeness_made_once_gives_the_same(toy_settings, by):
+    embeddings = embeddings_of(restored("MMSheaf", {**toy_settings, **SOME_COLD}))
+    likeness = Likeness(embeddings)
+    for item in (2, 9):
+        (made,) = similar_items(embeddings, np.array([item]), 4, by)
+        (given,) = similar_items(embeddings, np.array([item]), 4, by, likeness=likeness)
+        assert made.items.tolist() == given.items.tolist() and made.scores.tolist() == given.scores.tolist()
 
 
 def test_what_a_model_lacks_is_refused(toy_settings):
