@@ -1,4 +1,4 @@
-"""``recbole-sheaf export``: the embeddings of a checkpoint, in a file."""
+"""``recbole-sheaf export``: the embeddings of a checkpoint, in a file or a database."""
 
 import argparse
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
 examples
@@ -24,6 +25,14 @@ model's own scores before it is written. What each array is: recbole_sheaf/embed
   vectors = dict(zip(file["item_tokens"], file["item_vectors"]))
 
 Endings: .npz, .safetensors, .parquet (pip install "recbole-sheaf[parquet]"), .duckdb (float32 always).
+
+Databases, each with the query that ranks as the model does under 'query' in its metadata:
+  recbole-sheaf export ... --to=postgresql://USER@HOST/DATABASE     pip install "recbole-sheaf[postgres]"; pgvector 0.7
+  psql postgresql://USER@HOST/DATABASE -c "SELECT * FROM recbole_sheaf.recommend('196', 10)"
+  recbole-sheaf export ... --to=qdrant:http://HOST:6333             pip install "recbole-sheaf[qdrant]"
+  recbole-sheaf export ... --to=qdrant:FOLDER                       the client's embedded mode
+All is written or nothing. An earlier export of the same columns is replaced; --name keeps several apart. A password is
+best left to PGPASSWORD or ~/.pgpass, the key of Qdrant to QDRANT_API_KEY: others may read your command line.
 """
 
 
@@ -31,16 +40,19 @@ Endings: .npz, .safetensors, .parquet (pip install "recbole-sheaf[parquet]"), .d
 def main(argv: Optional[list[str]] = None) -> int:
     """Rebuild, read out, write; gives the exit code."""
     options = parser().parse_args(argv)
-    from recbole_sheaf.embeddings.files import ENDINGS, check_target, write_embeddings
     from recbole_sheaf.embeddings.reading import embeddings_of
+    from recbole_sheaf.embeddings.targets import File, target_of
     from recbole_sheaf.experiments.checkpoints import restore
 
-    check_target(options.to, ENDINGS)
+    target = target_of(options.to, options.name)
+    if options.layers and not isinstance(target, File):
+        raise ConfigError("--layers is given, but databases hold what scores are made of; export layers to a file")
+    target.check()
     check_own_model(options)
     embeddings = embeddings_of(restore(options.checkpoint, options.data_path, options.trust_checkpoint), options.layers)
-    write_embeddings(embeddings.with_floats(options.dtype), options.to)
+    written = target.write(embeddings.with_floats(options.dtype))
     print(summary(embeddings))
-    print(f"written: {options.to} ({options.to.stat().st_size / 1e6:.1f} MB)")
+    print(f"written: {written}")
     return 0
 
 
@@ -48,13 +60,16 @@ def parser() -> argparse.ArgumentParser:
     """Options of ``export``."""
     options = argparse.ArgumentParser(
         prog="recbole-sheaf export",
-        description="Write the embeddings of a checkpoint, and all that its scores are made of, to a file.",
+        description="Write the embeddings of a checkpoint, all that its scores are made of, to a file or a database.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     options.add_argument("checkpoint", type=Path, help="what a run wrote into checkpoint_dir (saved/)")
-    options.add_argument("--to", type=Path, required=True, help="file to write; its ending chooses the format")
+    options.add_argument("--to", required=True, help="file, postgresql://... or qdrant:...; see below")
+    options.add_argument(
+        "--name", default="recbole_sheaf", help="schema, or prefix of collections (default: recbole_sheaf)"
+    )
     options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
     options.add_argument("--layers", action="store_true", help="vectors after each layer of propagation too")
     add_checkpoint_options(options)

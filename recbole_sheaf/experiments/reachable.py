@@ -24,7 +24,7 @@ def refuse_unreachable(what: str, address: str, advice: str) -> None:
         ConfigError: if nobody does within 15 seconds, or as many as ``RECBOLE_SHEAF_CONNECT_SECONDS`` says.
     """
     parts = urlsplit(address if "//" in address else f"//{address}")
-    seconds = _seconds()
+    seconds = connect_seconds()
     if getproxies().get(parts.scheme) and not proxy_bypass(parts.hostname or ""):
         return  # a proxy answers in its place
     try:
@@ -34,7 +34,7 @@ def refuse_unreachable(what: str, address: str, advice: str) -> None:
         raise ConfigError(f"{what} does not answer at {address} ({error}) within {seconds:g} s; {advice}") from error
 
 
-def _seconds() -> float:
+def connect_seconds() -> float:
     given = os.environ.get(SECONDS_VARIABLE, str(SECONDS))
     try:
         seconds = float(given)
