@@ -1,7 +1,9 @@
 """Embeddings as points of Qdrant, and the hybrid query whose score is the model's.
 
 An inner product is a dense search, the item sheaf's part a sparse one with the user's history; a formula adds the two.
-What neither finds among its first ``limit`` is not seen, so that with a limit of all items the lists are exact.
+What neither finds among its first ``limit`` is not seen, so that with a limit of all items the lists are exact. To that
+end everything has a dense vector, of one zero where the model has none, and a history says one thing more than items
+hear, since Qdrant keeps no empty vector and finds no item of which a sparse query says nothing.
 """
 
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ def collections_of(embeddings: Embeddings, name: str) -> dict[str, Collection]:
 
     half = embeddings.metadata["dtype"] == "float16"
     datatype = models.Datatype.FLOAT16 if half else models.Datatype.FLOAT32
-    widths = {"vector": embeddings.item_vectors.shape[1], "embedding": embeddings.embeddings.shape[1]}
+    widths = {"vector": max(1, embeddings.item_vectors.shape[1]), "embedding": embeddings.embeddings.shape[1]}
     distances = {"vector": models.Distance.DOT, "embedding": models.Distance.COSINE}
     dense = {
         key: models.VectorParams(size=width, distance=distances[key], datatype=datatype)
@@ -45,7 +47,7 @@ def collections_of(embeddings: Embeddings, name: str) -> dict[str, Collection]:
 def hybrid_query(embeddings: Embeddings, name: str, limit: int = LIMIT) -> dict[str, Any]:
     """The body of a request to the items' points/query, with two places to fill in: ``USER`` and ``SEEN``."""
     unseen = {"must_not": [{"has_id": SEEN}]}
-    searches = [("vector", "vector")] if embeddings.item_vectors.shape[1] else []
+    searches = [("vector", "vector")]
     searches += [("coefficients", "history")] if embeddings.coefficients is not None else []
     prefetch = [
         {
@@ -70,6 +72,7 @@ def _items(embeddings: Embeddings, has_coefficients: bool) -> Iterator[Any]:
     for row, token in enumerate(embeddings.items.tolist()):
         dense = {"vector": embeddings.item_vectors[row], "embedding": embeddings.embeddings[row]}
         vector: dict[str, Any] = {key: each.tolist() for key, each in dense.items() if len(each)}
+        vector.setdefault("vector", [0.0])
         if has_coefficients and (heard := _sparse(embeddings.coefficients, row)):
             vector["coefficients"] = heard
         yield models.PointStruct(id=row, vector=vector, payload={"token": token, "is_new": bool(is_new[row])})
@@ -82,11 +85,9 @@ def _users(embeddings: Embeddings) -> Iterator[Any]:
     chosen = histories.matrix(np.arange(len(embeddings.users)), [TRAIN], len(embeddings.items))
     for row, token in enumerate(embeddings.users.tolist()):
         mine = slice(histories.offsets[row], histories.offsets[row + 1])
-        vector: dict[str, Any] = {"vector": embeddings.user_vectors[row].tolist()}
-        if not vector["vector"]:
-            del vector["vector"]
-        if history := _sparse(chosen, row):
-            vector["history"] = history
+        items = chosen.indices[chosen.indptr[row] : chosen.indptr[row + 1]].tolist()
+        history = models.SparseVector(indices=[*items, len(embeddings.items)], values=[1.0] * (len(items) + 1))
+        vector: dict[str, Any] = {"vector": embeddings.user_vectors[row].tolist() or [0.0], "history": history}
         seen = {"seen": histories.items[mine].tolist(), "parts": histories.parts[mine].tolist()}
         yield models.PointStruct(id=row, vector=vector, payload={"token": token, **seen})
 
@@ -103,8 +104,8 @@ def _metadata(embeddings: Embeddings, name: str) -> Iterator[Any]:
     yield models.PointStruct(id=0, vector={}, payload=payload)
 
 
-def _sparse(matrix: sparse.spmatrix, row: int) -> Any:
-    """What lies between two offsets of a compressed matrix; None where there is nothing."""
+def _sparse(matrix: sparse.csc_matrix, row: int) -> Any:
+    """A column; None where there is nothing."""
     from qdrant_client import models
 
     mine = slice(matrix.indptr[row], matrix.indptr[row + 1])

@@ -49,7 +49,7 @@ def target_of(given: str, name: str = NAME) -> Target:
         return Postgres(given, name)
     if given.startswith(PREFIX):
         return Qdrant(given[len(PREFIX) :], name)
-    if found := re.match(r"[a-z+]+:/{1,2}", given):
+    if found := re.match(r"[a-z][a-z0-9+]+:/{1,2}", given):
         raise ConfigError(
             f"--to begins with {found[0]}, expected postgresql://..., qdrant:http://..., qdrant:FOLDER or the path of "
             "a file"
