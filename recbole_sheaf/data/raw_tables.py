@@ -8,7 +8,7 @@ import pandas as pd
 
 from recbole_sheaf.errors import DataError, shown
 from recbole_sheaf.features.parquet_file import import_pyarrow
-from recbole_sheaf.features.regular import open_regular, read_regular, refuse_beyond_memory
+from recbole_sheaf.regular_files import open_regular, read_regular, refuse_beyond_memory
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".inter": "\t", ".item": "\t"}
 ENDINGS = (*SEPARATORS, ".parquet")
