@@ -12,6 +12,7 @@ from recbole_sheaf.environment import let_threads_sleep
 
 COMMANDS = {
     "convert": "write a dataset folder from your tables and vectors: CSV, Parquet, npy, safetensors",
+    "encode": "make vectors from the texts or images of items: TF-IDF, sentence-transformers, vision models",
     "run": "train and evaluate one model, or several side by side",
     "compare": "run a grid of datasets, models, ablations and seeds into one store",
     "tune": "search the hyperparameters of models, the same budget for each",

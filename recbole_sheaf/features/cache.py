@@ -59,15 +59,20 @@ def cached_arrays(
     except OSError as error:
         logger.warning("nothing is taken from or kept in %s: %s", path.parent, error)
         return build()
-    found = _load(path, names)
+    found = load_arrays(path, names)
     if found is not None:
         return found
     arrays = build()
     try:
-        save_arrays(path, **arrays, **{CHECKSUM: _checksum(arrays, names)})
+        save_checked(path, arrays, names)
     except OSError as error:
         logger.warning("could not keep %s for the next run (%s)", path, error)
     return arrays
+
+
+def save_checked(path: Path, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """Write an entry with the checksum by which :func:`load_arrays` knows it."""
+    save_arrays(path, **arrays, **{CHECKSUM: _checksum(arrays, names)})
 
 
 def make_private(folder: Path) -> None:
@@ -94,7 +99,8 @@ def _refuse_shared(folder: Path) -> None:
         )
 
 
-def _load(path: Path, names: Sequence[str]) -> Optional[dict[str, np.ndarray]]:
+def load_arrays(path: Path, names: Sequence[str]) -> Optional[dict[str, np.ndarray]]:
+    """The named arrays of an entry; None, and a warning, where it is not whole."""
     if not path.is_file():
         return None
     try:

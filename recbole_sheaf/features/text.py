@@ -59,14 +59,14 @@ def text_features(
     )
 
     def build() -> dict[str, np.ndarray]:
-        known, vectors = _encode(name, texts, dim)
+        known, vectors = encode_texts(name, texts, dim)
         return {TOKENS: np.array(tokens, dtype=str)[known], VECTORS: vectors}
 
     arrays = cached_arrays(Path(cache_dir) / "text" / f"{name}-{key}.npz", (TOKENS, VECTORS), build)
     return arrays[TOKENS].tolist(), arrays[VECTORS]
 
 
-def _encode(name: str, texts: Sequence[str], dim: int) -> tuple[np.ndarray, Float[np.ndarray, "rows components"]]:
+def encode_texts(name: str, texts: Sequence[str], dim: int) -> tuple[np.ndarray, Float[np.ndarray, "rows components"]]:
     """Which texts have a known word, and the vectors of those."""
     logger.info("modality '%s': making vectors from the text of %d items", name, len(texts))
     try:

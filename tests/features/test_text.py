@@ -54,7 +54,7 @@ def test_one_known_word_gives_one_component(tmp_path):
 
 def test_cache_is_used_and_gives_identical_bits(item_file, monkeypatch):
     first = vectors(item_file)
-    monkeypatch.setattr(text, "_encode", None)  # any further encoding would fail
+    monkeypatch.setattr(text, "encode_texts", None)  # any further encoding would fail
     again = vectors(item_file)
     assert {token: row.tobytes() for token, row in again.items()} == {
         token: row.tobytes() for token, row in first.items()
@@ -66,7 +66,7 @@ def test_cache_is_used_and_gives_identical_bits(item_file, monkeypatch):
 )
 def test_cache_follows_every_setting(item_file, monkeypatch, change):
     vectors(item_file)
-    monkeypatch.setattr(text, "_encode", None)
+    monkeypatch.setattr(text, "encode_texts", None)
     with pytest.raises(TypeError):
         vectors(item_file, **change)
 
@@ -74,7 +74,7 @@ def test_cache_follows_every_setting(item_file, monkeypatch, change):
 def test_cache_follows_the_text_of_its_own_columns_only(item_file, monkeypatch):
     vectors(item_file)
     item_file.write_text(ITEMS.replace("vehicle", "machine"))
-    monkeypatch.setattr(text, "_encode", None)
+    monkeypatch.setattr(text, "encode_texts", None)
     vectors(item_file)
     item_file.write_text(ITEMS.replace("red car", "blue car"))
     with pytest.raises(TypeError):

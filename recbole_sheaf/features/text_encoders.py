@@ -1,0 +1,72 @@
+"""Sentences into vectors by a sentence-transformers model, by its name on the hub or from a folder."""
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, first_line
+from recbole_sheaf.features.encoding import Encoder
+
+BATCH = 32
+
+
+def sentence_encoder(name: str, batch_size: int = BATCH, max_length: Optional[int] = None) -> Encoder:
+    """The encoder of a sentence-transformers model.
+
+    Args:
+        name: on the hub, or of a folder.
+        batch_size: texts at once.
+        max_length: word pieces that are read of a text; by default as many as the model says.
+
+    Raises:
+        EnvironmentMismatch: if sentence-transformers is not installed.
+        ConfigError: if there is no such model here and the hub does not give it.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise EnvironmentMismatch(
+            f'sentence-transformers cannot be imported ({first_line(error)}); pip install "recbole-sheaf[text]", or '
+            "leave --encoder out for TF-IDF"
+        ) from error
+    model = loaded(name, functools.partial(SentenceTransformer, name, device="cpu", trust_remote_code=False))
+    if max_length is not None:
+        model.max_seq_length = max_length
+
+    def encode(texts: Any) -> list[Any]:
+        rows = model.encode(list(texts), batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+        return list(np.asarray(rows, np.float32))
+
+    return Encoder(f"sentence-transformers {identity(name)} {model.max_seq_length}", encode, batch_size)
+
+
+def loaded(name: str, load: Any) -> Any:
+    """A model from a folder or from the hub; a sentence where there is none.
+
+    Raises:
+        ConfigError: naming the model and the reason.
+    """
+    try:
+        return load()
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise ConfigError(
+            f"the model '{name}' cannot be loaded ({first_line(error)[:200]}); name a folder that holds it, or a model "
+            "of the hub where the hub can be reached"
+        ) from error
+
+
+def identity(name: str) -> str:
+    """A hub's name as it is; of a folder a hash of every file, so that other weights are another encoder."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
