@@ -24,8 +24,12 @@ ROOMS = {
     # features for the files that count for a run; names of users' own models too
     "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "features", "models", *NAMES},
     "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
+    "serving": {*ANYWHERE, "features", "embeddings"},  # features: tables of titles are read as tables of texts are
     "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
-    "cli": {*ANYWHERE, "environment", "data", "features", "embeddings", "evaluation", "experiments", "nsd", *NAMES},
+    "cli": {
+        *{*ANYWHERE, "environment", "data", "features", "embeddings", "evaluation", "experiments", "nsd", "serving"},
+        *NAMES,
+    },
     # Modules beside the rooms.
     "errors": set(),
     "vocabulary": set(),

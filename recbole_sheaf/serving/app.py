@@ -1,0 +1,180 @@
+"""Routes: tokens in, tokens and numbers out, refusals in a sentence; and the page.
+
+Requests are answered in the event loop, one after another: an answer takes less than the way through a pool of threads.
+Nothing asks another host, scripts of other sites are let nowhere near (no CORS, a policy for the page), and on a
+loopback address requests under any other host's name are refused, by which such a site would pass for this one.
+"""
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any, Literal, Optional
+from urllib.parse import quote
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from recbole_sheaf.errors import DataError, SheafError, shown
+from recbole_sheaf.serving.bodies import (
+    Columns,
+    Embed,
+    Health,
+    ItemList,
+    Listed,
+    Name,
+    Recommend,
+    Refusal,
+    Similar,
+    Spoken,
+    Vector,
+)
+from recbole_sheaf.serving.catalogue import Catalogue, Entry
+from recbole_sheaf.serving.limits import MOST_LETTERS, MOST_NAMES, LimitedBody
+from recbole_sheaf.serving.posters import MEDIA
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+PAGE = {"": "text/html", "page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+PLAIN = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+REFUSALS: dict[Any, Any] = {
+    400: {"model": Refusal, "description": "the model cannot do that, or k is above the catalogue"},
+    404: {"model": Refusal, "description": "an unknown user or item, with the nearest names"},
+    413: {"model": Refusal, "description": "the body is too large"},
+    422: {"model": Refusal, "description": "the request is not as described here"},
+}
+
+
+def build_app(catalogue: Catalogue, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
+    """An application that answers from a catalogue.
+
+    Args:
+        hosts: names under which it may be asked; ``*`` is any.
+    """
+    about = catalogue.about()
+    app = FastAPIOffline(
+        title="recbole-sheaf",
+        description=f"{about['model']} on {about['dataset']}: {about['users']:,} users, {about['items']:,} items.",
+        redoc_url=None,
+    )
+    app.add_middleware(LimitedBody)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    _refuse_in_sentences(app)
+    _add_answers(app, catalogue)
+    _add_page(app, catalogue)
+    return app
+
+
+def _add_answers(app: FastAPI, catalogue: Catalogue) -> None:
+    blocks = [Columns(name=block.name, start=block.start, stop=block.stop) for block in catalogue.embeddings.blocks]
+
+    @app.post("/recommend", response_model_exclude_none=True, responses=REFUSALS)
+    async def recommend(body: Recommend) -> ItemList:
+        """The best items of a user, or of somebody who has these items, best first."""
+        found = catalogue.recommend(body.user, body.items, body.k, body.seen, body.explain)
+        return _listed(catalogue, found)
+
+    @app.post("/similar", response_model_exclude_none=True, responses=REFUSALS)
+    async def similar(body: Similar) -> ItemList:
+        """The items most like an item."""
+        return _listed(catalogue, catalogue.similar(body.item, body.k, body.by))
+
+    @app.post("/embed", responses=REFUSALS)
+    async def embed(body: Embed) -> Vector:
+        """The vector of a user, of an item, or of somebody who has these items."""
+        return Vector(vector=catalogue.vector(body.user, body.item, body.items).tolist(), blocks=blocks)
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Whether it is there, and what is served."""
+        return Health(**catalogue.about())
+
+
+def _add_page(app: FastAPI, catalogue: Catalogue) -> None:
+    @app.get("/names", response_model_exclude_none=True)
+    async def names(kind: Literal["user", "item"], text: str = Query("", max_length=MOST_LETTERS)) -> list[Name]:
+        """Users or items with this text in their token or title."""
+        found = (catalogue.users if kind == "user" else catalogue.items).find(text, MOST_NAMES)
+        return [Name(token=token, title=catalogue.titles.get(token) if kind == "item" else None) for token in found]
+
+    @app.get("/posters/{item:path}", response_class=FileResponse, responses={404: REFUSALS[404]})
+    async def poster(item: str) -> FileResponse:
+        """The picture of an item."""
+        if item not in catalogue.posters:
+            raise HTTPException(404, f"there is no picture of {shown(item)}; items that have one say so in 'poster'")
+        path = catalogue.posters[item]
+        headers = {**PLAIN, "Content-Security-Policy": "default-src 'none'", "Cache-Control": "max-age=3600"}
+        return FileResponse(path, media_type=MEDIA[path.suffix.lower()], headers=headers)
+
+    for name in PAGE:
+        app.add_api_route(f"/{name}", _file(name), include_in_schema=False, response_class=Response)
+
+
+def _file(name: str) -> Any:
+    """Answers with a file of the page, read once."""
+    content = (resources.files("recbole_sheaf.serving") / "page" / (name or "page.html")).read_bytes()
+
+    async def answer() -> Response:
+        headers = {**PLAIN, "Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+        return Response(content, media_type=PAGE[name], headers=headers)
+
+    return answer
+
+
+def _listed(catalogue: Catalogue, found: list[Entry]) -> ItemList:
+    titles, posters = catalogue.titles, catalogue.posters
+    return ItemList(
+        items=[
+            Listed(
+                item=entry.item,
+                score=entry.score,
+                title=titles.get(entry.item),
+                poster=f"posters/{quote(entry.item, safe='')}" if entry.item in posters else None,
+                parts=entry.parts,
+                spoken=_spoken(titles, entry),
+            )
+            for entry in found
+        ]
+    )
+
+
+def _spoken(titles: Any, entry: Entry) -> Optional[list[Spoken]]:
+    if entry.spoken is None:
+        return None
+    return [Spoken(item=item, title=titles.get(item), says=says) for item, says in entry.spoken]
+
+
+def _refuse_in_sentences(app: FastAPI) -> None:
+    @app.exception_handler(SheafError)
+    async def refused(request: Request, error: SheafError) -> JSONResponse:
+        return _refusal(404 if isinstance(error, DataError) else 400, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def not_as_described(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _refusal(422, _sentence(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def by_http(request: Request, error: HTTPException) -> JSONResponse:
+        return _refusal(error.status_code, str(error.detail), error.headers)
+
+
+def _refusal(status: int, sentence: str, headers: Any = None) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status, headers)
+
+
+def _sentence(errors: Sequence[Any]) -> str:
+    """The first three things that are wrong; what arrived is cut where it is long."""
+    said = []
+    for error in errors[:3]:
+        if error["type"] == "json_invalid":
+            return f"the body is no JSON ({error['ctx']['error']}); see /docs"
+        where = ".".join(str(part) for part in error["loc"] if part != "body")
+        what = str(error["msg"]).removeprefix("Value error, ")
+        arrived = f" (it is {shown(error['input'])})" if where and error["type"] != "missing" else ""
+        said.append(f"{where}: {what}{arrived}" if where else what)
+    return f"{'; '.join(said)}; see /docs"

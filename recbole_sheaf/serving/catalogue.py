@@ -1,0 +1,164 @@
+"""What a server answers from: embeddings in memory, and all that is the same for every request made beforehand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from recbole_sheaf.embeddings.embeddings import Embeddings
+from recbole_sheaf.embeddings.explanation import HISTORY, RARE, Contributions, contributions
+from recbole_sheaf.embeddings.new_users import with_users
+from recbole_sheaf.embeddings.ranking import PieceScores, Scores, top_lists
+from recbole_sheaf.embeddings.similarity import CoefficientRows, Likeness, similar_items
+from recbole_sheaf.embeddings.sources import Source
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.serving.search import Names
+
+MOST_SPOKEN = 3  # of a user's items, shown behind a recommended one
+SOMEBODY = ""  # a user who is given by items; no token is empty
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An item of a list; ``parts`` and ``spoken`` as :class:`~recbole_sheaf.embeddings.explanation.Explanation`."""
+
+    item: str
+    score: float
+    parts: Optional[dict[str, float]] = None
+    spoken: Optional[list[tuple[str, float]]] = None
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Users and items of one model, ready to be asked.
+
+    Attributes:
+        titles: of items, by token.
+        posters: files of pictures, by token of the item.
+    """
+
+    source: Source
+    titles: Mapping[str, str] = field(default_factory=dict)
+    posters: Mapping[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """In float32, whatever the file had: half precision is half as fast."""
+        return self.source.embeddings.with_floats("float32")
+
+    @cached_property
+    def parts(self) -> list[str]:
+        """Names of what a score may be made of, in their order."""
+        embeddings = self.embeddings
+        names = [block.name for block in embeddings.blocks if not block.history]
+        rare = [RARE] * (embeddings.item_rarity is not None and embeddings.item_embeddings is not None)
+        maps = embeddings.coefficients is not None or embeddings.width < embeddings.item_vectors.shape[1]
+        return [*names, *rare, *[HISTORY] * maps]
+
+    def warm(self) -> None:
+        """Make now, by asking once, what the first requests would wait for; O(n^2) where coefficients are full."""
+        user, item = str(self.embeddings.users[0]), str(self.embeddings.items[0])
+        self.recommend(user, None, 1, "kept", explain=bool(self.parts))
+        if self.parts and len(self.embeddings.items) > 1:
+            self.similar(item, 1)
+        self.users.find(user, 1)
+        self.items.find(item, 1)
+
+    def recommend(
+        self, user: Optional[str], items: Optional[Sequence[str]], k: int, seen: str = "masked", explain: bool = False
+    ) -> list[Entry]:
+        """The best items of a user, or of somebody who has these items.
+
+        Raises:
+            DataError: if the user or an item is unknown.
+            ConfigError: if k is above the catalogue, or the model cannot do what is asked.
+
+        Time O(n f), and O(h n) for full coefficients.
+        """
+        embeddings, scores = self._of(user, items)
+        row = embeddings.user_rows([SOMEBODY if user is None else user])
+        ((_, places, values),) = (found for some in top_lists(embeddings, row, k, scores, seen) for found in some)
+        tokens = embeddings.items[places].tolist()
+        if not explain:
+            return [Entry(token, value) for token, value in zip(tokens, values.tolist())]
+        return self._explained(tokens, values, contributions(embeddings, int(row[0]), places, self._said))
+
+    def similar(self, item: str, k: int, by: str = "auto") -> list[Entry]:
+        """The items most like an item.
+
+        Raises:
+            DataError: if it is unknown.
+            ConfigError: if k is above the catalogue, or the model lacks what ``by`` names.
+        """
+        embeddings = self.embeddings
+        found = similar_items(embeddings, embeddings.item_rows([item]), k, by, likeness=self._likeness)
+        ((_, places, values),) = (each for some in found for each in some)
+        return [Entry(token, value) for token, value in zip(embeddings.items[places].tolist(), values.tolist())]
+
+    def vector(self, user: Optional[str], item: Optional[str], items: Optional[Sequence[str]]) -> np.ndarray:
+        """Of a user, an item, or somebody who has these items, as a score takes it.
+
+        Raises:
+            DataError: if the user or an item is unknown.
+            ConfigError: if the model has no vectors.
+        """
+        if not self.embeddings.item_vectors.shape[1]:
+            model = self.embeddings.metadata.get("model", "this model")
+            raise ConfigError(f"{model} has no vectors, so there is none to give; ask for /recommend or /similar")
+        if item is not None:
+            return self.embeddings.item_vectors[self.embeddings.item_rows([item])[0]]
+        embeddings, _ = self._of(user, items)
+        return embeddings.user_vectors[embeddings.user_rows([SOMEBODY if user is None else user])[0]]
+
+    def about(self) -> dict[str, Any]:
+        """What is served."""
+        embeddings = self.embeddings
+        return {
+            "model": str(embeddings.metadata.get("model", "")),
+            "dataset": str(embeddings.metadata.get("dataset", "")),
+            "users": len(embeddings.users),
+            "items": len(embeddings.items),
+            "parts": self.parts,
+        }
+
+    @cached_property
+    def users(self) -> Names:
+        """Users, to be searched."""
+        return Names(self.embeddings.users, {})
+
+    @cached_property
+    def items(self) -> Names:
+        """Items, to be searched by title too."""
+        return Names(self.embeddings.items, self.titles)
+
+    @cached_property
+    def _scores(self) -> Scores:
+        return PieceScores(self.embeddings) if self.source.scores is None else self.source.scores
+
+    @cached_property
+    def _likeness(self) -> Likeness:
+        return Likeness(self.embeddings)
+
+    @cached_property
+    def _said(self) -> CoefficientRows:
+        return CoefficientRows(self.embeddings)
+
+    def _of(self, user: Optional[str], items: Optional[Sequence[str]]) -> tuple[Embeddings, Scores]:
+        """Embeddings that have the user, and where the scores of these come from."""
+        if items is None or user is not None:
+            return self.embeddings, self._scores
+        somebody = with_users(self.embeddings, {SOMEBODY: items})
+        return somebody, self._scores.of(somebody) if isinstance(self._scores, PieceScores) else self._scores
+
+    def _explained(self, tokens: list[str], values: np.ndarray, found: Contributions) -> list[Entry]:
+        names = self.embeddings.items[found.history].tolist()
+        loudest = np.argsort(-np.abs(found.said), axis=0, kind="stable")[:MOST_SPOKEN]
+        out = []
+        for at, (token, value) in enumerate(zip(tokens, values.tolist())):
+            parts = {name: float(each[at]) for name, each in found.parts.items()}
+            spoken = [(names[row], float(found.said[row, at])) for row in loudest[:, at]]
+            out.append(Entry(token, value, parts, spoken))
+        return out

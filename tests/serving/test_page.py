@@ -1,0 +1,158 @@
+"""The page and its pictures: nothing from other hosts, no markup from strangers, no file but the pictures."""
+
+import re
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+
+from recbole_sheaf.embeddings.sources import Source
+from recbole_sheaf.errors import DataError
+from recbole_sheaf.serving.app import build_app
+from recbole_sheaf.serving.catalogue import Catalogue
+from recbole_sheaf.serving.posters import find_posters
+from recbole_sheaf.serving.server import address_of, listen
+from tests.serving.conftest import client_of
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360f8cfc0500f0004"
+    "850181dd8db01d0000000049454e44ae426082"
+)
+ATTACK = "<img src=x onerror=\"document.title='broken into'\"><b>&amp;"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Pictures of two items, and what is none."""
+    posters = tmp_path / "posters"
+    posters.mkdir()
+    for name in ("i3.png", "i5.JPG", "stranger.png", "i7.svg", "i8.txt"):
+        (posters / name).write_bytes(PIXEL)
+    (posters / "i9.png").mkdir()
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (posters / "i11.png").symlink_to(tmp_path / "secret.png")
+    (posters / "i12.png").symlink_to(posters / "i3.png")
+    return posters
+
+
+def test_pictures_are_files_of_the_folder_named_after_items(embeddings, folder):
+    found = find_posters(folder, embeddings)
+    assert {item: path.name for item, path in found.items()} == {"i3": "i3.png", "i5": "i5.JPG", "i12": "i12.png"}
+
+
+def test_a_folder_without_pictures_of_items_is_refused(embeddings, tmp_path):
+    with pytest.raises(DataError, match="no picture in .* is named after an item, such as i.*jpg"):
+        find_posters(tmp_path, embeddings)
+    with pytest.raises(DataError, match="absent is no folder"):
+        find_posters(tmp_path / "absent", embeddings)
+
+
+def test_a_picture_is_found_by_its_item_and_by_nothing_else(embeddings, folder):
+    client = client_of(Catalogue(Source(embeddings), posters=find_posters(folder, embeddings)))
+    answer = client.get("/posters/i3")
+    assert answer.content == PIXEL and answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/posters/i5").headers["content-type"] == "image/jpeg"
+    for wrong in ("../secret.png", "%2e%2e%2fsecret.png", "i11", "i7", "i9", "i3.png", "stranger", "//etc/passwd", ""):
+        answer = client.get(f"/posters/{wrong}")
+        assert answer.status_code == 404 and b"secret" not in answer.content.replace(b"secret.png", b"")
+    items = client.post("/recommend", json={"user": "u3", "k": 60, "seen": "kept"}).json()["items"]
+    told = {item["item"]: item["poster"] for item in items if "poster" in item}
+    assert told == {"i3": "posters/i3", "i5": "posters/i5", "i12": "posters/i12"}
+
+
+@pytest.mark.parametrize("path", ["", "page.js", "page.css", "icon.svg"])
+def test_the_page_is_whole_and_may_ask_this_server_alone(client, path):
+    answer = client.get(f"/{path}")
+    assert answer.status_code == 200 and len(answer.content) > 100
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy and "*" not in policy
+    text = answer.text.replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", text)
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|style=| on[a-z]+=", text)
+
+
+def test_what_the_page_names_is_there(client):
+    page, script = client.get("/").text, client.get("/page.js").text
+    for name in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert client.get(f"/{name}").status_code == 200
+    named = set(re.findall(r'\bat\("([^"]+)"\)', script)) | set(re.findall(r'of \["(k)", "(kept)"\]', script)[0])
+    assert len(named) > 8 and named <= set(re.findall(r'id="([^"]+)"', page))
+    assert re.findall(r'name="mode" value="(\w+)"', page) == re.findall(r"^  (\w+): \{ kind", script, re.M)
+
+
+def test_the_page_of_requests_asks_no_other_host(client):
+    docs = client.get("/docs").text
+    for address in re.findall(r"""(?:src|href)=["']([^"']+)["']""", docs):
+        assert address.startswith("/") and not address.startswith("//") and client.get(address).status_code == 200
+    described = client.get("/openapi.json").json()["paths"]
+    assert {"/recommend", "/similar", "/embed", "/health", "/names", "/posters/{item}"} == set(described)
+    assert {"400", "404", "413", "422"} <= set(described["/recommend"]["post"]["responses"])
+    assert client.get("/redoc").status_code == 404
+
+
+def test_other_sites_are_not_let_in(client):
+    answer = client.get("/health", headers={"Origin": "https://elsewhere.example"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    asked = client.options(
+        "/recommend", headers={"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    )
+    assert asked.status_code == 405 and not [name for name in asked.headers if name.startswith("access-control")]
+    for host, status in (("elsewhere.example", 400), ("localhost:8000", 200), ("[::1]:8000", 200), ("127.0.0.1", 200)):
+        assert client.get("/health", headers={"Host": host}).status_code == status
+
+
+def test_names_are_offered_by_token_and_title(embeddings):
+    client = client_of(Catalogue(Source(embeddings), titles={"i3": "The Öresund", "i13": "A bridge"}))
+    assert client.get("/names?kind=item&text=öRES").json() == [{"token": "i3", "title": "The Öresund"}]
+    assert client.get("/names?kind=user&text=u29").json() == [{"token": "u29"}]
+    assert client.get("/names?kind=item&text=i13").json()[0] == {"token": "i13", "title": "A bridge"}
+    assert len(client.get("/names?kind=user").json()) == 30 and len(client.get("/names?kind=item").json()) == 50
+    assert client.get("/names?kind=bird").status_code == client.get("/names").status_code == 422
+    assert client.get(f"/names?kind=user&text={'x' * 501}").status_code == 422
+
+
+@pytest.fixture
+def address(embeddings, folder):
+    """A server that listens in this process."""
+    import uvicorn
+
+    titles = {item: f"Item no. {item[1:]}" for item in embeddings.items.tolist()}
+    titles["i4"] = titles["i5"] = ATTACK
+    app = build_app(Catalogue(Source(embeddings), titles, find_posters(folder, embeddings)))
+    listener = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    yield address_of(listener)
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+def seen_in_a_browser(address, tmp_path):
+    """The document after its scripts have run."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser"]
+    command += ["--virtual-time-budget=10000", "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; Debian has it as the package 'chromium'")
+def test_a_browser_shows_titles_pictures_and_parts_and_runs_no_title(address, embeddings, tmp_path):
+    dom = seen_in_a_browser(f"{address}/#items=i4&items=i5", tmp_path)
+    cards = re.findall(r"<li>(?:(?!</?ol).)*?</li>", dom.partition('<ol id="list">')[2].partition("</ol>")[0])
+    assert len(cards) == 12 and "<title>recbole-sheaf</title>" in dom
+    assert "&lt;img src=x onerror=" in dom and "<img src=x" not in dom and dom.count("<b>") == 0
+    assert all("Item no." in card or "&lt;img" in card for card in cards)
+    for part in ("id", "image", "text", "item sheaf"):
+        assert sum(f"</span>{part} " in card for card in cards) > 6
+    shown = [float(re.search(r"score (-?[\d.]+)<", card)[1]) for card in cards]
+    assert shown == sorted(shown, reverse=True) and 'id="refused" role="alert" hidden' in dom
+    similar = seen_in_a_browser(f"{address}/#similar=i1", tmp_path)
+    assert similar.count('<div class="about">') == 12 and 'src="posters/i3"' in similar
+    assert "knows no user 'nobody'" in seen_in_a_browser(f"{address}/#user=nobody", tmp_path)
