@@ -88,7 +88,7 @@ def _images(options: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
     from recbole_sheaf.errors import DataError
     from recbole_sheaf.features.encoding import encode_items
     from recbole_sheaf.features.image_encoders import BATCH, image_encoder, image_files
-    from recbole_sheaf.features.regular import read_regular
+    from recbole_sheaf.regular_files import read_regular
 
     files = image_files(options.source)
     encoder = image_encoder(options.encoder, options.batch_size or BATCH)
