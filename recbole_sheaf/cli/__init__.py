@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Optional
 
+from recbole_sheaf import __version__
 from recbole_sheaf.environment import let_threads_sleep
 
 COMMANDS = {
@@ -39,6 +40,9 @@ def main(argv: Optional[list[str]] = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage)
         return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"recbole-sheaf {__version__}")
+        return 0
     if arguments[0] not in COMMANDS:
         print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage}", file=sys.stderr)
         return 2

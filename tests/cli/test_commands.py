@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 
 import pytest
 
@@ -86,6 +87,11 @@ def test_help_lists_every_command(capsys):
     printed = capsys.readouterr().out
     assert all(name in printed for name in COMMANDS)
     assert main(["no-such-command"]) == 2
+
+
+def test_version_is_the_packages(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"recbole-sheaf {metadata.version('recbole-sheaf')}\n"
 
 
 def test_models_lists_ours_and_recboles(capsys):
