@@ -15,7 +15,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from recbole_sheaf.errors import DataError, SheafError, shown
 from recbole_sheaf.serving.bodies import (
@@ -32,10 +31,10 @@ from recbole_sheaf.serving.bodies import (
     Vector,
 )
 from recbole_sheaf.serving.catalogue import Catalogue, Entry
-from recbole_sheaf.serving.limits import MOST_LETTERS, MOST_NAMES, LimitedBody
+from recbole_sheaf.serving.limits import MOST_LETTERS, MOST_NAMES, KnownHosts, LimitedBody
 from recbole_sheaf.serving.posters import MEDIA
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PAGE = {"": "text/html", "page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -63,7 +62,7 @@ def build_app(catalogue: Catalogue, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(LimitedBody)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(KnownHosts, hosts=hosts)
     _refuse_in_sentences(app)
     _add_answers(app, catalogue)
     _add_page(app, catalogue)

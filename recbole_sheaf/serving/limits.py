@@ -1,8 +1,11 @@
 """How much a request may ask for, held before anything is read, parsed or computed."""
 
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 MOST_BYTES = 1 << 20  # of a body: MOST_ITEMS tokens of MOST_LETTERS fit
 MOST_ITEMS = 1_000  # in a list that stands for a user
@@ -43,6 +46,35 @@ class LimitedBody:
         )
 
 
+class KnownHosts:
+    """Answers under these names of a host alone; ``*`` is any.
+
+    A stranger's page may point a name of its own at this machine, and its scripts then ask as if they came from here.
+    """
+
+    def __init__(self, app: Any, hosts: Sequence[str]) -> None:
+        self.app, self.hosts = app, frozenset(hosts)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        app = self.app
+        if scope["type"] == "http" and "*" not in self.hosts and _host(scope) not in self.hosts:
+            asked = f"this server answers as {' or '.join(sorted(self.hosts))} alone; ask for it by that name"
+            app = JSONResponse({"error": asked}, 421)
+        await app(scope, receive, send)
+
+
+def _host(scope: Any) -> str:
+    """Without the port; nothing where the header is absent or no host."""
+    try:
+        return urlsplit(f"//{_header(scope, b'host').decode('latin-1')}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def _announced(scope: Any) -> int:
-    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    length = _header(scope, b"content-length")
     return int(length) if length.isdigit() else 0
+
+
+def _header(scope: Any, wanted: bytes) -> bytes:
+    return next((value for name, value in scope["headers"] if name == wanted), b"")

@@ -101,8 +101,11 @@ def test_other_sites_are_not_let_in(client):
         "/recommend", headers={"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     )
     assert asked.status_code == 405 and not [name for name in asked.headers if name.startswith("access-control")]
-    for host, status in (("elsewhere.example", 400), ("localhost:8000", 200), ("[::1]:8000", 200), ("127.0.0.1", 200)):
-        assert client.get("/health", headers={"Host": host}).status_code == status
+    for host in ("localhost:8000", "LOCALHOST", "[::1]:8000", "127.0.0.1"):
+        assert client.get("/health", headers={"Host": host}).status_code == 200
+    for host in ("elsewhere.example", "elsewhere.example:8000", "127.0.0.1.elsewhere.example", "[", "", "@localhost.x"):
+        answer = client.get("/health", headers={"Host": host})
+        assert answer.status_code == 421 and "answers as 127.0.0.1 or ::1 or localhost alone" in answer.json()["error"]
 
 
 def test_names_are_offered_by_token_and_title(embeddings):

@@ -78,7 +78,7 @@ def test_names_of_other_hosts_are_answered_where_all_may_ask_alone(export, monke
     monkeypatch.setattr(server, "serve", lambda app, listener: served.append(app))
     assert main(["serve", f"{export}/toy.npz", "--port=0", f"--host={host}"]) == 0
     client = TestClient(served[0], base_url="http://elsewhere.example")
-    assert client.get("/health").status_code == (200 if open_to_all else 400)
+    assert client.get("/health").status_code == (200 if open_to_all else 421)
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
