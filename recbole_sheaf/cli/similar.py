@@ -1,6 +1,7 @@
 """``recbole-sheaf similar``: items like an item."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any, Optional
 
@@ -17,6 +18,9 @@ examples
 --by=embeddings compares fused embeddings by their cosine: alike in content and in who chose them. --by=coefficients
 gives the items whose scores an item in a user's history raises most; they are chosen together, not always alike. 'auto'
 takes the first where the model has embeddings.
+
+--approximate (pip install "recbole-sheaf[ann]") searches an index of the embeddings, and says what share of the exact
+lists it finds, measured on 100 items.
 """
 
 
@@ -33,7 +37,15 @@ def main(argv: Optional[list[str]] = None) -> int:
         check_target(options.to, ENDINGS)
     check_own_model(options)
     embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings
-    lists = similar_items(embeddings, _rows(embeddings, options.items), options.k, options.by)
+    rows = _rows(embeddings, options.items)
+    if options.approximate:
+        from recbole_sheaf.embeddings.approximate_similarity import ApproximateSimilar
+
+        approximate = ApproximateSimilar(embeddings, options.k, options.by)
+        print(approximate.said(rows), file=sys.stderr)
+        lists = approximate.lists(rows)
+    else:
+        lists = similar_items(embeddings, rows, options.k, options.by)
     count = write_lists(lists, embeddings.items, embeddings.items, OF_ITEMS, options.to)
     if options.to is not None:
         print(f"written: {options.to} ({count:,} items, {options.k} like each)")
@@ -69,5 +81,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--k", type=int, default=20, help="how many for each (default: 20)")
     options.add_argument("--by", choices=("auto", "embeddings", "coefficients"), default="auto", help="default: auto")
     options.add_argument("--to", type=Path, help=".csv, .jsonl or .parquet (default: CSV on the screen)")
+    options.add_argument("--approximate", action="store_true", help="from an index of embeddings, with its recall")
     add_checkpoint_options(options)
     return options

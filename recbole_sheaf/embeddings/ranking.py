@@ -58,11 +58,9 @@ class PieceScores:
         self.items = torch.from_numpy(embeddings.item_vectors.astype(np.float32, copy=False))
         self.by_item: Optional[sparse.csr_matrix] = None
         self.matrix: Optional[Tensor] = None
-        coefficients = embeddings.coefficients
-        if coefficients is None or not len(coefficients.data):
+        by_item = coefficients_by_item(embeddings)
+        if by_item is None:
             return
-        parts = (coefficients.data.astype(np.float32, copy=False), coefficients.indices, coefficients.indptr)
-        by_item = sparse.csc_matrix(parts, shape=coefficients.shape).tocsr()
         if by_item.nnz >= DENSE_FROM * self.n_items**2:
             self.matrix = torch.from_numpy(by_item.toarray())
         else:
@@ -84,6 +82,21 @@ class PieceScores:
             return scores + torch.from_numpy((histories @ self.by_item).toarray())
         items, starts = (torch.from_numpy(ends.astype(np.int64)) for ends in (histories.indices, histories.indptr[:-1]))
         return scores + embedding_bag(items, self.matrix, starts, mode="sum")
+
+
+def coefficients_for_item(embeddings: Embeddings) -> Optional[sparse.csc_matrix]:
+    """What is said for each item, a column for each, in float32; None where nothing is said."""
+    said = embeddings.coefficients
+    if said is None or not len(said.data):
+        return None
+    parts = (said.data.astype(np.float32, copy=False), said.indices, said.indptr)
+    return sparse.csc_matrix(parts, shape=said.shape)
+
+
+def coefficients_by_item(embeddings: Embeddings) -> Optional[sparse.csr_matrix]:
+    """The same by what each item in a history says, a row for each."""
+    said = coefficients_for_item(embeddings)
+    return None if said is None else said.tocsr()
 
 
 def top_lists(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.ranking import SCORES_AT_ONCE, Lists, check_k
+from recbole_sheaf.embeddings.ranking import SCORES_AT_ONCE, Lists, check_k, coefficients_for_item
 from recbole_sheaf.errors import ConfigError
 
 BY = ("auto", "embeddings", "coefficients")
@@ -38,7 +38,7 @@ def similar_items(
     """
     others = len(embeddings.items) if among is None else int(among.sum())
     check_k(k, others - 1)
-    by = _chosen(embeddings, by)
+    by = chosen_by(embeddings, by)
     likeness = Likeness(embeddings) if likeness is None else likeness
     batch = max(1, SCORES_AT_ONCE // len(embeddings.items))
     for start in range(0, len(rows), batch):
@@ -76,11 +76,7 @@ class CoefficientRows:
     def __init__(self, embeddings: Embeddings) -> None:
         self.told = _floats(embeddings.item_told)
         self.heard = _floats(embeddings.item_vectors[:, embeddings.width :])
-        said = embeddings.coefficients
-        self.for_item: Optional[sparse.csc_matrix] = None
-        if said is not None:
-            parts = (said.data.astype(np.float32, copy=False), said.indices, said.indptr)
-            self.for_item = sparse.csc_matrix(parts, shape=said.shape)
+        self.for_item = coefficients_for_item(embeddings)
 
     @cached_property
     def by_item(self) -> Optional[sparse.csr_matrix]:
@@ -98,7 +94,12 @@ class CoefficientRows:
         return found if self.for_item is None else found + self.for_item[:, items][history].toarray()
 
 
-def _chosen(embeddings: Embeddings, by: str) -> str:
+def chosen_by(embeddings: Embeddings, by: str) -> str:
+    """What ``auto`` stands for.
+
+    Raises:
+        ConfigError: if the model lacks what ``by`` names.
+    """
     if by not in BY:
         raise ConfigError(f"by is '{by}', expected one of {', '.join(BY)}")
     there = {
