@@ -6,9 +6,9 @@ A command's module imports what is heavy when it runs, so that its help comes at
 import importlib
 import os
 import sys
+from importlib import metadata
 from typing import Optional
 
-from recbole_sheaf import __version__
 from recbole_sheaf.environment import let_threads_sleep
 
 COMMANDS = {
@@ -41,7 +41,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         print(usage)
         return 0 if arguments else 2
     if arguments[0] == "--version":
-        print(f"recbole-sheaf {__version__}")
+        print(f"recbole-sheaf {metadata.version('recbole-sheaf')}")
         return 0
     if arguments[0] not in COMMANDS:
         print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage}", file=sys.stderr)
