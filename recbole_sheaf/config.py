@@ -17,7 +17,7 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.recbole_rules import RECBOLE_RULES, rules_like
 from recbole_sheaf.rules import CheckedSettings, Rule, check_values, refuse_unknown_keys, rules_of, setting
 from recbole_sheaf.settings_files import read_yaml
-from recbole_sheaf.vocabulary import BACKENDS, FEATURE_KINDS, LOSSES, REPETITIONS
+from recbole_sheaf.vocabulary import BACKENDS, FEATURE_KINDS, LOSSES, REPETITIONS, SPLITS
 
 _RECBOLE = importlib.util.find_spec("recbole")  # found, not imported
 assert _RECBOLE is not None and _RECBOLE.origin is not None, "environment.check_environment has found it"
@@ -148,6 +148,7 @@ class AblationSettings(CheckedSettings):
 class OverallSettings(LossSettings, AblationSettings):
     """What this package adds to every model; every field is a key of ``properties/overall.yaml``."""
 
+    split: Optional[str] = setting(None, kind=str, choices=SPLITS, optional=True)
     split_seed: Optional[int] = setting(2020, low=0, high=2**32 - 1, optional=True)
     seen_at_test: list[str] = setting(["train", "valid"], each=Rule(str, choices=("train", "valid")))
     repeated_interactions: str = setting("drop", choices=REPETITIONS)
@@ -200,6 +201,42 @@ def check_loss(config: Any) -> None:
         raise ConfigError(
             "loss: softmax samples no negatives, but train_neg_sample_args asks for dynamic ones; drop it"
         )
+
+
+_SHARES = {"RS": [0.8, 0.1, 0.1]}
+EVAL_ARGS: Mapping[str, Mapping[str, Any]] = {  # what each `split` means to RecBole
+    "random": {"split": _SHARES, "order": "RO", "group_by": "user"},
+    "time": {"split": _SHARES, "order": "TO", "group_by": "user"},
+    "leave_one_out": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user"},
+    "cold_items": {"split": _SHARES, "order": "RO", "group_by": "user"},  # unused: `data.cold_split` makes it
+}
+
+
+def apply_split(config: Any) -> None:
+    """Put what ``split`` means into ``eval_args``.
+
+    Raises:
+        ConfigError: if ``split`` is none of these, contradicts ``eval_args``, or cannot be had of the dataset or model.
+    """
+    from recbole.utils import ModelType
+
+    split = config["split"]
+    if split is None:
+        return
+    RULES["split"].check("split", split)
+    meant, given = EVAL_ARGS[split], config.external_config_dict.get("eval_args") or {}
+    if other := [key for key in ("split", "order", "group_by") if key in given and given[key] != meant.get(key)]:
+        raise ConfigError(
+            f"split: {split} and eval_args.{other[0]}: {given[other[0]]} contradict each other; give one of the two"
+        )
+    if config["benchmark_filename"]:
+        raise ConfigError(
+            f"dataset '{config['dataset']}' comes with its own split; leave out split: {split}, or convert the folder "
+            "by 'recbole-sheaf convert', which drops it"
+        )
+    if split == "cold_items" and config["MODEL_TYPE"] is ModelType.SEQUENTIAL:
+        raise ConfigError(f"split: cold_items is not for sequential models such as {config['model']}; leave it out")
+    config.final_config_dict["eval_args"] = {**config["eval_args"], **meant}
 
 
 def check_settings(config: Any) -> None:

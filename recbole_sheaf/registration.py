@@ -19,6 +19,7 @@ from typing import Any, Callable, Optional
 from recbole_sheaf import own_models
 from recbole_sheaf.config import (
     RECBOLE_PROPERTIES,
+    apply_split,
     cache_folder,
     check_loss,
     check_settings,
@@ -209,6 +210,8 @@ def settings_checked(init: Callable) -> Callable:
         ours = is_ours(self.model, self.model_class)
         if ours or _is_recboles(self.model_class):
             check_loss(self)
+        if "split" in self:
+            apply_split(self)
         if ours:
             check_settings(self)
         own_models.note(self.model_class)
@@ -235,13 +238,18 @@ def split_by_its_own_seed(build: Callable) -> Callable:
     """Split a dataset by ``split_seed``, so that runs that differ in ``seed`` only share their split.
 
     RecBole splits by the state that ``seed`` left behind, so each model seed would be judged on other interactions.
-    Our models have a ``split_seed`` by default, RecBole's where it was set; where it is None RecBole splits.
+    Our models have a ``split_seed`` by default, RecBole's where it was set; where it is None RecBole splits. A split by
+    items, which RecBole does not have, is made here.
     """
     import numpy as np
     import torch
 
+    from recbole_sheaf.data.cold_split import cold_item_parts
+
     @functools.wraps(build)
     def wrapped(self: Any) -> Any:
+        if self.config["split"] == "cold_items":
+            return cold_item_parts(self)
         if self.config["split_seed"] is None:
             return build(self)
         numpy_state = np.random.get_state()

@@ -90,7 +90,7 @@ def same_data(loaded: Config, wanted: Config) -> bool:
     """Whether two models read the very same interactions, so that one loaded split serves both."""
     kinds = [config["MODEL_TYPE"] in (ModelType.GENERAL, ModelType.TRADITIONAL) for config in (loaded, wanted)]
     keys = [key for key in loaded.parameters["Dataset"] if key not in ("LABEL_FIELD", "NEG_PREFIX")]
-    keys += ["data_path", "split_seed", "eval_args", "repeated_interactions", "repeatable"]
+    keys += ["data_path", "split", "split_seed", "eval_args", "repeated_interactions", "repeatable"]
     keys += ["seed"] if wanted["split_seed"] is None else []  # which then draws the split too
     return all(kinds) and all(loaded[key] == wanted[key] for key in keys)
 
