@@ -95,10 +95,19 @@ def test_places_that_no_candidate_fills_are_none(embeddings):
     assert len(np.flatnonzero(np.isfinite(scores[0]))) == int(few.sum()) - 6
 
 
-def test_vectors_of_differing_length_are_found_by_their_inner_product(embeddings):
-    found = ItemIndex(embeddings.item_vectors).candidates(embeddings.user_vectors, 50)
-    best = np.argsort(-(embeddings.user_vectors @ embeddings.item_vectors.T), axis=1)[:, :50]
-    assert np.mean([len(set(some) & set(all_)) / 50 for some, all_ in zip(found, best)]) > 0.95
+@pytest.mark.parametrize("fewest, lengths", [(1000, "lognormal"), (0, "uniform")])
+def test_vectors_of_differing_length_are_found_by_their_inner_product(embeddings, monkeypatch, fewest, lengths):
+    """Where lengths have a long tail by comparing the longest one by one, elsewhere by distances in the graph."""
+    monkeypatch.setattr("recbole_sheaf.embeddings.item_index.FEWEST", fewest)
+    items, users = embeddings.item_vectors, embeddings.user_vectors
+    if lengths == "uniform":
+        items = items / np.linalg.norm(items, axis=1, keepdims=True)
+        items = items * np.random.default_rng(1).uniform(1, 3, (ITEMS, 1)).astype(np.float32)
+    index = ItemIndex(items)
+    found = index.candidates(users, 50)
+    best = np.argsort(-(users @ items.T), axis=1)[:, :20]
+    assert np.mean([len(set(some) & set(all_)) / 20 for some, all_ in zip(found, best)]) > 0.9
+    assert len(index.longest) == (fewest or 60)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -29,7 +29,7 @@ def opened(folder):
     return qdrant_client.QdrantClient(path=str(folder))
 
 
-def recommended(client, name, token, k):
+def recommended(client, name, token, k, parts=(0, 1, 2)):
     """By the query in the metadata, its places filled in and every limit the number of items."""
     from qdrant_client import models
 
@@ -38,7 +38,8 @@ def recommended(client, name, token, k):
     ((user,), _) = client.scroll(f"{name}_users", scroll_filter=mine)
     body = json.dumps(about.payload["query"])
     body = body.replace(json.dumps("<id of the user's point>"), str(user.id))
-    body = json.loads(body.replace(json.dumps("<seen, of its payload>"), json.dumps(user.payload["seen"])))
+    seen = [item for item, part in zip(user.payload["seen"], user.payload["parts"]) if part in parts]
+    body = json.loads(body.replace(json.dumps("<seen, of its payload>"), json.dumps(seen)))
     for search in body["prefetch"]:
         search["limit"] = about.payload["n_items"]
     request = models.QueryRequest.model_validate({**body, "limit": k})
