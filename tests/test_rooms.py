@@ -26,9 +26,10 @@ ROOMS = {
     "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
     "serving": {*ANYWHERE, "features", "embeddings"},  # features: tables of titles are read as tables of texts are
     "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
+    "report": {*ANYWHERE, "embeddings", "evaluation", "experiments"},  # stores and exported files, never a model
     "cli": {
-        *{*ANYWHERE, "environment", "data", "features", "embeddings", "evaluation", "experiments", "nsd", "serving"},
-        *NAMES,
+        *{*ANYWHERE, "environment", "data", "features", "embeddings", "evaluation", "experiments", "nsd", "report"},
+        *{"serving", *NAMES},
     },
     # Modules beside the rooms.
     "errors": set(),
@@ -48,7 +49,13 @@ ROOMS = {
     "import_hook": {"patches"},
     "__init__": {"environment", "import_hook", "own_models"},
 }
-STRANGERS = {"sheaf": {"dgl", "recbole"}, "layers": {"recbole"}, "nsd": {"recbole"}, "evaluation": {"dgl", "recbole"}}
+STRANGERS = {
+    "sheaf": {"dgl", "recbole"},
+    "layers": {"recbole"},
+    "nsd": {"recbole"},
+    "evaluation": {"dgl", "recbole"},
+    "report": {"dgl", "recbole"},
+}
 
 
 def imports(path):

@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "run a grid of datasets, models, ablations and seeds into one store",
     "tune": "search the hyperparameters of models, the same budget for each",
     "results": "list, filter and export what a store holds, with significance",
+    "report": "write what a store holds as a document: HTML, Markdown, LaTeX, in English and Russian",
     "evaluate": "load a checkpoint and give its validation and test metrics",
     "export": "write a checkpoint's embeddings to a file: npz, safetensors, Parquet, DuckDB",
     "recommend": "top lists of users, from a checkpoint or from exported embeddings",

@@ -1,0 +1,115 @@
+"""A document into HTML, Markdown and LaTeX, by the templates of this room."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from recbole_sheaf.report.document import Cell, Document, Figure, Listing, Paragraph, Table
+from recbole_sheaf.report.drawing import as_pdf
+from recbole_sheaf.report.escaping import in_code, in_latex, in_markdown
+from recbole_sheaf.report.words import Words
+
+TEMPLATES = Path(__file__).with_name("templates")
+KINDS = {Paragraph: "paragraph", Table: "table", Figure: "figure", Listing: "listing"}
+ALL_FIGURES = "figures.pdf"
+LONG_CELL = 26  # characters, above which a column of LaTeX breaks lines
+PAGE = 100  # characters of a line in LaTeX's small size
+
+
+def as_html(document: Document) -> str:
+    """One page that needs nothing beside itself."""
+    style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("report.css", "tables.js"))
+    return (
+        _environment(autoescape=True)
+        .get_template("report.html")
+        .render(**_given(document), style=style, script=script, drawing=lambda figure: Markup(figure.svg))
+    )
+
+
+def as_markdown(document: Document) -> str:
+    """With the drawings in files beside it."""
+    return (
+        _environment(autoescape=False)
+        .get_template("report.md")
+        .render(**_given(document), md=in_markdown, code=in_code)
+    )
+
+
+def as_latex(document: Document) -> str:
+    """For ``pdflatex``, with the drawings in files beside it."""
+    environment = _environment(
+        autoescape=False,
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+    )
+    given = {**_given(document), "tex": in_latex, "code": in_code, "columns": latex_columns, "size": latex_size}
+    given["pages"] = {figure.name: page for page, figure in enumerate(document.figures, start=1)}
+    return environment.get_template("report.tex").render(**given)
+
+
+def _environment(**settings: Any) -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    return jinja2.Environment(
+        loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, **settings
+    )
+
+
+def _given(document: Document) -> dict[str, Any]:
+    return {
+        "document": document,
+        "words": Words(document.language),
+        "kind": lambda block: KINDS[type(block)],
+        "is_number": is_number,
+        "kind_of": kind_of,
+    }
+
+
+def is_number(cell: Cell) -> bool:
+    """Whether a cell stands at the right of its column."""
+    return cell.value is not None
+
+
+def kind_of(cell: Cell) -> str:
+    """What a page makes of a cell: a number, an empty one, or a text that may be broken anywhere."""
+    if is_number(cell):
+        return "n"
+    return "empty" if not cell.text else "long" if len(cell.text) > LONG_CELL else ""
+
+
+def _widths(table: Table) -> list[int]:
+    """Characters of the widest cell of each column, of the widest word for headings."""
+    columns = zip(*table.rows) if table.rows else [[] for _ in table.heads]
+    return [
+        max([len(cell.text) for cell in column] + [len(word) for word in head.split()] + [3])
+        for head, column in zip(table.heads, columns)
+    ]
+
+
+def latex_columns(table: Table) -> str:
+    """Of a ``longtable``: numbers to the right, long texts in paragraphs that share what is left of the line."""
+    widths = _widths(table)
+    first = table.rows[0] if table.rows else []
+    numbers = [bool(first) and is_number(cell) for cell in first] or [False] * len(widths)
+    total = sum(min(width, 4 * LONG_CELL) for width in widths)
+    return "".join(
+        "r" if number and width <= LONG_CELL // 2 else rf"p{{{0.86 * min(width, 4 * LONG_CELL) / total:.3f}\linewidth}}"
+        for width, number in zip(widths, numbers)
+    )
+
+
+def latex_size(table: Table) -> str:
+    """The letters of a table, the smaller the wider it is."""
+    width = sum(_widths(table)) + 2 * len(table.heads)
+    return r"\small" if width <= PAGE else r"\scriptsize" if width <= 2 * PAGE else r"\tiny"
+
+
+def figure_files(document: Document) -> dict[str, bytes]:
+    """Names and contents of the drawings: an SVG each for Markdown, and all of them as pages of a PDF for LaTeX."""
+    files = {f"{figure.name}.svg": figure.svg.encode() for figure in document.figures}
+    return {**files, ALL_FIGURES: as_pdf(document.figures)} if files else {}

@@ -1,0 +1,105 @@
+"""Intervals over users, paired differences and marks of significance, from each user's metrics averaged over seeds.
+
+Intervals are Student's, over users: they speak of other users of the same trained models, not of other seeds. Marks are
+the store's own tests (:func:`~recbole_sheaf.evaluation.compare_models`), and stand only where both rows have
+``SEEDS_FOR_A_MARK`` seeds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from recbole_sheaf.evaluation import compare_models
+from recbole_sheaf.evaluation.comparison import BETTER, WORSE
+from recbole_sheaf.evaluation.significance import MIN_USERS
+from recbole_sheaf.experiments.results import SEED
+from recbole_sheaf.report.material import Group, Row
+
+SEEDS_FOR_A_MARK = 5
+MOST_COMPARED = 10  # rows beside the reference, the best on validation
+RESAMPLES = 1999  # Holm's smallest p among ten rows is then 0.01
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over users and the ends of its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether 0 lies outside."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Which rows are better or worse than the reference.
+
+    Attributes:
+        reference: the best on validation among the rows with seeds enough; None where there are no two of them.
+        of: marks by metric and label; only compared rows are there.
+        p: adjusted p values, the same way.
+        left_out: labels of rows with too few seeds.
+    """
+
+    reference: Optional[str]
+    of: dict[tuple[str, str], str]
+    p: dict[tuple[str, str], float]
+    left_out: Sequence[str]
+
+
+def interval_of(values: pd.Series) -> Optional[Interval]:
+    """Student's interval of a mean over users; None of fewer than two."""
+    known = values.dropna().to_numpy(dtype=float)
+    if len(known) < 2:
+        return None
+    middle = float(known.mean())
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    return Interval(middle, middle - reach, middle + reach)
+
+
+def interval(group: Group, row: Row, metric: str) -> Optional[Interval]:
+    """Of a row's metric."""
+    users = group.per_user(metric)
+    place = (row.label, row.ablation)
+    return interval_of(users[place]) if place in users else None
+
+
+def difference(group: Group, row: Row, other: Row, metric: str) -> Optional[Interval]:
+    """Of ``row`` less ``other``, user by user; None where they were not judged on the same users."""
+    users = group.per_user(metric)
+    places = (row.label, row.ablation), (other.label, other.ablation)
+    if any(place not in users for place in places):
+        return None
+    a, b = (users[place] for place in places)
+    return interval_of(a - b) if (a.isna() == b.isna()).all() else None
+
+
+def marks(group: Group, metrics: Sequence[str]) -> Marks:
+    """Compare the rows without an ablation that have seeds enough with the best of them on validation."""
+    enough = [row for row in group.models if row.seeds >= SEEDS_FOR_A_MARK]
+    left_out = [row.label for row in group.models if row.seeds < SEEDS_FOR_A_MARK]
+    compared = [row.label for row in enough[: MOST_COMPARED + 1]]
+    found = Marks(compared[0] if len(compared) > 1 else None, {}, {}, left_out)
+    for metric in metrics if found.reference else ():
+        users = group.per_user(metric)
+        there = {label: users[label, group.base] for label in compared if (label, group.base) in users}
+        if found.reference not in there or len(there) < 2 or len(users) < MIN_USERS:
+            continue
+        table = compare_models(there, found.reference, random_state=SEED, n_resamples=RESAMPLES)
+        for line in table.to_dict("records"):
+            p = float(line["permutation_p_holm"])
+            sign = BETTER if line["difference"] > 0 else WORSE
+            found.of[metric, line["model"]] = sign if p < 1 - LEVEL else ""
+            found.p[metric, line["model"]] = p
+    if not found.of:
+        return Marks(None, {}, {}, left_out)
+    return found

@@ -1,0 +1,98 @@
+"""From a store to files: everything is made beside the folder, then put in its place."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.results import Filters
+from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.report.assembling import assemble
+from recbole_sheaf.report.document import Document
+from recbole_sheaf.report.exported import Exported, read_exported
+from recbole_sheaf.report.material import read_material
+from recbole_sheaf.report.rendering import as_html, as_latex, as_markdown, figure_files
+from recbole_sheaf.report.words import LANGUAGES, Words
+
+
+def write_report(
+    store: Store,
+    folder: Path,
+    languages: Sequence[str] = LANGUAGES,
+    filters: Optional[Filters] = None,
+    metrics: Sequence[str] = (),
+    export: Optional[Path] = None,
+    titles: Optional[Path] = None,
+) -> list[Path]:
+    """Write ``report.<language>.html``, ``.md`` and ``.tex`` and their figures into a folder.
+
+    Files of an older report are replaced; others in the folder stay.
+
+    Args:
+        filters: names allowed in ``experiment`` and ``dataset``; absent means any.
+        metrics: to show in the place of the usual ones, the leading one first.
+        export: embeddings that ``recbole-sheaf export`` wrote, whose item sheaf is told of.
+        titles: a table with the columns ``item_id`` and a title, such as RecBole's ``.item`` file.
+
+    Returns:
+        The HTML files.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+        StoreError, DataError: if store, export or titles cannot be read, or hold nothing to report; nothing is written.
+
+    A second or two, and for each pair of models that is tested a second for 9,000 users.
+    """
+    _refuse_place(folder)
+    material = read_material(store, filters or {}, metrics)
+    exported: Optional[Exported] = None
+    if export is not None:
+        exported = read_exported(export, titles)
+    elif titles is not None:
+        raise ConfigError(f"--titles names items of an export, but there is no --export beside {titles}; give both")
+    documents = [assemble(material, Words(language), exported) for language in languages]
+    _put(documents, folder)
+    return [folder / f"report.{document.language}.html" for document in documents]
+
+
+def _refuse_place(folder: Path) -> None:
+    """Before any work, a place that cannot become a folder of ours."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"no report can be written to {folder}, since {there} is no folder of yours; name another --to"
+        )
+
+
+def _put(documents: Sequence[Document], folder: Path) -> None:
+    made: Optional[str] = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = tempfile.mkdtemp(prefix=".report-", dir=folder)
+        for document in documents:
+            _write(document, Path(made))
+        for path in sorted(Path(made).rglob("*")):
+            if path.is_file():
+                target = folder / path.relative_to(made)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+    except OSError as error:
+        raise ConfigError(f"no report can be written to {folder} ({error}); name another --to or make room") from error
+    finally:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _write(document: Document, folder: Path) -> None:
+    stem = f"report.{document.language}"
+    for ending, render in (("html", as_html), ("md", as_markdown), ("tex", as_latex)):
+        (folder / f"{stem}.{ending}").write_text(render(document), encoding="utf-8")
+    figures = folder / "figures" / document.language
+    figures.mkdir(parents=True)
+    for name, data in figure_files(document).items():
+        (figures / name).write_bytes(data)
