@@ -54,7 +54,8 @@ def _firsts(embeddings: Embeddings, count: int) -> list[tuple[str, str]]:
 def _maps(embeddings: Embeddings, words: Words) -> list[Block]:
     """Signs and sizes of coefficients into some items, and how long the maps into an item are together."""
     said = CoefficientRows(embeddings)
-    columns = [said.column(int(item)).numpy() for item in _spread(len(embeddings.items), SAMPLED_ITEMS)]
+    everyone = np.arange(len(embeddings.items))
+    columns = said.between(everyone, _spread(len(embeddings.items), SAMPLED_ITEMS)).T
     values = np.concatenate(columns)
     values = values[values != 0]
     if not len(values):
