@@ -174,6 +174,20 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(raw, capsys, case)
     assert sorted(raw.rglob("*")) == before
 
 
+def test_a_write_that_fails_leaves_the_old_folder_and_nothing_else(raw, monkeypatch, capsys):
+    assert convert(*SHOP) == 0
+    before = (raw / "data" / "shop" / "shop.inter").read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("recbole_sheaf.data.conversion.write_vectors", full)
+    assert convert(*SHOP, "--overwrite", "--features=video=video.npy:ids.txt") == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert [path.name for path in (raw / "data").iterdir()] == ["shop"]
+    assert (raw / "data" / "shop" / "shop.inter").read_bytes() == before
+
+
 def test_dates_with_and_without_zone_and_numbers():
     texts = pd.Series(["1970-01-02", "1970-01-01T01:00:00+01:00", "1970-01-01 00:00:01"])
     assert timestamps("x", "at", texts).tolist() == [86400, 0, 1]

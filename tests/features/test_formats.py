@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features import ModalityFeatures, load_modalities, read_features
 from recbole_sheaf.features.blocks import in_blocks
+from recbole_sheaf.features.files import check_features
 from recbole_sheaf.features.folder import feature_files, files_of_content
 from recbole_sheaf.features.modality import join_by_token
 
@@ -243,6 +244,8 @@ def test_blocks_are_the_rows_and_overflow_is_infinite(monkeypatch):
     blocks = list(in_blocks(ROWS, np.array([2, 0, 1])))
     assert [start for start, _ in blocks] == [0, 2]
     np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), ROWS[[2, 0, 1]])
+    with pytest.raises(FeatureError, match=r"2 values that are NaN or Inf in float32 in 1 rows \(first: item 'c'\)"):
+        check_features("x", ["a", "b", "c"], np.array([[0, 1], [2, 3], [np.nan, np.inf]], np.float32))
     assert np.isinf(next(in_blocks(np.array([[1e300]])))[1]).all()
     joined = join_by_token("x", TOKENS, ROWS, {"[PAD]": 0, "12": 1, "i0": 3, "ключ": 2}, 4)
     assert isinstance(joined, ModalityFeatures) and joined.matrix.tolist() == [[0, 0], *ROWS[[2, 1, 0]].tolist()]
