@@ -20,7 +20,7 @@ COMMANDS = {
     "results": "list, filter and export what a store holds, with significance",
     "report": "write what a store holds as a document: HTML, Markdown, LaTeX, in English and Russian",
     "evaluate": "load a checkpoint and give its validation and test metrics",
-    "export": "write a checkpoint's embeddings to a file: npz, safetensors, Parquet, DuckDB",
+    "export": "write a checkpoint's embeddings to a file (npz, Parquet, DuckDB, ...), PostgreSQL or Qdrant",
     "recommend": "top lists of users, from a checkpoint or from exported embeddings",
     "similar": "items like an item, from a checkpoint or from exported embeddings",
     "embed-items": "place items that the model never met by their content, nothing retrained",

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.target_options import add_target_options
 
 EPILOG = """\
 example
@@ -26,20 +27,21 @@ scored by its content, by the maps that serve items without interactions (MMShea
 def main(argv: Optional[list[str]] = None) -> int:
     """Rebuild, place, write; gives the exit code."""
     options = parser().parse_args(argv)
-    from recbole_sheaf.embeddings.files import ENDINGS, check_target, write_embeddings
     from recbole_sheaf.embeddings.new_items import place_items, read_new_items
     from recbole_sheaf.embeddings.reading import embeddings_of
+    from recbole_sheaf.embeddings.targets import target_of
     from recbole_sheaf.experiments.checkpoints import restore
 
-    check_target(options.to, ENDINGS)
+    target = target_of(options.to, options.name)
+    target.check()
     check_own_model(options)
     restored = restore(options.checkpoint, options.data_path, options.trust_checkpoint)
     embeddings = embeddings_of(restored)
     items = read_new_items(options.features, restored, embeddings)
     placed = place_items(restored, embeddings, items)
-    write_embeddings(placed.with_floats(options.dtype), options.to)
+    written = target.write(placed.with_floats(options.dtype))
     print(_summary(items))
-    print(f"written: {options.to} ({len(placed.items):,} items, {options.to.stat().st_size / 1e6:.1f} MB)")
+    print(f"{len(placed.items):,} items written: {written}")
     return 0
 
 
@@ -60,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("checkpoint", type=Path, help="what a run wrote into checkpoint_dir (saved/)")
     options.add_argument("--features", type=Path, required=True, help="folder of <modality>.npz with the new items")
-    options.add_argument("--to", type=Path, required=True, help=".npz, .safetensors, .parquet or .duckdb")
+    add_target_options(options)
     options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
     add_checkpoint_options(options)
     return options

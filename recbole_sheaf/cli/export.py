@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.target_options import add_target_options
 from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
@@ -66,10 +67,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     options.add_argument("checkpoint", type=Path, help="what a run wrote into checkpoint_dir (saved/)")
-    options.add_argument("--to", required=True, help="file, postgresql://... or qdrant:...; see below")
-    options.add_argument(
-        "--name", default="recbole_sheaf", help="schema, or prefix of collections (default: recbole_sheaf)"
-    )
+    add_target_options(options)
     options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
     options.add_argument("--layers", action="store_true", help="vectors after each layer of propagation too")
     add_checkpoint_options(options)

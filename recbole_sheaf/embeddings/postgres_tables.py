@@ -52,17 +52,17 @@ def tables_of(embeddings: Embeddings, schema: str) -> dict[str, Table]:
         DataError: if the vectors or the coefficients of an item are more than pgvector holds.
     """
     kind = KINDS[embeddings.metadata["dtype"]]
-    n, said = len(embeddings.items), _coefficients(embeddings)
+    said = _coefficients(embeddings)
     widths = embeddings.item_vectors.shape[1], embeddings.embeddings.shape[1]
     _refuse_larger(embeddings, max(widths), said)
     vector, embedding = (f"{kind}({max(width, 1)})" for width in widths)
     row = {"row_id": "integer", "token": "text"}
-    history = f"sparsevec({max(n, 1)})"
     keys = "PRIMARY KEY (row_id), UNIQUE (token)"
-    users = {**row, "vector": vector, "history": history}
-    items = {**row, "vector": vector, "embedding": embedding, "coefficients": history}
+    users = {**row, "vector": vector, "history": "sparsevec"}
+    items = {**row, "vector": vector, "embedding": embedding, "coefficients": "sparsevec"}
     items |= {"rarity": "real", "is_new": "boolean"}
     interactions = {"user_id": "integer", "item_id": "integer", "part": "smallint"}
+    # The sparse vectors' columns leave their size open, so that tomorrow's catalogue fits today's tables.
     return {
         "users": Table(users, keys, _users(embeddings)),
         "items": Table(items, keys, _items(embeddings, said)),

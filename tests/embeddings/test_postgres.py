@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.cli import main
-from recbole_sheaf.embeddings.postgres import Postgres
+from recbole_sheaf.embeddings.postgres import Postgres, _without
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.embeddings.similarity import similar_items
@@ -179,6 +179,10 @@ def test_a_password_that_is_not_quoted_is_not_shown(url):
     with pytest.raises(ConfigError, match="no URL of PostgreSQL") as refusal:
         target_of(url).check()
     assert "ss-word" not in str(refusal.value)
+
+
+def test_a_password_is_cut_out_of_what_a_database_says():
+    assert _without("pass word", psycopg.Error("no pass word here\nHINT: none")) == "no *** here"
 
 
 def test_nobody_there_and_somebody_silent_are_given_up(monkeypatch):
