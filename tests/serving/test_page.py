@@ -154,6 +154,9 @@ def test_a_browser_shows_titles_pictures_and_parts_and_runs_no_title(address, em
     assert all("Item no." in card or "&lt;img" in card for card in cards)
     for part in ("id", "image", "text", "item sheaf"):
         assert sum(f"</span>{part} " in card for card in cards) > 6
+    widths = [[float(width) for width in re.findall(r"width: ([\d.]+)%", card)] for card in cards]
+    assert {len(pieces) for pieces in widths} == {5} and max(map(sum, widths)) == pytest.approx(100, abs=0.1)
+    assert min(map(sum, widths)) > 20 and "say most: Item no. " not in dom and "say most: &lt;img" in dom
     shown = [float(re.search(r"score (-?[\d.]+)<", card)[1]) for card in cards]
     assert shown == sorted(shown, reverse=True) and 'id="refused" role="alert" hidden' in dom
     similar = seen_in_a_browser(f"{address}/#similar=i1", tmp_path)
