@@ -6,6 +6,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from recbole_sheaf.evaluation.cells import one_line
 from recbole_sheaf.report.document import Cell, Document, Figure, Listing, Paragraph, Table
 from recbole_sheaf.report.drawing import as_pdf
 from recbole_sheaf.report.escaping import in_code, in_latex, in_markdown
@@ -15,17 +16,26 @@ TEMPLATES = Path(__file__).with_name("templates")
 KINDS = {Paragraph: "paragraph", Table: "table", Figure: "figure", Listing: "listing"}
 ALL_FIGURES = "figures.pdf"
 LONG_CELL = 26  # characters, above which a column of LaTeX breaks lines
-PAGE = 100  # characters of a line in LaTeX's small size
+SMALLEST = r"\tiny"
+LATEX_SIZES = {r"\small": 84, r"\footnotesize": 98, r"\scriptsize": 120, SMALLEST: 150}  # letters of a line
 
 
 def as_html(document: Document) -> str:
     """One page that needs nothing beside itself."""
     style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("report.css", "tables.js"))
-    return (
-        _environment(autoescape=True)
-        .get_template("report.html")
-        .render(**_given(document), style=style, script=script, drawing=lambda figure: Markup(figure.svg))
+    template = _environment(autoescape=True, finalize=_in_html).get_template("report.html")
+    return template.render(
+        **_given(document), style=style, script=script, drawing=lambda figure: Markup(figure.svg), code=_html_lines
     )
+
+
+def _in_html(value: Any) -> Any:
+    """Texts without what turns lines around; jinja2 escapes the rest."""
+    return one_line(value) if type(value) is str else value
+
+
+def _html_lines(text: str) -> Markup:
+    return Markup("\n").join(one_line(line) for line in text.splitlines())
 
 
 def as_markdown(document: Document) -> str:
@@ -83,30 +93,38 @@ def kind_of(cell: Cell) -> str:
 
 
 def _widths(table: Table) -> list[int]:
-    """Characters of the widest cell of each column, of the widest word for headings."""
+    """Characters of the widest cell of each column, of the widest word for headings, and one for the gap."""
     columns = zip(*table.rows) if table.rows else [[] for _ in table.heads]
     return [
-        max([len(cell.text) for cell in column] + [len(word) for word in head.split()] + [3])
+        max([len(cell.text) for cell in column] + [len(word) for word in head.split()] + [3]) + 1
         for head, column in zip(table.heads, columns)
     ]
 
 
 def latex_columns(table: Table) -> str:
-    """Of a ``longtable``: numbers to the right, long texts in paragraphs that share what is left of the line."""
-    widths = _widths(table)
-    first = table.rows[0] if table.rows else []
-    numbers = [bool(first) and is_number(cell) for cell in first] or [False] * len(widths)
-    total = sum(min(width, 4 * LONG_CELL) for width in widths)
+    """Of a ``longtable``: every column as wide as its texts want, all together no wider than the line."""
+    widths = [min(width, 4 * LONG_CELL) for width in _widths(table)]
+    first = table.rows[0] if table.rows else [Cell("")] * len(widths)
+    total = max(sum(widths), _letters(table))
+    sides = [r"\raggedleft" if is_number(cell) else r"\raggedright" for cell in first]
     return "".join(
-        "r" if number and width <= LONG_CELL // 2 else rf"p{{{0.86 * min(width, 4 * LONG_CELL) / total:.3f}\linewidth}}"
-        for width, number in zip(widths, numbers)
+        rf">{{{side}\arraybackslash}}p{{\dimexpr{width / total:.4f}\linewidth-2\tabcolsep\relax}}"
+        for side, width in zip(sides, widths)
     )
 
 
 def latex_size(table: Table) -> str:
     """The letters of a table, the smaller the wider it is."""
-    width = sum(_widths(table)) + 2 * len(table.heads)
-    return r"\small" if width <= PAGE else r"\scriptsize" if width <= 2 * PAGE else r"\tiny"
+    return next((size for size, letters in LATEX_SIZES.items() if _wanted(table) <= letters), SMALLEST)
+
+
+def _letters(table: Table) -> int:
+    """How many letters of its size fit on a line."""
+    return LATEX_SIZES[latex_size(table)]
+
+
+def _wanted(table: Table) -> int:
+    return sum(_widths(table))
 
 
 def figure_files(document: Document) -> dict[str, bytes]:

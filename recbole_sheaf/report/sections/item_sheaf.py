@@ -65,7 +65,7 @@ def _maps(embeddings: Embeddings, words: Words) -> list[Block]:
     counts, edges = np.histogram(values[(values >= low) & (values <= high)], bins=BINS)
 
     def draw(axes: Axes) -> None:
-        bars(axes, list(edges), list(counts / len(values)), words("axis.coefficient"), words("axis.share"))
+        bars(axes, edges.tolist(), (counts / len(values)).tolist(), words("axis.coefficient"), words("axis.share"))
 
     negative = values < 0
     weight = float(np.abs(values[negative]).sum() / np.abs(values).sum())

@@ -1,0 +1,59 @@
+"""Intervals, differences and marks, against numbers worked out otherwise."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.report import significance
+from recbole_sheaf.report.material import read_material
+from tests.report.stores import USERS, add
+
+
+def test_an_interval_is_students_over_users():
+    values = np.random.default_rng(0).uniform(size=30)
+    found = significance.interval_of(pd.Series(values))
+    low, high = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
+    assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high))
+    assert significance.interval_of(pd.Series([1.0])) is None
+
+
+def test_users_are_averaged_over_seeds_first(group):
+    row = group.row("MMSheaf", "real")
+    users = 0.5 + 0.1 * np.sin(np.arange(USERS)) + 0.003  # seeds 1 to 5 add 0.001 each
+    assert significance.interval(group, row, "recall@20").mean == pytest.approx(users.mean())
+    assert sorted(group.per_user("recall@20")["MMSheaf", "real"]) == pytest.approx(sorted(users))
+
+
+def test_a_difference_is_paired_user_by_user(group):
+    """All models have the same users' shifts, so that pairs differ by a constant and single means by far more."""
+    gap = significance.difference(group, group.row("identity", "real"), group.row("MMSheaf", "real"), "recall@20")
+    assert gap.mean == pytest.approx(-0.1) and gap.high - gap.low < 1e-9 and gap.clear
+    assert significance.interval(group, group.row("identity", "real"), "recall@20").clear
+
+
+def test_rows_of_other_users_have_no_difference(tmp_path):
+    store = Store(tmp_path / "store.duckdb")
+    add(store, "BPR", 1, 0.3)
+    add(store, "BPR", 1, 0.2, ablation="cold")
+    with store.writing() as connection:
+        connection.execute("DELETE FROM user_metrics WHERE run LIKE '%cold%' AND user_id = 'u3'")
+    (group,) = read_material(store, {}).groups
+    assert significance.difference(group, group.row("BPR", "cold"), group.row("BPR", "real"), "recall@20") is None
+
+
+def test_marks_stand_only_where_five_seeds_do(group):
+    found = significance.marks(group, ["recall@20", "ndcg@20"])
+    assert found.reference == "MMSheaf" and found.left_out == ["LightGCN"]
+    assert found.of["recall@20", "BPR"] == "▼" == found.of["recall@20", "identity"]
+    assert ("recall@20", "LightGCN") not in found.of and ("recall@20", "MMSheaf") not in found.of
+
+
+def test_four_seeds_give_no_mark(tmp_path):
+    store = Store(tmp_path / "store.duckdb")
+    for label, level in (("a", 0.2), ("b", 0.4)):
+        for seed in range(4 if label == "b" else 5):
+            add(store, label, seed, level)
+    found = significance.marks(read_material(store, {}).groups[0], ["recall@20"])
+    assert found.reference is None and not found.of
