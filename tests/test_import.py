@@ -55,7 +55,7 @@ def test_choices_that_help_names_are_those_of_the_rooms():
     from recbole_sheaf.cli import results
     from recbole_sheaf.experiments.results import TABLES, UNFILTERED
 
-    assert set(results.SHOWN) == {"means", "runs", "differences", *TABLES, *UNFILTERED}
+    assert set(results.SHOWN) == {"means", "runs", "settings", "differences", *TABLES, *UNFILTERED}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``recbole-sheaf results``: list, filter and export what a store holds, with significance."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,8 +21,9 @@ examples
 Significance is two-sided, over users, whose metrics are averaged over a model's seeds first: a randomisation test for
 the marks, Wilcoxon's signed-rank test beside it under --show differences, both corrected by Holm's method.
 """
-SHOWN = ("means", "runs", "differences", "users", "strata", "curves", "failures", "studies", "trials")
+SHOWN = ("means", "runs", "settings", "differences", "users", "strata", "curves", "failures", "studies", "trials")
 FORMATS = ("markdown", "csv", "latex")
+ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
 
 
 @one_sentence
@@ -30,19 +32,40 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser().parse_args(argv)
     if options.output is not None and options.output.resolve() == options.store.resolve():
         raise ConfigError(f"--output is the store {options.store} itself; give another file")
+    kind = _format(options)
     from recbole_sheaf.evaluation.comparison import write_text
+    from recbole_sheaf.evaluation.fitting import fitted
     from recbole_sheaf.experiments.store import Store
 
     table, legend = _table(Store(options.store), options)
-    text = _text(table, options.format)
-    if legend and options.format == "markdown":
+    left_out: list[str] = []
+    if kind == "markdown" and options.output is None and not options.wide:
+        table, left_out = fitted(table)
+    text = _text(table, kind)
+    if legend and kind == "markdown":
         text = f"{text}\n\n{legend}"
     if options.output is None:
         print(text)
+        if left_out:
+            print(f"left out to fit the screen, --wide shows all: {', '.join(left_out)}", file=sys.stderr)
         return 0
     write_text(options.output, text + "\n")
     print(f"written: {options.output}")
     return 0
+
+
+def _format(options: argparse.Namespace) -> str:
+    """The one asked for, or that of the file's ending; the two have to agree."""
+    if options.output is None:
+        return options.format or "markdown"
+    if options.output.is_dir():
+        raise ConfigError(f"--output is {options.output}, a folder, which cannot be written; give the path of a file")
+    ending = options.output.suffix.lower()
+    if ending not in ENDINGS:
+        raise ConfigError(f"--output is {options.output}, which ends in '{ending}'; expected {', '.join(ENDINGS)}")
+    if options.format not in (None, ENDINGS[ending]):
+        raise ConfigError(f"--format is {options.format}, but --output ends in {ending}; leave one of them out")
+    return ENDINGS[ending]
 
 
 def _text(table: Any, kind: str) -> str:
@@ -66,12 +89,29 @@ def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
         return store.rows(options.sql), ""
     if options.table:
         return results.beside_reference(store, filters, options.against, metrics)
+    if options.show == "settings":
+        return _settings(results.settings_of_runs(store, filters)), ""
     if options.show == "differences":
         return results.comparisons_with(store, filters, options.against, metrics), ""
     if options.show in ("means", "runs"):
         runs = results.finished_runs(store, filters)
         return (runs if options.show == "runs" else results.means_over_seeds(runs)), ""
     return results.raw_table(store, options.show, filters), ""
+
+
+def _settings(rows: list[dict[str, Any]]) -> Any:
+    """A line per model, whose seeds share their settings."""
+    import pandas as pd
+
+    from recbole_sheaf.report.settings import TRAINING, as_text, model_settings
+
+    lines: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        place = tuple(str(row[name]) for name in ("experiment", "dataset", "ablation", "label"))
+        line = {**dict(zip(("experiment", "dataset", "ablation", "model"), place)), "class": row["model"]}
+        line.update({key: row["config"].get(key) for key in TRAINING})
+        lines.setdefault(place, {**line, "settings": as_text(model_settings(row["model"], row["config"]))})
+    return pd.DataFrame(list(lines.values()))
 
 
 def _refuse_half_a_comparison(options: argparse.Namespace, metrics: list[str]) -> None:
@@ -106,8 +146,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--dataset", help="datasets, separated by commas")
     options.add_argument("--model", help="models, by their names in the experiment, separated by commas")
     options.add_argument("--ablation", help="ablations, separated by commas")
-    options.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
-    options.add_argument("--output", type=Path, help="write to this file instead of the screen")
+    options.add_argument("--format", choices=FORMATS, help="default: markdown, or what --output ends in")
+    options.add_argument("--output", type=Path, help="write to this .md, .csv or .tex file instead of the screen")
+    options.add_argument("--wide", action="store_true", help="all columns, however wide the screen has to be")
     options.add_argument(
         "--sql", help="a SQL query instead; the store's tables stand in recbole_sheaf.experiments.store"
     )

@@ -51,6 +51,23 @@ def finished_runs(store: Store, filters: Filters) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def settings_of_runs(store: Store, filters: Filters) -> list[dict[str, Any]]:
+    """Where each finished run stands, its model and seed, and ``config``, every setting of it.
+
+    Raises:
+        DataError: if nothing matches, or the settings of a run cannot be read.
+    """
+    where, values = _where(filters)
+    columns = f"{', '.join(CELL)}, model, seed, run, config"
+    found = store.rows(
+        f"SELECT {columns} FROM entries JOIN runs USING (run, dataset, seed) {where} ORDER BY ALL", values
+    )
+    if found.empty:
+        _refuse_nothing(store, filters)
+    rows = [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
+    return [{**row, "config": json.loads(row["config"]) if _chosen_by(row) else {}} for row in rows]
+
+
 def means_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     """One line per model: means of its runs over seeds, beside each metric its standard deviation where seeds differ.
 

@@ -52,7 +52,7 @@ def test_csv_keeps_every_digit(path, capsys):
 
 def test_a_table_marks_models_in_every_format(path, capsys, tmp_path):
     table = [path, "--ablation=real", "--table", "--against=LightGCN", "--metric=Recall@20"]
-    markdown = printed(capsys, *table)
+    markdown = printed(capsys, *table, "--wide")
     lines = {line.split("|")[4].strip(): line for line in markdown.splitlines() if line.startswith("| e")}
     assert "▲" in lines["better"] and "▼" in lines["worse"]
     assert not {"▲", "▼"} & set(lines["same"] + lines["LightGCN"])
@@ -135,3 +135,45 @@ def test_the_store_itself_is_no_place_for_a_table(tmp_path, capsys):
     before = path.read_bytes()
     assert main(["results", str(path), "--output", str(tmp_path / "x" / ".." / "s.duckdb")]) == 2
     assert "--output is the store" in capsys.readouterr().err and path.read_bytes() == before
+
+
+def test_tables_fit_the_screen_unless_asked_to_be_wide(path, capsys):
+    assert main(["results", path, "--show=runs"]) == 0
+    narrow = capsys.readouterr()
+    assert max(map(len, narrow.out.splitlines())) <= 100
+    assert narrow.err.startswith("left out to fit the screen, --wide shows all: parameters, peak MiB")
+    assert main(["results", path, "--show=runs", "--wide"]) == 0
+    wide = capsys.readouterr()
+    assert "parameters" in wide.out.splitlines()[0] and not wide.err
+
+
+@pytest.mark.parametrize("ending, start", [("md", "| experiment"), ("csv", "experiment,"), ("tex", r"\begin{tabular}")])
+def test_the_ending_of_the_output_chooses_its_form(path, capsys, tmp_path, ending, start):
+    target = tmp_path / f"runs.{ending}"
+    printed(capsys, path, "--show=runs", f"--output={target}")
+    text = target.read_text()
+    assert text.lower().startswith(start) and "parameters" in text, "a file has no screen to fit"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--output=x.xlsx"], "which ends in '.xlsx'; expected .md, .csv, .tex"),
+        (["--output=x.md", "--format=csv"], "--format is csv, but --output ends in .md"),
+    ],
+)
+def test_an_output_that_would_hold_something_else_is_refused(path, workplace, capsys, arguments, message):
+    assert main(["results", path, *arguments]) == 2
+    assert message in capsys.readouterr().err and not list(workplace.glob("x.*"))
+
+
+def test_settings_are_listed_a_line_per_model(path, capsys):
+    rows = as_rows(printed(capsys, path, "--show=settings", "--ablation=real", "--format=csv"))
+    assert [(row["model"], row["class"]) for row in rows] == [
+        ("LightGCN", "BPR"),
+        ("better", "BPR"),
+        ("same", "BPR"),
+        ("worse", "BPR"),
+    ]
+    assert main(["results", path, "--show=settings", "--model=LightGNC"]) == 2
+    assert "holds no finished run of label LightGNC" in capsys.readouterr().err
