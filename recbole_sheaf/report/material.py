@@ -186,7 +186,7 @@ def read_material(store: Store, filters: Filters, metrics: Sequence[str] = ()) -
 
     Raises:
         StoreError: if there is no store, or one of another version.
-        DataError: if nothing matches, a metric is nowhere, or rows of a group have no common split.
+        DataError: if nothing matches, a metric is nowhere, or rows of a group have no common split or no metric.
     """
     found = store.rows("SELECT * EXCLUDE (train_loss) FROM entries JOIN runs USING (run, dataset, seed) ORDER BY ALL")
     studies = store.rows("SELECT * FROM studies ORDER BY ALL")
@@ -241,7 +241,10 @@ def _group(store: Store, number: int, experiment: str, dataset: str, lines: pd.D
     chosen = Counter(run.chosen_by for run in runs).most_common(1)[0][0]
     sign = -1 if bool(runs[0].config.get("valid_metric_bigger", True)) else 1
     rows.sort(key=lambda row: (sign * value if (value := row.valid(chosen)) is not None else math.inf, row.label))
-    return Group(store, experiment, dataset, rows, metrics or _usual_metrics(runs, chosen), number)
+    shown_metrics = metrics or _usual_metrics(runs, chosen)
+    if not shown_metrics:
+        raise DataError(f"no run of {experiment} on {dataset} has a metric at test; name another --experiment")
+    return Group(store, experiment, dataset, rows, shown_metrics, number)
 
 
 def _run(line: Mapping[str, Any]) -> Run:

@@ -48,12 +48,14 @@ class Marks:
         of: marks by metric and label; only compared rows are there.
         p: adjusted p values, the same way.
         left_out: labels of rows with too few seeds.
+        passed_over: how many rows with seeds enough come after those that are compared.
     """
 
     reference: Optional[str]
     of: dict[tuple[str, str], str]
     p: dict[tuple[str, str], float]
     left_out: Sequence[str]
+    passed_over: int = 0
 
 
 def interval_of(values: pd.Series) -> Optional[Interval]:
@@ -88,7 +90,7 @@ def marks(group: Group, metrics: Sequence[str]) -> Marks:
     enough = [row for row in group.models if row.seeds >= SEEDS_FOR_A_MARK]
     left_out = [row.label for row in group.models if row.seeds < SEEDS_FOR_A_MARK]
     compared = [row.label for row in enough[: MOST_COMPARED + 1]]
-    found = Marks(compared[0] if len(compared) > 1 else None, {}, {}, left_out)
+    found = Marks(compared[0] if len(compared) > 1 else None, {}, {}, left_out, len(enough) - len(compared))
     for metric in metrics if found.reference else ():
         users = group.per_user(metric)
         there = {label: users[label, group.base] for label in compared if (label, group.base) in users}

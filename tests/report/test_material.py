@@ -5,7 +5,10 @@ import pytest
 
 from recbole_sheaf.errors import DataError, StoreError
 from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.report import drawing
+from recbole_sheaf.report.assembling import assemble
 from recbole_sheaf.report.material import read_material
+from recbole_sheaf.report.words import Words
 from tests.report.stores import SPLIT, add, add_search
 
 
@@ -87,6 +90,38 @@ def test_a_store_of_searches_alone_is_read(tmp_path):
     add_search(store)
     material = read_material(store, {})
     assert not material.groups and len(material.trials) == 4
+
+
+@pytest.mark.parametrize(
+    "change, refused",
+    [
+        ("runs SET test = NULL", "no run of e on toy has a metric at test"),
+        ("runs SET test = MAP {}", "no run of e on toy has a metric at test"),
+        ("runs SET test = MAP {'recall@20': 'nan'::DOUBLE}", None),
+        ("runs SET valid = NULL, split = NULL, versions = NULL, modalities = NULL", None),
+        ("runs SET seconds = NULL, peak_memory_mib = -1, best_epoch = NULL, device = NULL", None),
+        ("runs SET model = '../../x'", None),
+        ("strata SET pairs = NULL", None),
+        ("strata SET stratum = 'x', users = 0", None),
+        ("user_metrics SET value = 'nan'::DOUBLE", None),
+        ("curves SET score = NULL", None),
+        ("trials SET parameters = '3', seconds = NULL", None),
+        ("studies SET search_space = '[1]', model = NULL", None),
+    ],
+)
+def test_altered_stores_have_a_report_or_a_sentence(tmp_path, monkeypatch, change, refused):
+    monkeypatch.setattr(drawing, "_svg", lambda canvas, name: "<svg></svg>")
+    store = Store(tmp_path / "store.duckdb")
+    for label, level in (("a", 0.3), ("b", 0.2)):
+        add(store, label, 1, level)
+    add_search(store, scores=(0.1, 0.2))
+    with store.writing() as connection:
+        connection.execute(f"UPDATE {change}")
+    if refused:
+        with pytest.raises(DataError, match=refused):
+            read_material(store, {})
+    else:
+        assert len(assemble(read_material(store, {}), Words("en")).sections) == 15
 
 
 def test_altered_settings_are_told(tmp_path):

@@ -94,4 +94,4 @@ def test_two_hundred_runs_are_told_of_in_under_twenty_seconds(tmp_path):
     assert time.process_time() - started < 20
     page = (tmp_path / "out" / "report.en.html").read_text(encoding="utf-8")
     assert "Finished runs: 200." in page and page.count("model 17") > 5 and len(page) < 3_000_000
-    assert "for 10 comparisons" in page
+    assert "for 10 comparisons" in page and "without a mark for that: 29." in page

@@ -77,6 +77,8 @@ def _legend(group: Group, words: Words, found: Marks) -> str:
     compared = len({label for _, label in found.of})
     metrics = words.listed(group.metrics[:COMPARED])
     parts.append(words("board.marks", reference=found.reference, compared=compared, metrics=metrics))
+    if found.passed_over:
+        parts.append(words("board.passed_over", compared=compared, others=found.passed_over))
     if found.left_out:
         parts.append(words("board.left_out", seeds=SEEDS_FOR_A_MARK, labels=words.listed(found.left_out)))
     return " ".join(parts)

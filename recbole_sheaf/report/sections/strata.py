@@ -86,7 +86,7 @@ def _written(stratum: str, words: Words) -> str:
 
 def _table(words: Words, kind: str, metric: str, values: pd.DataFrame, rows: pd.DataFrame) -> Table:
     """A line per model, a column per stratum."""
-    sizes = rows[rows["kind"] == kind].groupby("stratum")["pairs"].max()
+    sizes = rows[rows["kind"] == kind].groupby("stratum")["pairs"].max().fillna(0)
     heads = [f"{_written(stratum, words)} ({words.count(float(sizes[stratum]))})" for stratum in values.index]
     columns = [[Cell(str(label)) for label in values.columns]]
     for stratum in values.index:
