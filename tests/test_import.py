@@ -14,6 +14,8 @@ from recbole.config import Config
 
 from recbole_sheaf.cli import COMMANDS
 
+SLOW = pytest.mark.slow  # a process that imports RecBole for one more order
+
 
 def python(code, *arguments):
     """What a new process prints that runs the code in the current folder."""
@@ -63,8 +65,8 @@ def test_choices_that_help_names_are_those_of_the_rooms():
     [
         "import recbole_sheaf; from recbole.utils import get_model",
         "from recbole.utils import get_model; import recbole_sheaf",
-        "import recbole; import recbole_sheaf; from recbole.utils import get_model",
-        "import recbole_sheaf.models.multimodal; from recbole.utils import get_model",
+        pytest.param("import recbole; import recbole_sheaf; from recbole.utils import get_model", marks=SLOW),
+        pytest.param("import recbole_sheaf.models.multimodal; from recbole.utils import get_model", marks=SLOW),
     ],
 )
 def test_recbole_knows_our_models_in_either_order(imports):

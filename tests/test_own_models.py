@@ -169,6 +169,7 @@ def test_run_takes_a_place_and_settings_by_the_models_name(place, settings):
     assert results[1].split == results[0].split
 
 
+@pytest.mark.slow
 def test_compare_trains_it_in_worker_processes(place, toy, capsys):
     (place / "Factors.yaml").write_text("scale: 1.0\n")
     models = {"mine": {"model": "mine:Factors", "scale": 2.0}, "BPR": {}}

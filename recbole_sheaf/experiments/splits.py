@@ -16,6 +16,11 @@ from recbole.utils import ModelType, init_logger, init_seed
 from recbole_sheaf.errors import ConfigError, DataError, SheafError
 
 SPLIT_NAMES = ("train", "valid", "test")
+# Beside those that RecBole lists as its dataset's, what its dataset and ours read.
+DATA_SETTINGS = (
+    *("dataset", "data_path", "encoding", "numerical_features", "discretization", "eval_args", "repeatable"),
+    *("split", "split_seed", "repeated_interactions"),
+)
 SEEN_BEFORE_TEST = ("train", "valid")
 
 _handlers: list[logging.Handler] = []  # of the root logger, that RecBole added for the model in progress
@@ -80,18 +85,14 @@ def _dataset(config: Config) -> Dataset:
     by_kind = {ModelType.SEQUENTIAL: "SequentialDataset", ModelType.KNOWLEDGE: "KnowledgeBasedDataset"}
     name = f"{config['model']}Dataset"
     name = name if hasattr(recbole_datasets, name) else by_kind.get(config["MODEL_TYPE"], "Dataset")
-    dataset = getattr(recbole_datasets, name)(config)
-    if config["save_dataset"]:
-        dataset.save()
-    return dataset
+    return getattr(recbole_datasets, name)(config)
 
 
 def same_data(loaded: Config, wanted: Config) -> bool:
     """Whether two models read the very same interactions, so that one loaded split serves both."""
     kinds = [config["MODEL_TYPE"] in (ModelType.GENERAL, ModelType.TRADITIONAL) for config in (loaded, wanted)]
-    keys = [key for key in loaded.parameters["Dataset"] if key not in ("LABEL_FIELD", "NEG_PREFIX")]
-    keys += ["data_path", "split", "split_seed", "eval_args", "repeated_interactions", "repeatable"]
-    keys += ["seed"] if wanted["split_seed"] is None else []  # which then draws the split too
+    keys = {*loaded.parameters["Dataset"], *DATA_SETTINGS} - {"LABEL_FIELD", "NEG_PREFIX"}
+    keys |= {"seed"} if wanted["split_seed"] is None else set()  # which then draws the split too
     return all(kinds) and all(loaded[key] == wanted[key] for key in keys)
 
 

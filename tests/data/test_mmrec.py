@@ -142,9 +142,12 @@ def test_a_damaged_conversion_is_made_again(folder, lost):
 
 def test_processes_at_once_agree(folder):
     """Started afresh: a forked process inherits locks of threads that it does not have, and may wait for ever."""
-    code = f"from tests.data.test_mmrec import convert, Path; print(convert(Path({str(folder)!r})).path)"
-    root = Path(__file__).parents[2]
-    several = [subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE) for _ in range(3)]
+    code = (
+        "from pathlib import Path; from recbole_sheaf.data.mmrec import convert_mmrec_folder; "
+        f"folder = Path({str(folder)!r}); "
+        "print(convert_mmrec_folder(folder, folder.name, folder.parent / 'cache').path)"
+    )
+    several = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)]
     paths = {process.communicate()[0].decode().strip() for process in several}
     assert [process.returncode for process in several] == [0, 0, 0] and paths == {str(convert(folder).path)}
     complete = convert(folder).path.parent

@@ -98,6 +98,7 @@ def test_mlflow_changes_neither_numbers_nor_ids(toy_settings, tracked):
     assert (with_mlflow.train_loss, with_mlflow.test) == (without.train_loss, without.test)
 
 
+@pytest.mark.slow
 def test_every_job_of_a_grid_is_one_run_whoever_trains_it(toy, workplace, tracked):
     path = write_experiment(
         workplace,
@@ -183,6 +184,7 @@ def dies_in_its_third_epoch(job, folder):
     return job.carry_out(folder)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_leaves_a_failed_run(toy, workplace, tracked):
     path = write_experiment(workplace, "dying", models=["BPR"], seeds=[1], settings={"epochs": 5, **tracked.settings})
     run(path, ProcessWorkers(2), dies_in_its_third_epoch)

@@ -1,11 +1,16 @@
 """Each way to split is one setting: what it means to RecBole, and that nothing moves without it."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+import recbole.data.dataset.dataset
+from recbole.utils.argument_list import dataset_arguments
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.settings import resolve_configs
-from recbole_sheaf.experiments.splits import load_split, same_data
+from recbole_sheaf.experiments.splits import DATA_SETTINGS, load_split, same_data
 
 
 def config_of(settings, model="BPR", **given):
@@ -129,3 +134,16 @@ def test_a_handful_of_items_has_no_cold_ones(toy, settings):
     (toy / "toy" / "toy.inter").write_text("\n".join(["user_id:token\titem_id:token", *lines]) + "\n")
     with pytest.raises(DataError, match="cold_items wants ten items or more with interactions, there are 5"):
         load_split(config_of(settings, split="cold_items"))
+
+
+def test_whatever_recboles_dataset_reads_tells_data_apart():
+    """A split that is loaded already must not serve a run whose settings would have read something else."""
+    source = Path(recbole.data.dataset.dataset.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r'config\["(\w+)"\]', source)) - {"checkpoint_dir", "local_rank", "LABEL_FIELD", "NEG_PREFIX"}
+    assert len(read) > 20 and read <= {*dataset_arguments, *DATA_SETTINGS}
+
+
+@pytest.mark.parametrize("changed", [{"numerical_features": ["timestamp"]}, {"rm_dup_inter": "last"}])
+def test_settings_of_columns_tell_data_apart(toy_settings, changed):
+    (one,), (other,) = (resolve_configs(["BPR"], "toy", [], {**toy_settings, **more}) for more in ({}, changed))
+    assert same_data(one, one) and not same_data(one, other)

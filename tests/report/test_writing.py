@@ -87,6 +87,7 @@ def test_a_folder_of_others_is_refused(small, tmp_path):
         write_report(small, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_two_hundred_runs_are_told_of_in_under_twenty_seconds(tmp_path):
     store = with_many_runs(tmp_path / "store.duckdb")
     started = time.process_time()  # of this process, so that others on the machine do not count
