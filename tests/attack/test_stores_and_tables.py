@@ -227,9 +227,10 @@ def test_numbers_and_plain_text_stay_as_they_are_in_csv(text):
     assert row == {"a": text, "b": "-0.25"}
 
 
-@pytest.mark.parametrize("option", ["--output=file/x", "--output=."])
+@pytest.mark.parametrize("option", ["--output=file/x.csv", "--output=folder.md"])
 def test_an_output_that_cannot_be_written_is_told(store, workplace, capsys, option):
     (workplace / "file").write_text("")
+    (workplace / "folder.md").mkdir()
     assert main(["results", str(store.path), option]) == 2
     assert "cannot be written" in capsys.readouterr().err
 

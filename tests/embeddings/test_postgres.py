@@ -19,6 +19,8 @@ from tests.cli.test_commands import _arguments
 from tests.embeddings import servers
 from tests.embeddings.toys import SOME_COLD, restored
 
+pytestmark = pytest.mark.slow  # starts a server, and takes twenty seconds
+
 psycopg = pytest.importorskip("psycopg")
 pytest.importorskip("pgvector")
 

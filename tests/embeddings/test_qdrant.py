@@ -22,7 +22,10 @@ from tests.embeddings.test_postgres import equal_lists
 from tests.embeddings.toys import SOME_COLD, restored
 
 qdrant_client = pytest.importorskip("qdrant_client")
-pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+pytestmark = [
+    pytest.mark.slow,  # an embedded database for nearly each test
+    pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection"),
+]
 
 
 def opened(folder):
