@@ -17,6 +17,7 @@ from recbole_sheaf.embeddings.arrays import MARK, as_arrays, as_metadata, from_a
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import ConfigError, DataError, EnvironmentMismatch, first_line
 from recbole_sheaf.features.cache import UNREADABLE
+from recbole_sheaf.features.parquet_file import import_pyarrow
 from recbole_sheaf.rules import nearest
 
 METADATA = "metadata"
@@ -35,7 +36,7 @@ def check_target(path: Path, endings: tuple[str, ...]) -> None:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give the path of a file")
     if path.suffix == ".parquet":
-        import_pyarrow()
+        import_pyarrow(", or name an .npz")
     if path.suffix == ".safetensors":
         _import_safetensors()
     folder = path.parent
@@ -99,22 +100,6 @@ def holds_embeddings(path: Path) -> bool:
     if path.suffix != ".safetensors":
         return path.suffix in ENDINGS
     return path.is_file() and MARK in json.loads(_safetensors_metadata(path).get(METADATA, "{}"))
-
-
-def import_pyarrow() -> Any:
-    """pyarrow with its Parquet.
-
-    Raises:
-        EnvironmentMismatch: if it is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise EnvironmentMismatch(
-            'Parquet needs pyarrow, which is not installed; pip install "recbole-sheaf[parquet]", or name an .npz'
-        ) from error
-    return pyarrow
 
 
 def _import_safetensors() -> Any:

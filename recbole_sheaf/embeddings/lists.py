@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from recbole_sheaf.embeddings.files import import_pyarrow, writing
+from recbole_sheaf.embeddings.files import writing
 from recbole_sheaf.embeddings.ranking import Lists
+from recbole_sheaf.features.parquet_file import import_pyarrow
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
@@ -90,7 +91,7 @@ def _as_jsonl(named: Named, columns: Columns, file: Any) -> int:
 
 
 def _as_parquet(named: Named, columns: Columns, path: Path, rows: int = 100_000) -> int:
-    pyarrow = import_pyarrow()
+    pyarrow = import_pyarrow(", or name an .npz")
     names = (columns.owner, "rank", columns.item, columns.score)
     types = (pyarrow.string(), pyarrow.int32(), pyarrow.string(), pyarrow.float32())
     schema = pyarrow.schema(list(zip(names, types)))

@@ -45,9 +45,7 @@ def resolve_configs(
     for model, own in settings_by_model(models, dataset, config_files, overrides).items():
         known = known_keys(model, dataset)
         beneath = {key: protocol[key] for key in protocol if key in known}
-        if own.keys() & _METRICS:
-            check_evaluation({**protocol, **own})
-        elif _rates(model):
+        if not own.keys() & _METRICS and _rates(model):
             beneath = {key: beneath[key] for key in beneath if key not in _METRICS}
         check_evaluation({**beneath, **own})
         config = _config(model, dataset, {**beneath, **own})

@@ -18,8 +18,11 @@ from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 IDS, VECTORS = "item_id", "feature"
 
 
-def import_pyarrow() -> Any:
+def import_pyarrow(instead: str = "") -> Any:
     """pyarrow with its Parquet.
+
+    Args:
+        instead: the end of the sentence where it is not installed, on what else may be done.
 
     Raises:
         EnvironmentMismatch: if it is not installed.
@@ -29,7 +32,7 @@ def import_pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise EnvironmentMismatch(
-            'Parquet needs pyarrow, which is not installed; pip install "recbole-sheaf[parquet]"'
+            f'Parquet needs pyarrow, which is not installed; pip install "recbole-sheaf[parquet]"{instead}'
         ) from error
     return pyarrow
 
