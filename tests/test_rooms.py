@@ -11,7 +11,7 @@ from recbole_sheaf.registration import MODELS
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
 # They import no room, so any room but the mathematics may import them.
-ANYWHERE = {"config", "errors", "recbole_rules", "regular_files", "rules", "settings_files", "vocabulary"}
+ANYWHERE = {"config", "errors", "extras", "recbole_rules", "regular_files", "rules", "settings_files", "vocabulary"}
 PROCESS = {"environment", "recbole_compat", "checkpoint_file"}  # what commands and workers set in their own process
 NAMES = {"names", "own_models", "registration"}
 ROOMS = {
@@ -36,6 +36,7 @@ ROOMS = {
     "vocabulary": set(),
     "rules": {"errors"},
     "recbole_rules": {"errors", "rules"},
+    "extras": {"errors"},
     "regular_files": {"errors"},
     "settings_files": {"errors", "regular_files"},
     "config": ANYWHERE - {"config"},

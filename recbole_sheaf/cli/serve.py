@@ -7,7 +7,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.environment import ending_on_sigterm
-from recbole_sheaf.errors import EnvironmentMismatch
+from recbole_sheaf.extras import from_extra
 
 EPILOG = """\
 examples
@@ -53,14 +53,10 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def _check_installed() -> None:
-    try:
+    with from_extra("serve", "serving"):
         import fastapi  # noqa: F401
         import fastapi_offline  # noqa: F401
         import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise EnvironmentMismatch(
-            f'serving needs {error.name}, which is not installed; pip install "recbole-sheaf[serve]"'
-        ) from error
 
 
 def _catalogue(options: argparse.Namespace) -> Any:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from recbole_sheaf.embeddings.arrays import MARK, as_arrays, as_metadata, from_arrays
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.errors import ConfigError, DataError, EnvironmentMismatch, first_line
+from recbole_sheaf.errors import ConfigError, DataError, first_line
 from recbole_sheaf.features.cache import UNREADABLE
 from recbole_sheaf.features.parquet_file import import_pyarrow
 from recbole_sheaf.rules import nearest
@@ -36,9 +38,7 @@ def check_target(path: Path, endings: tuple[str, ...]) -> None:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give the path of a file")
     if path.suffix == ".parquet":
-        import_pyarrow(", or name an .npz")
-    if path.suffix == ".safetensors":
-        _import_safetensors()
+        import_pyarrow("name an .npz")
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
@@ -102,15 +102,6 @@ def holds_embeddings(path: Path) -> bool:
     return path.is_file() and MARK in json.loads(_safetensors_metadata(path).get(METADATA, "{}"))
 
 
-def _import_safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise EnvironmentMismatch("safetensors is not installed; pip install safetensors, or name an .npz") from error
-    return safetensors
-
-
 def _write_npz(embeddings: Embeddings, path: Path) -> None:
     with open(path, "xb") as file:
         np.savez(file, **as_arrays(embeddings), **{METADATA: np.array(json.dumps(as_metadata(embeddings)))})
@@ -136,11 +127,10 @@ def _write_safetensors(embeddings: Embeddings, path: Path) -> None:
         arrays[name] = np.frombuffer("\n".join(arrays[name].tolist()).encode("utf-8"), dtype=np.uint8)
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     metadata = {METADATA: json.dumps(as_metadata(embeddings))}
-    _import_safetensors().numpy.save_file(contiguous, path, metadata)
+    safetensors.numpy.save_file(contiguous, path, metadata)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    safetensors = _import_safetensors()
     metadata = _safetensors_metadata(path)
     if METADATA not in metadata:
         raise _no_embeddings(path)
@@ -155,7 +145,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
 
 def _safetensors_metadata(path: Path) -> dict[str, str]:
-    safetensors = _import_safetensors()
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             return dict(file.metadata() or {})

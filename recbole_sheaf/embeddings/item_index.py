@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from recbole_sheaf.errors import EnvironmentMismatch
+from recbole_sheaf.extras import from_extra
 
 LINKS, BUILDING, SEARCHING = 16, 40, 2  # of an item; items held while building; while searching, times the candidates
 LONGEST, FEWEST = 0.02, 1000  # share of the items that are compared one by one, and how many at least
@@ -73,11 +73,6 @@ def import_faiss() -> Any:
     Raises:
         EnvironmentMismatch: if it is not installed.
     """
-    try:
+    with from_extra("ann", "approximate search", "leave --approximate out"):
         import faiss
-    except ImportError as error:
-        raise EnvironmentMismatch(
-            'approximate search needs faiss, which is not installed; pip install "recbole-sheaf[ann]", or leave '
-            "--approximate out"
-        ) from error
     return faiss

@@ -91,7 +91,7 @@ def _as_jsonl(named: Named, columns: Columns, file: Any) -> int:
 
 
 def _as_parquet(named: Named, columns: Columns, path: Path, rows: int = 100_000) -> int:
-    pyarrow = import_pyarrow(", or name an .npz")
+    pyarrow = import_pyarrow("name an .npz")
     names = (columns.owner, "rank", columns.item, columns.score)
     types = (pyarrow.string(), pyarrow.int32(), pyarrow.string(), pyarrow.float32())
     schema = pyarrow.schema(list(zip(names, types)))

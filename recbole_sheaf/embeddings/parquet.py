@@ -22,7 +22,7 @@ _OF_USERS = "history"
 
 def write(embeddings: Embeddings, path: Path) -> None:
     """Write to a path that does not exist; memory O(that of the embeddings)."""
-    pyarrow = import_pyarrow(", or name an .npz")
+    pyarrow = import_pyarrow("name an .npz")
     arrays = as_arrays(embeddings)
     columns = {kind: _columns(pyarrow, kind, arrays) for kind in ("user", "item")}
     types = {name: array.type for kind in columns.values() for name, array in kind.items()}
@@ -41,7 +41,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises:
         DataError: if the file is damaged or holds no embeddings.
     """
-    pyarrow = import_pyarrow(", or name an .npz")
+    pyarrow = import_pyarrow("name an .npz")
     try:
         file = pyarrow.parquet.ParquetFile(path)
         metadata = (file.schema_arrow.metadata or {}).get(METADATA.encode())

@@ -11,8 +11,9 @@ from typing import Any
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.postgres_tables import FUNCTIONS, SCORE, Table, tables_of
-from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, first_line
+from recbole_sheaf.errors import ConfigError, first_line
 from recbole_sheaf.experiments.reachable import connect_seconds
+from recbole_sheaf.extras import from_extra
 
 SCHEMES = ("postgresql://", "postgres://")
 OLDEST = (0, 7)  # pgvector with halfvec and sparsevec
@@ -132,14 +133,9 @@ def import_psycopg() -> Any:
     Raises:
         EnvironmentMismatch: if one of them is not installed.
     """
-    try:
+    with from_extra("postgres", "PostgreSQL", "name a .duckdb file"):
         import pgvector.psycopg  # noqa: F401
         import psycopg
-    except ImportError as error:
-        raise EnvironmentMismatch(
-            "PostgreSQL needs psycopg and pgvector's client, which are not installed; "
-            'pip install "recbole-sheaf[postgres]", or name a .duckdb file'
-        ) from error
     return psycopg
 
 

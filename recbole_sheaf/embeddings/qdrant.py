@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.qdrant_points import collections_of
-from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, first_line
+from recbole_sheaf.errors import ConfigError, first_line
 from recbole_sheaf.experiments.reachable import connect_seconds, refuse_unreachable
+from recbole_sheaf.extras import from_extra
 
 PREFIX = "qdrant:"
 KEY_VARIABLE = "QDRANT_API_KEY"
@@ -168,13 +169,8 @@ def import_qdrant() -> Any:
     Raises:
         EnvironmentMismatch: if it is not installed.
     """
-    try:
+    with from_extra("qdrant", "Qdrant", "name a .duckdb file"):
         import qdrant_client
-    except ImportError as error:
-        raise EnvironmentMismatch(
-            'Qdrant needs qdrant-client, which is not installed; pip install "recbole-sheaf[qdrant]", '
-            "or name a .duckdb file"
-        ) from error
     return qdrant_client
 
 

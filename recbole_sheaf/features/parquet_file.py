@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from recbole_sheaf.errors import EnvironmentMismatch, FeatureError, shown
+from recbole_sheaf.errors import FeatureError, shown
+from recbole_sheaf.extras import from_extra
 from recbole_sheaf.features.arrays import LARGE, MOST_UNFOLDED
 from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 
@@ -22,18 +23,14 @@ def import_pyarrow(instead: str = "") -> Any:
     """pyarrow with its Parquet.
 
     Args:
-        instead: the end of the sentence where it is not installed, on what else may be done.
+        instead: what else may be done where it is not installed.
 
     Raises:
         EnvironmentMismatch: if it is not installed.
     """
-    try:
+    with from_extra("parquet", "Parquet", instead):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise EnvironmentMismatch(
-            f'Parquet needs pyarrow, which is not installed; pip install "recbole-sheaf[parquet]"{instead}'
-        ) from error
     return pyarrow
 
 

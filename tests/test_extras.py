@@ -1,0 +1,33 @@
+"""One sentence for every package that only an extra brings."""
+
+import sys
+
+import pytest
+
+from recbole_sheaf.embeddings.files import check_target
+from recbole_sheaf.embeddings.item_index import import_faiss
+from recbole_sheaf.embeddings.postgres import import_psycopg
+from recbole_sheaf.embeddings.qdrant import import_qdrant
+from recbole_sheaf.errors import EnvironmentMismatch
+from recbole_sheaf.extras import from_extra
+
+
+@pytest.mark.parametrize(
+    ("module", "use", "sentence"),
+    [
+        ("faiss", import_faiss, r"approximate search .*faiss.*\[ann\]\", or leave --approximate out$"),
+        ("qdrant_client", import_qdrant, r"Qdrant .*qdrant_client.*\[qdrant\]\", or name a .duckdb file$"),
+        ("psycopg", import_psycopg, r"PostgreSQL .*psycopg.*\[postgres\]\", or name a .duckdb file$"),
+        ("pgvector.psycopg", import_psycopg, r"PostgreSQL .*pgvector.*\[postgres\]\""),
+        ("pyarrow", None, r"Parquet .*pyarrow.*\[parquet\]\", or name an .npz$"),
+    ],
+)
+def test_says_which_extra_brings_what_is_absent(module, use, sentence, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    with pytest.raises(EnvironmentMismatch, match=sentence):
+        use() if use else check_target(tmp_path / "vectors.parquet", (".parquet",))
+
+
+def test_a_package_that_is_there_and_broken_shows_its_own_error():
+    with pytest.raises(ImportError, match="libgomp"), from_extra("ann", "approximate search"):
+        raise ImportError("libgomp.so.1: cannot open shared object file")
