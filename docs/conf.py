@@ -1,0 +1,146 @@
+"""How the documentation becomes a site, from the repository's folder, in seconds and without a network::
+
+    python -m sphinx -E -W --keep-going -c docs . site
+
+Sources are the Markdown files as they lie in the repository, README included, so that nothing is written twice and
+every link between them is checked. The site asks no other host for anything: its theme brings what it needs, and
+formulas become MathML while it is built. Sphinx, because MkDocs 1 has had no release since August 2024.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.errors import ExtensionError
+
+DOCS = Path(__file__).parent
+PAGES = {
+    "Use it": {
+        "Start": "start",
+        "Bring your data": "bring-your-data",
+        "Take the embeddings away": "take-away",
+        "Many runs": "experiments",
+        "A model of your own": "own-model",
+    },
+    "Understand it": {
+        "Models": "models",
+        "The mathematics": "mathematics",
+        "How a run flows": "how-a-run-flows",
+    },
+    "Figures": {
+        "All results": "results/README",
+        "The report": "report/README",
+        "MMSheaf and the softmax": "results/softmax",
+        "What was tried": "results/search-log",
+        "tiktok, tuned": "results/tiktok-tuned",
+        "ml-100k, tuned": "results/ml-100k-tuned",
+        "ml-1m": "results/ml-1m",
+        "ml-100k, one seed": "results/ml-100k",
+        "tiktok, one seed": "results/tiktok",
+        "Node classification": "results/node-classification",
+    },
+    "The repository": {
+        "README": "../README",
+        "README, русский": "../README.ru",
+        "Changes": "../CHANGELOG",
+        "Contributing": "../CONTRIBUTING",
+        "Security": "../SECURITY",
+    },
+}
+
+project = "recbole-sheaf"
+copyright = "the authors of recbole-sheaf"
+root_doc = "docs/index"
+extensions = ["myst_parser"]
+include_patterns = ["*.md", "docs/*.md", "docs/results/*.md", "docs/report/README.md", "benchmarks/*.md"]
+exclude_patterns = [".*", "*.egg-info", "build", "dist", "site", "recbole_sheaf", "tests"]  # not even walked through
+templates_path = ["_templates"]
+
+myst_enable_extensions = ["dollarmath"]
+myst_fence_as_directive = ["math"]  # fenced as GitHub wants it
+myst_heading_anchors = 4
+myst_dmath_allow_digits = False  # "$5 and $6" are prices
+
+html_theme = "furo"
+html_title = "recbole-sheaf"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+html_additional_pages = {"index": "to_the_docs.html"}
+html_copy_source = False
+html_show_copyright = False
+pygments_style = "default"
+
+
+def navigation() -> str:
+    """Tables of contents for the side of every page; what is not there yet, such as the report, is left out."""
+    blocks = []
+    for caption, pages in PAGES.items():
+        there = [f"{title} <{page}>" for title, page in pages.items() if (DOCS / f"{page}.md").is_file()]
+        blocks.append("\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *there, "```"]))
+    timings = "\n".join(f"../benchmarks/{path.stem}" for path in sorted((DOCS.parent / "benchmarks").glob("*.md")))
+    blocks.append(f"```{{toctree}}\n:hidden:\n:caption: Speed\n\n{timings}\n```")
+    return "\n\n" + "\n\n".join(blocks) + "\n"
+
+
+def adapt(app: Any, page: str, source: list[str]) -> None:
+    """Give a page what only a site needs, so that its Markdown stays free of it.
+
+    The first page gets the navigation. A link to a folder leads to its README, as where repositories are browsed.
+    """
+    folder = (DOCS.parent / page).parent
+
+    def readme(link: "re.Match[str]") -> str:
+        return f"]({link[1]}README.md)" if (folder / link[1] / "README.md").is_file() else link[0]
+
+    source[0] = re.sub(r"\]\(((?!\w+:)[^()#\s]*/)\)", readme, source[0])
+    if page == root_doc:
+        source[0] += navigation()
+
+
+def mathml(latex: str, display: str) -> str:
+    """A formula as MathML.
+
+    Raises:
+        ExtensionError: if the formula holds a command that the converter does not know and would print as it stands.
+    """
+    formula = convert(latex, display=display)
+    if "\\" in formula:
+        raise ExtensionError(f"the formula {latex!r} holds a LaTeX command that latex2mathml does not know")
+    return str(formula)
+
+
+def visit_inline(writer: Any, node: Any) -> None:
+    """Write a formula in a line."""
+    writer.body.append(mathml(node.astext(), "inline"))
+    raise nodes.SkipNode
+
+
+def visit_block(writer: Any, node: Any) -> None:
+    """Write a formula by itself, which scrolls where it is wider than the screen."""
+    writer.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
+
+
+def refuse_other_hosts(app: Any, error: Any) -> None:
+    """Look through what was written for anything that a browser would fetch from another host.
+
+    Raises:
+        ExtensionError: naming the first such file.
+    """
+    fetched = re.compile(
+        r"""<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)\s*=\s*["']?(?:https?:)?//"""
+        r"""|url\(\s*["']?(?:https?:)?//|@import\s+["'](?:https?:)?//"""
+    )
+    for path in () if error else sorted(Path(app.outdir).rglob("*.[hc][ts]*")):
+        if path.suffix in (".html", ".css") and fetched.search(path.read_text(encoding="utf-8")):
+            raise ExtensionError(f"{path} fetches something from another host; a page must do without a network")
+
+
+def setup(app: Any) -> None:
+    """Tell Sphinx of the above."""
+    app.connect("build-finished", refuse_other_hosts)
+    app.connect("source-read", adapt)
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
