@@ -1,0 +1,190 @@
+"""The Markdown pages are true where a program can tell: links, anchors, names of code, YAML, commands and settings."""
+
+import argparse
+import ast
+import functools
+import importlib
+import re
+import shlex
+from urllib.parse import unquote
+
+import pytest
+import yaml
+
+from recbole_sheaf.cli import COMMANDS
+from recbole_sheaf.config import known_keys
+from recbole_sheaf.registration import MODELS
+from recbole_sheaf.settings_files import read_yaml
+from tests.conftest import REPOSITORY
+
+PAGES = sorted(
+    str(path.relative_to(REPOSITORY))
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md")
+    for path in REPOSITORY.glob(pattern)
+)
+WITH_SETTINGS = {"run", "compare", "tune"}  # what follows as --key=value is a setting there
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+SPAN = re.compile(r"`([^`]+)`")
+
+
+@functools.cache
+def text(page):
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def prose(page):
+    """A page without its blocks of code."""
+    return FENCE.sub("", text(page))
+
+
+def blocks(page, language):
+    return [match[3] for match in FENCE.finditer(text(page)) if match[2] == language]
+
+
+@functools.cache
+def anchors(page):
+    """Names of a page's headings as GitHub and our site make them; a name that comes again is numbered."""
+    names = {}
+    for heading in re.findall(r"^#{1,6} +(.*)$", prose(page), re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip()
+        name = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        names[name] = names.get(name, 0) + 1
+    return {name if not k else f"{name}-{k}" for name, count in names.items() for k in range(count)}
+
+
+def links(page):
+    """What a page links to within the repository: the words, the path and the anchor."""
+    for words, target in re.findall(r"\[([^\[\]]*)\]\(([^()\s]+)\)", prose(page)):
+        if not re.match(r"\w+:", target):
+            path, _, anchor = unquote(target).partition("#")
+            yield words, (REPOSITORY / page).parent.joinpath(path).resolve() if path else REPOSITORY / page, anchor
+
+
+@functools.cache
+def defined(path):
+    """Functions, classes and constants of a Python file, those of its classes too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    assigned = [node for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    targets = [target for node in assigned for target in getattr(node, "targets", [getattr(node, "target", None)])]
+    return names | {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+class Caught(BaseException):
+    """A parser on its way to read a command line."""
+
+
+@functools.cache
+def parser_of(command):
+    def catch(parser, *_):
+        raise Caught(parser)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_known_args", catch)
+        with pytest.raises(Caught) as caught:
+            importlib.import_module(f"recbole_sheaf.cli.{command.replace('-', '_')}").main([])
+    return caught.value.args[0]
+
+
+@functools.cache
+def options_of(command):
+    return {name for action in parser_of(command)._actions for name in action.option_strings}
+
+
+@functools.cache
+def settings():
+    return frozenset().union(*(known_keys(model, "ml-100k") for model in (*MODELS, "LightGCN", "BPR", "EASE")))
+
+
+def command_line(words):
+    """Our command in a line and its arguments, up to what the shell would hand to another."""
+    for start, word in enumerate(words):
+        name = words[start + 1] if word == "recbole-sheaf" and start + 1 < len(words) else "run"
+        if word == "recbole-sheaf" or word.endswith("run_recbole_sheaf.py"):
+            rest = words[start + 1 + (word == "recbole-sheaf") :]
+            ends = [i for i, other in enumerate(rest) if other in ("&&", "|", ";", ">", "&")]
+            return name, rest[: ends[0]] if ends else rest
+    return None
+
+
+def printed_commands(page):
+    """Commands in the page's blocks for a shell, each whole."""
+    for block in blocks(page, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if "recbole" in line and (found := command_line(shlex.split(line, comments=True))):
+                yield found
+
+
+def unknown_options(command, arguments):
+    """Options of a command line that are neither the command's nor, where it takes some, settings."""
+    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    allowed = options_of(command) | ({f"--{key}" for key in settings()} if command in WITH_SETTINGS else set())
+    return [name for name in given if name not in allowed]
+
+
+def test_pages_are_found():
+    assert {"README.md", "README.ru.md", "docs/mathematics.md", "docs/results/softmax.md"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page):
+    broken = [str(path) for _, path, _ in links(page) if not path.exists()]
+    assert broken == []
+    headless = [
+        f"{path.name}#{anchor}"
+        for _, path, anchor in links(page)
+        if anchor and anchor not in anchors(str(path.relative_to(REPOSITORY)))
+    ]
+    assert headless == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_is_where_the_page_says(page):
+    named = [(words.strip("`"), path) for words, path, _ in links(page) if re.fullmatch(r"`\w+`", words)]
+    assert [f"{name} in {path}" for name, path in named if path.suffix == ".py" and name not in defined(path)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_yaml_is_yaml(page):
+    for block in blocks(page, "yaml"):
+        assert yaml.safe_load(block), block
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_printed_commands_are_understood(page, capsys):
+    for command, arguments in printed_commands(page):
+        assert command in COMMANDS, f"recbole-sheaf {command}"
+        assert unknown_options(command, arguments) == [], f"recbole-sheaf {command} {shlex.join(arguments)}"
+        try:
+            parser_of(command).parse_known_args(arguments)
+        except SystemExit:
+            pytest.fail(f"recbole-sheaf {command} {shlex.join(arguments)}: {capsys.readouterr().err}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_a_sentence_have_these_options(page):
+    for span in SPAN.findall(prose(page)):
+        words = span.split()
+        if words[:1] == ["recbole-sheaf"] and len(words) > 1 and words[1] != "COMMAND" and words[1][0] != "-":
+            assert words[1] in COMMANDS, span
+            assert unknown_options(words[1], words[2:]) == [], span
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_option_in_a_sentence_belongs_to_a_command_or_is_a_setting(page):
+    known = {f"--{key}" for key in settings()}.union({"--key"}, *map(options_of, COMMANDS))
+    given = [span.split()[0].partition("=")[0] for span in SPAN.findall(prose(page)) if re.match("--[a-z]", span)]
+    assert [name for name in given if name not in known] == []
+
+
+def test_every_model_is_explained_with_settings_that_it_has():
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##)", text("docs/models.md"), re.DOTALL | re.MULTILINE))
+    assert set(sections) == set(MODELS)
+    for model, section in sections.items():
+        listed = re.search(r"^- Settings: (.*?)(?=^- |\Z)", section, re.DOTALL | re.MULTILINE)[1]
+        names = set(re.findall(r"`([a-z]\w+)`", re.sub(r"\([^()]*\)", "", listed)))
+        assert len(names) >= 3 and names <= set(read_yaml(REPOSITORY / "properties" / "model" / f"{model}.yaml")) | {
+            "softmax_temperature"
+        }
+        assert f"(../properties/model/{model}.yaml)" in section and "```math" in section
+        assert f"(../recbole_sheaf/models/{model.lower()}.py)" in section
