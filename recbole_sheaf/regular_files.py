@@ -1,5 +1,6 @@
 """Files of strangers, opened so that reading them ends: regular files that fit the memory, no pipes and no devices."""
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -39,6 +40,19 @@ def read_regular(path: Path, error: type[SheafError]) -> bytes:
     with open_regular(path, error) as file:
         refuse_beyond_memory(path.name, os.fstat(file.fileno()).st_size, error)
         return file.read()
+
+
+def hash_of_regular(path: Path, error: type[SheafError]) -> str:
+    """SHA-256 in hex of the content of a file, a mebibyte of which is held at once.
+
+    Raises:
+        error: as :func:`open_regular`.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path, error) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def refuse_beyond_memory(source: str, size: int, error: type[SheafError]) -> None:

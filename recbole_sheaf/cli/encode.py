@@ -1,4 +1,4 @@
-"""``recbole-sheaf encode``: raw texts and images of items into a feature file."""
+"""``recbole-sheaf encode``: raw texts, images and sounds of items into a feature file."""
 
 import argparse
 import logging
@@ -9,18 +9,27 @@ from typing import Any, Optional
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
+MOST_SECONDS = 3600
+
 EPILOG = """\
 examples
   recbole-sheaf encode text videos.csv --columns=title,plot --to=data/shop/features/title.npz
   recbole-sheaf encode text videos.csv --columns=title --encoder=all-MiniLM-L6-v2 --to=data/shop/features/title.npz
   recbole-sheaf encode images posters/ --encoder=torchvision:resnet18 --to=data/shop/features/poster.npz
+  recbole-sheaf encode audio tracks/ --encoder=facebook/wav2vec2-base --to=data/shop/features/sound.npz
 
 text     a table of items (.csv, .tsv, .parquet). --encoder=tfidf, the default, is TF-IDF and truncated SVD and loads
          nothing; anything else is a sentence-transformers model, by its name on the hub or a folder [text]
 images   a folder of <item>.jpg (.png, .webp, ...). --encoder=torchvision:NAME, timm:NAME, or a transformers model by
          its name or folder [image]
+audio    a folder of <item>.wav (.flac, .ogg, .mp3, ...). --encoder=NAME or a folder is an audio model of transformers
+         (wav2vec2, HuBERT, AST, CLAP, Whisper, ...). Channels are mixed, the first --seconds resampled and heard; the
+         vector is the model's own pooling, else the mean of its frames without padding. CLAP and AST hear 10 s at
+         most, Whisper 30 [audio]
 
-Items without text, and images that do not decode, are named, counted and left out: a missing row is what models know.
+Models of transformers are read as safetensors, and code that comes with one is not run.
+Items without text, and images and sounds that do not decode or hold nothing, are named, counted and left out: a missing
+row is what models know.
 Vectors are kept in the cache by content and encoder: a command that was stopped goes on, new items cost themselves.
 """
 
@@ -33,14 +42,13 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.features import write_features
 
     _check(options)
-    tokens, matrix, without = _texts(options) if options.kind == "text" else _images(options)
+    tokens, matrix, without = _ENCODED[options.kind](options)
     if not tokens:
         raise ConfigError(f"none of {len(without)} items of {options.source} could be encoded; nothing is written")
     write_features(options.to, tokens, matrix.astype(options.dtype))
     if without:
         some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
-        what = "text" if options.kind == "text" else "image that decodes"
-        print(f"{len(without):,} items have no {what} and no row: {some}")
+        print(f"{len(without):,} items have no {_WHAT[options.kind]} and no row: {some}")
     print(f"written: {options.to} ({len(tokens):,} rows of {matrix.shape[1]} numbers)")
     return 0
 
@@ -55,6 +63,10 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--max-length is {options.max_length}, expected a whole number from 1")
     if options.kind == "images" and not options.encoder:
         raise ConfigError("images need a model; name one with --encoder=torchvision:resnet18, timm:NAME or a folder")
+    if options.kind == "audio" and not options.encoder:
+        raise ConfigError("sounds need a model; name one of transformers with --encoder=NAME or a folder")
+    if not 0.1 <= options.seconds <= MOST_SECONDS:
+        raise ConfigError(f"--seconds is {options.seconds}, expected a number from 0.1 to {MOST_SECONDS}")
     if options.kind == "text" and not options.columns:
         raise ConfigError("--columns is missing; name the columns of text with commas between")
 
@@ -83,18 +95,33 @@ def _texts(options: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
 
 
 def _images(options: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
-    import hashlib
-
-    from recbole_sheaf.errors import DataError
-    from recbole_sheaf.features.encoding import encode_items
     from recbole_sheaf.features.image_encoders import BATCH, image_encoder, image_files
-    from recbole_sheaf.regular_files import read_regular
 
     files = image_files(options.source)
-    encoder = image_encoder(options.encoder, options.batch_size or BATCH)
-    hashes = [hashlib.sha256(read_regular(path, DataError)).hexdigest() for path in files.values()]
+    return _of_files(options, files, image_encoder(options.encoder, options.batch_size or BATCH))
+
+
+def _audio(options: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
+    from recbole_sheaf.features.audio_encoders import BATCH, audio_encoder
+    from recbole_sheaf.features.audio_files import ENDINGS
+    from recbole_sheaf.features.item_files import files_by_item
+
+    files = files_by_item(options.source, ENDINGS, "sound")
+    return _of_files(options, files, audio_encoder(options.encoder, options.batch_size or BATCH, options.seconds))
+
+
+def _of_files(options: argparse.Namespace, files: dict[str, Path], encoder: Any) -> tuple[list[str], Any, list[str]]:
+    from recbole_sheaf.errors import DataError
+    from recbole_sheaf.features.encoding import encode_items
+    from recbole_sheaf.regular_files import hash_of_regular
+
+    hashes = [hash_of_regular(path, DataError) for path in files.values()]
     done = encode_items(list(files), list(files.values()), hashes, encoder, _cache(options))
     return done.tokens, done.matrix, done.undecoded
+
+
+_ENCODED = {"text": _texts, "images": _images, "audio": _audio}
+_WHAT = {"text": "text", "images": "image that decodes", "audio": "sound that decodes"}
 
 
 def _cache(options: argparse.Namespace) -> Path:
@@ -107,13 +134,13 @@ def parser() -> argparse.ArgumentParser:
     """Options of ``encode``."""
     options = argparse.ArgumentParser(
         prog="recbole-sheaf encode",
-        description="Make a feature file from the texts or images of items.",
+        description="Make a feature file from the texts, images or sounds of items.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("kind", choices=("text", "images"))
-    options.add_argument("source", type=Path, help="of text a table of items, of images a folder")
+    options.add_argument("kind", choices=tuple(_ENCODED))
+    options.add_argument("source", type=Path, help="of text a table of items, of images and audio a folder")
     options.add_argument("--to", type=Path, required=True, help="the .npz to write; its name is the modality's")
     options.add_argument("--encoder", help="see below (default of text: tfidf)")
     options.add_argument("--columns", help="of text: columns, joined in this order")
@@ -122,6 +149,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--dim", type=int, default=64, help="of tfidf: numbers in a vector, at most (default: 64)")
     options.add_argument("--max-length", type=int, help="of text: word pieces read of a text (default: the model's)")
     options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
-    options.add_argument("--batch-size", type=int, help="items encoded at once (default: 32 of text, 16 of images)")
+    options.add_argument("--batch-size", type=int, help="items encoded at once (default: 32, 16 of images, 8 of audio)")
+    options.add_argument("--seconds", type=float, default=30.0, help="of audio: read of each file (default: 30)")
     options.add_argument("--cache_dir", type=Path, help="where vectors are kept (default: the user's cache folder)")
     return options

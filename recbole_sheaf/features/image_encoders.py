@@ -9,9 +9,11 @@ from typing import Any, Callable, Optional
 import numpy as np
 import torch
 
-from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, first_line
+from recbole_sheaf.errors import EnvironmentMismatch, first_line
 from recbole_sheaf.features.encoding import Encoder
+from recbole_sheaf.features.item_files import files_by_item
 from recbole_sheaf.features.text_encoders import identity, loaded
+from recbole_sheaf.features.transformers_models import SAFE, pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +56,7 @@ def image_files(folder: Path) -> dict[str, Path]:
     Raises:
         ConfigError: if the folder is none or holds none, or two images are of one item.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; give one of <item>.jpg")
-    found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS):
-        if path.stem in found:
-            raise ConfigError(
-                f"{folder} has two images of the item '{path.stem}', {found[path.stem].name} and {path.name}; keep one"
-            )
-        found[path.stem] = path
-    if not found:
-        raise ConfigError(f"{folder} holds no image; expected <item>.jpg, or {', '.join(ENDINGS[1:])}")
-    return found
+    return files_by_item(folder, ENDINGS, "image")
 
 
 def _decoded(path: Path, prepare: Callable[[Any], Any]) -> Any:
@@ -102,9 +93,9 @@ def _timm(name: str) -> Parts:
 
 
 def _transformers(name: str) -> Parts:
-    from transformers import AutoImageProcessor, AutoModel
+    from transformers import AutoImageProcessor
 
-    processor, model = AutoImageProcessor.from_pretrained(name), AutoModel.from_pretrained(name).eval()
+    processor, model = AutoImageProcessor.from_pretrained(name, **SAFE), pretrained(name)
     vision = getattr(model, "vision_model", model)  # of CLIP and its like
 
     def prepare(image: Any) -> Any:

@@ -84,6 +84,9 @@ WRONG = {
     "batch": (["images", ".", "--to=x.npz", "--batch-size=0"], "--batch-size is 0, expected a whole number from 1"),
     "no images": (["images", "void", "--to=x.npz", "--encoder=x"], "void holds no image; expected <item>.jpg"),
     "no folder": (["images", "gone", "--to=x.npz", "--encoder=x"], "gone is no folder; give one of <item>.jpg"),
+    "no ear": (["audio", ".", "--to=x.npz"], "sounds need a model; name one of transformers with --encoder=NAME"),
+    "seconds": (["audio", ".", "--to=x.npz", "--encoder=x", "--seconds=nan"], "--seconds is nan, expected a number"),
+    "no sounds": (["audio", "void", "--to=x.npz", "--encoder=x"], "void holds no sound; expected <item>.wav, or"),
     "nothing": (["text", "empty.csv", "--columns=title", "--to=x.npz"], "none of 1 items of empty.csv could be"),
 }  # fmt: skip
 
