@@ -14,6 +14,7 @@ from typing import Any, Optional, TypeVar, Union
 from platformdirs import user_cache_dir
 
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.modality_choices import MAPPING, refuse_contradictions, refuse_unfit_names
 from recbole_sheaf.recbole_rules import RECBOLE_RULES, rules_like
 from recbole_sheaf.rules import CheckedSettings, Rule, check_values, refuse_unknown_keys, rules_of, setting
 from recbole_sheaf.settings_files import read_yaml
@@ -154,9 +155,13 @@ class OverallSettings(LossSettings, AblationSettings):
     repeated_interactions: str = setting("drop", choices=REPETITIONS)
     cache_dir: Optional[str] = setting(None, kind=str, optional=True)
     message_passing: str = setting("auto", choices=BACKENDS)
-    modalities: Any = setting("auto", kind=list, each=Rule(str), alone=True, optional=True)
+    modalities: Any = setting(
+        "auto", kind=list, each=Rule(str, instead=MAPPING), alone=True, optional=True, also=refuse_contradictions
+    )
     features_path: Optional[str] = setting(None, kind=str, optional=True)
-    text_modalities: dict[str, list[str]] = setting({}, each=Rule(list, each=Rule(str)), optional=True)
+    text_modalities: dict[str, list[str]] = setting(
+        {}, each=Rule(list, each=Rule(str)), optional=True, also=refuse_unfit_names
+    )
     text_dim: int = setting(64, low=1)
     search_space: dict[str, Any] = setting({}, optional=True)
     softmax_search_space: dict[str, Any] = setting({}, optional=True)

@@ -7,8 +7,8 @@ name, as RecBole's own do (:mod:`recbole_sheaf.recbole_rules`).
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Optional, TypeVar, Union
 
 from recbole_sheaf.errors import ConfigError, shown
@@ -33,6 +33,8 @@ class Rule:
         entries: of each key of a mapping; no other key is allowed.
         alone: whether one entry may stand without its list.
         any_case: whether choices are compared without case.
+        instead: a rule of another kind, which a value of that kind has to keep.
+        also: refuses what no rule of parts can say, given the name and the value.
     """
 
     kind: type
@@ -49,6 +51,8 @@ class Rule:
     entries: Optional[Mapping[str, "Rule"]] = None
     alone: bool = False
     any_case: bool = False
+    instead: Optional["Rule"] = None
+    also: Optional[Callable[[str, Any], None]] = None
 
     def check(self, name: str, value: Any) -> None:
         """Refuse a value that breaks the rule.
@@ -58,10 +62,15 @@ class Rule:
         """
         if (value is None and self.optional) or (isinstance(value, str) and value in self.words):
             return
+        if self.instead is not None and isinstance(value, self.instead.kind):
+            self.instead.check(name, value)
+            return
         alone = self.alone and self.each is not None and self.each._allows(value)
         if not alone and not self._allows(value):
             raise ConfigError(f"{name} is {shown(value)}, expected {self}{self._near(value)}")
         self._check_inside(name, value)
+        if self.also is not None:
+            self.also(name, value)
 
     def _allows(self, value: Any) -> bool:
         if isinstance(value, bool) and self.kind is not bool:
@@ -103,11 +112,11 @@ class Rule:
 
     def __str__(self) -> str:
         said = f"one of {', '.join(self.choices)}" if self.choices else self._kind() + self._bounds()
-        more = [*self.words, *(["~ for none"] if self.optional else [])]
+        more = [*self.words, *([str(self.instead)] if self.instead else []), *(["~ for none"] if self.optional else [])]
         return ", ".join([said, *more[:-1]]) + (f" or {more[-1]}" if more else "")
 
     def _kind(self) -> str:
-        return (f"{self.each} or " if self.alone else "") + self._own_kind()
+        return (f"{replace(self.each, instead=None)} or " if self.alone and self.each else "") + self._own_kind()
 
     def _own_kind(self) -> str:
         if self.kind is list:

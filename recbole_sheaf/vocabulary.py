@@ -10,5 +10,7 @@ MAP_SOURCES = ("content", "signal")
 BACKENDS = ("auto", "dgl", "torch")
 FEATURE_KINDS = ("real", "shuffled", "noise", "constant")
 SPLITS = ("random", "time", "leave_one_out", "cold_items")  # ways to split interactions, for short
+NORMALISATIONS = ("none", "rows", "columns")  # of a modality's vectors
+FEATURE_ENDINGS = (".npz", ".npy", ".parquet", ".safetensors")  # of feature files
 REPETITIONS = ("drop", "keep")  # what becomes of a pair of user and item that comes again
 LOSSES = ("bpr", "softmax")  # the first is the one a model was published with

@@ -12,6 +12,16 @@ from recbole_sheaf.registration import MODELS
 PACKAGE = Path(recbole_sheaf.__file__).parent
 # They import no room, so any room but the mathematics may import them.
 ANYWHERE = {"config", "errors", "extras", "recbole_rules", "regular_files", "rules", "settings_files", "vocabulary"}
+ANYWHERE = {
+    "config",
+    "errors",
+    "modality_choices",
+    "recbole_rules",
+    "regular_files",
+    "rules",
+    "settings_files",
+    "vocabulary",
+}
 PROCESS = {"environment", "recbole_compat", "checkpoint_file"}  # what commands and workers set in their own process
 NAMES = {"names", "own_models", "registration"}
 ROOMS = {
@@ -35,6 +45,7 @@ ROOMS = {
     "errors": set(),
     "vocabulary": set(),
     "rules": {"errors"},
+    "modality_choices": {"errors", "rules", "vocabulary"},
     "recbole_rules": {"errors", "rules"},
     "extras": {"errors"},
     "regular_files": {"errors"},

@@ -35,6 +35,18 @@ NAN, INF = float("nan"), float("inf")
         (Rule(list, each=Rule(int)), "a list, each entry a whole number", [[], [1, 2]], [1, None, (1,)]),
         (Rule(list, each=Rule(int), alone=True), "a whole number or a list, each entry", [1, [1]], ["x", 1.5, None]),
         (Rule(dict), "'key: value' lines", [{}, {"a": 1}], [[], "a", None]),
+        (
+            Rule(int, instead=Rule(list, each=Rule(str))),
+            "a whole number or a list, each entry a text",
+            [1, ["a"]],
+            ["a"],
+        ),
+        (
+            Rule(list, each=Rule(int, instead=Rule(dict)), alone=True),
+            "a whole number or a list, each entry a whole number or 'key: value' lines",
+            [1, [1], [{"a": 1}]],
+            ["x", {"a": 1}],
+        ),
         (Rule(dict, entries={"a": Rule(int)}), "'key: value' lines with keys among a", [{}, {"a": 1}], [1]),
     ],
 )

@@ -28,6 +28,7 @@ from recbole_sheaf.features import ModalityFeatures, read_features
 from recbole_sheaf.features.folder import files_in
 from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.modality import join_by_token
+from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.vbpr import VBPR
@@ -102,11 +103,13 @@ def read_new_items(folder: Path, restored: Restored, embeddings: Embeddings) -> 
 
 def _refuse_made_of_text(name: str, config: Any) -> None:
     """Vectors that the package made of text columns are coordinates fitted to these texts, which no file can be in."""
-    columns = (config["text_modalities"] or {}).get(name)
+    listed = {choice.name: choice for choice in chosen_modalities(config["modalities"])}
+    choice = listed.get(name, ModalityChoice(name))
+    columns = choice.columns or (config["text_modalities"] or {}).get(name, ())
     folder = Path(config["data_path"])
     features = Path(config["features_path"]) if config["features_path"] else folder / "features"
     from_file = any(features.glob(f"{escape(name)}.*")) or (folder / f"{name}_feat.npy").is_file()
-    if columns and not from_file:
+    if choice.columns or (columns and not from_file and choice.file is None):
         raise FeatureError(
             f"modality '{name}' was made of the columns {', '.join(columns)} of {config['dataset']}.item, in "
             f"coordinates that {name}.npz cannot be in; train with vectors of your own encoder in features/{name}.npz"
@@ -127,8 +130,7 @@ def _joined(
     joined = {}
     for name, own in modalities.items():
         tokens, rows = files.get(name, ([], np.zeros((0, own.dim), dtype=np.float32)))
-        with_padding = join_by_token(name, tokens, rows, ids, len(fresh) + 1)
-        joined[name] = with_padding
+        joined[name] = join_by_token(name, tokens, rows, ids, len(fresh) + 1).normalised(own.normalisation)
     return NewItems(np.array(fresh, dtype=str), joined, sum(embeddings.knows_item(token) for token in set(every)))
 
 

@@ -19,7 +19,8 @@ from recbole.config import Config
 
 from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.experiments.measure import versions
-from recbole_sheaf.features.folder import files_of_content
+from recbole_sheaf.features.folder import files_of_content, named_file, with_its_ids
+from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.models.multimodal import ContentRecommender
 from recbole_sheaf.own_models import registered
 from recbole_sheaf.registration import MODELS
@@ -61,16 +62,36 @@ def settings_that_count(config: Config) -> dict[str, Any]:
     """The resolved settings that decide a run's numbers."""
     settings: Mapping[str, Any] = config.final_config_dict
     left = WITHOUT_EFFECT if issubclass(config.model_class, ContentRecommender) else WITHOUT_EFFECT | OF_CONTENT
-    return plain_settings({key: value for key, value in settings.items() if key not in left})
+    counted = plain_settings({key: value for key, value in settings.items() if key not in left})
+    if isinstance(counted.get("modalities"), list):
+        counted["modalities"] = [_without_folder(entry) for entry in counted["modalities"]]
+    return counted
+
+
+def _without_folder(entry: Any) -> Any:
+    """An entry of ``modalities`` whose file is its name alone: where it lies does not count, what it holds does."""
+    if isinstance(entry, dict) and isinstance(entry.get("file"), str):
+        return {**entry, "file": Path(entry["file"]).name}
+    return entry
 
 
 def data_digest(config: Config) -> str:
     """SHA-256 (16 digits) of every file of the dataset that a run may read: interactions, items, users, features."""
     folder, name = Path(config["data_path"]), config["dataset"]
-    features = config["features_path"] if "features_path" in config else None
-    files = [*folder.glob(f"{name}.*"), *files_of_content(folder, Path(features) if features else None)]
-    named = sorted((path.name, _file_digest(str(path), *_stamp(path))) for path in files if path.is_file())
+    features = Path(config["features_path"]) if "features_path" in config and config["features_path"] else None
+    files = [(path.name, path) for path in (*folder.glob(f"{name}.*"), *files_of_content(folder, features))]
+    for choice in _chosen(config):
+        if choice.file is not None:
+            paths = with_its_ids(named_file(choice.file, folder, features))
+            files += [(f"{choice.name}/{path.name}", path) for path in paths]
+    named = sorted((told, _file_digest(str(path), *_stamp(path))) for told, path in files if path.is_file())
     return digest(json.dumps(named))
+
+
+def _chosen(config: Config) -> list[ModalityChoice]:
+    """What a model that reads content takes."""
+    reads = issubclass(config.model_class, ContentRecommender) and "modalities" in config
+    return chosen_modalities(config["modalities"]) if reads else []
 
 
 def code_version(model: str) -> str:

@@ -93,7 +93,7 @@ def ablate(features: ModalityFeatures, ablation: FeatureAblation, token2id: Mapp
         ablation.kind,
         ablation.seed,
     )
-    return ModalityFeatures(features.name, matrix, present)
+    return ModalityFeatures(features.name, matrix, present, features.normalisation)
 
 
 def _items_with_a_row(features: ModalityFeatures, token2id: Mapping[str, int]) -> Int64[np.ndarray, " rows"]:

@@ -24,10 +24,11 @@ from recbole_sheaf.features.cache import save_arrays
 from recbole_sheaf.features.id_files import ids_beside, read_ids
 from recbole_sheaf.features.parquet_file import read_parquet
 from recbole_sheaf.features.safetensors_file import read_safetensors
+from recbole_sheaf.vocabulary import FEATURE_ENDINGS
 
 logger = logging.getLogger(__name__)
 
-ENDINGS = (".npz", ".npy", ".parquet", ".safetensors")
+ENDINGS = FEATURE_ENDINGS
 TOKENS, VECTORS = "item_id", "feature"
 PADDING = "[PAD]"
 

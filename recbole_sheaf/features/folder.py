@@ -54,6 +54,16 @@ def files_of_content(folder: Path, features_path: Optional[Path] = None) -> list
     return [*folder.glob(f"*{MMREC_SUFFIX}.npy"), *_of_endings(features, (*ENDINGS, *id_files.ENDINGS))]
 
 
+def named_file(file: str, folder: Path, features_path: Optional[Path] = None) -> Path:
+    """The feature file that a setting names: in the folder of features, unless it is absolute."""
+    return (Path(features_path) if features_path else folder / "features") / Path(file).expanduser()
+
+
+def with_its_ids(path: Path) -> list[Path]:
+    """A feature file and the files of ids that may lie beside it."""
+    return [path, *(path.with_name(f"{path.stem}{ending}") for ending in id_files.ENDINGS)]
+
+
 def _of_endings(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in paths if path.name.endswith(endings) and not path.name.startswith(".")]

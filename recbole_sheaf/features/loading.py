@@ -1,24 +1,30 @@
 """The one door through which models get content: which modalities there are, and each of them in item order."""
 
-import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.ablation import REAL, FeatureAblation, ablate
 from recbole_sheaf.features.atomic import raw_item_tokens
+from recbole_sheaf.features.choosing import (
+    ContentThere,
+    choices_of,
+    refuse_absent,
+    refuse_nothing,
+    tell_of_choices,
+)
 from recbole_sheaf.features.files import read_features
-from recbole_sheaf.features.folder import MMREC_SUFFIX, feature_files
+from recbole_sheaf.features.folder import feature_files, named_file
 from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.item_columns import column_features, vector_columns
 from recbole_sheaf.features.modality import ModalityFeatures, join_by_token
+from recbole_sheaf.features.normalisation import fit_normalisation
 from recbole_sheaf.features.text import possible_text_modalities, text_features
+from recbole_sheaf.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice
 
 logger = logging.getLogger(__name__)
-
-AUTO, FILES_ELSE_TEXT = "auto", "files_else_text"
 
 
 def load_modalities(
@@ -27,7 +33,7 @@ def load_modalities(
     dataset_name: str,
     token2id: Mapping[str, int],
     n_items: int,
-    modalities: Union[str, Sequence[str]],
+    modalities: Union[str, Sequence[Union[str, Mapping[str, Any]]]],
     text_modalities: Mapping[str, Sequence[str]],
     feature_dim_text: int,
     cache_dir: Path,
@@ -44,7 +50,8 @@ def load_modalities(
         n_items: RecBole's number of items, padding included.
         modalities: ``"auto"`` takes every feature file, in order of name, then every column of vectors in the ``.item``
             file, then every text modality of another name that this file has columns for; ``"files_else_text"`` takes
-            text only where there are no vectors. A list takes exactly these, each from its file, its column or text.
+            text only where there are no vectors. A list takes exactly these, each from its file, its column or text; an
+            entry may be a mapping that names a file or columns itself (:mod:`recbole_sheaf.modality_choices`).
         text_modalities: columns of the ``.item`` file that each text modality joins.
         feature_dim_text: largest dimension of a text modality.
         cache_dir: where text vectors are kept.
@@ -56,82 +63,54 @@ def load_modalities(
         Modalities by name, in the order asked for; empty where ``modalities`` is an empty list.
 
     Raises:
+        ConfigError: if ``modalities`` contradicts itself.
         FeatureError: if nothing is found, a modality is not there, or a file does not fit the dataset.
         DataError: if the ``.item`` file is no table.
 
     A few seconds for 4,000 items and 2,000 dimensions; memory O(n_items dim) for each modality.
     """
-    wanted = _wanted(modalities)
-    if not wanted:
+    choices = choices_of(modalities)
+    if not choices:
         return {}
     folder = Path(folder)
-    files = feature_files(folder, features_path)
     item_file = folder / f"{dataset_name}.item"
-    columns = vector_columns(item_file)
-    from_text = possible_text_modalities(item_file, text_modalities)
-    there = list(dict.fromkeys([*files, *columns, *from_text]))
-    if wanted in ([AUTO], [FILES_ELSE_TEXT]):
-        wanted = (list(dict.fromkeys([*files, *columns])) or there) if wanted == [FILES_ELSE_TEXT] else there
-        wanted = wanted or _refuse_nothing(folder, dataset_name, features_path, text_modalities)
-    _refuse_unknown(wanted, list(dict.fromkeys([*files, *columns, *text_modalities])))
-    _tell_of_unused(wanted, there, text_modalities)
+    there = ContentThere(
+        item_file,
+        feature_files(folder, features_path),
+        vector_columns(item_file),
+        possible_text_modalities(item_file, text_modalities),
+    )
+    if (word := choices[0].name) in (AUTO, FILES_ELSE_TEXT) and len(choices) == 1:
+        names = (list(dict.fromkeys([*there.files, *there.vectors])) if word == FILES_ELSE_TEXT else []) or there.names
+        names = names or refuse_nothing(folder, dataset_name, features_path, text_modalities)
+        choices = [ModalityChoice(name) for name in names]
+    named = {
+        choice.name: named_file(choice.file, folder, features_path) for choice in choices if choice.file is not None
+    }
+    refuse_absent(choices, there, named, text_modalities)
+    tell_of_choices(choices, there, named, text_modalities)
 
-    def load(name: str) -> ModalityFeatures:
-        if name in files:
-            return _from_file(name, files[name], folder, dataset_name, token2id, n_items, item_field)
+    def load(choice: ModalityChoice) -> ModalityFeatures:
+        name = choice.name
+        path = there.files.get(name) if choice.by_name else named.get(name)
+        if path is not None:
+            return _from_file(name, path, folder, dataset_name, token2id, n_items, item_field)
         if not item_file.is_file():
             raise FeatureError(
                 f"modality '{name}' is made from {item_file.name}, which is not in {folder}; add it or '{name}.npz'"
             )
-        if name in columns:
+        if choice.by_name and name in there.vectors:
             return join_by_token(name, *column_features(item_file, name, item_field), token2id, n_items)
-        tokens, rows = text_features(item_file, name, text_modalities[name], feature_dim_text, cache_dir, item_field)
+        columns, dim = choice.columns or text_modalities[name], choice.text_dim or feature_dim_text
+        tokens, rows = text_features(item_file, name, columns, dim, cache_dir, item_field)
         return join_by_token(name, tokens, rows, token2id, n_items)
 
-    return {name: ablate(load(name), ablation, token2id) for name in wanted}
+    return {choice.name: ablate(_normalised(load(choice), choice), ablation, token2id) for choice in choices}
 
 
-def _wanted(modalities: object) -> list[str]:
-    wanted = [modalities] if isinstance(modalities, str) else modalities or []
-    if not isinstance(wanted, (list, tuple)) or not all(isinstance(name, str) for name in wanted):
-        raise FeatureError(
-            f"modalities is {shown(modalities)}, expected {AUTO}, {FILES_ELSE_TEXT} or a list of names, such as [image]"
-        )
-    return list(wanted)
-
-
-def _tell_of_unused(wanted: Sequence[str], there: Sequence[str], text_modalities: Mapping[str, Sequence[str]]) -> None:
-    unused = [name for name in there if name not in wanted]
-    more = f"; there and not used: {', '.join(unused)}, which modalities: [...] may name" if unused else ""
-    logger.info("modalities: %s%s", ", ".join(wanted), more)
-    for name, columns in text_modalities.items():
-        if name not in there and name not in wanted:
-            logger.warning("text modality '%s' is left out: the .item file lacks a column of %s", name, list(columns))
-
-
-def _refuse_nothing(
-    folder: Path, dataset_name: str, features_path: Optional[Path], text_modalities: Mapping[str, Sequence[str]]
-) -> list[str]:
-    features = features_path or folder / "features"
-    columns = {name: list(names) for name, names in text_modalities.items()}
-    raise FeatureError(
-        f"dataset '{dataset_name}' has no item content: looked for {features}/*.npz, .npy, .parquet and .safetensors, "
-        f"{folder}/*{MMREC_SUFFIX}.npy, columns of float_seq in {dataset_name}.item and its columns {columns}; provide "
-        "<modality>.npz with item_id and feature, name columns in text_modalities, or set modalities: [] to do without"
-    )
-
-
-def _refuse_unknown(wanted: Sequence[str], available: Sequence[str]) -> None:
-    if len(set(wanted)) < len(wanted):
-        raise FeatureError(f"modalities {list(wanted)} names one more than once; name each once")
-    for name in wanted:
-        if name not in available:
-            nearest = difflib.get_close_matches(str(name), available, n=1, cutoff=0.4)
-            other = f"add a file '{name}.npz' or an entry in text_modalities"
-            hint = f"did you mean '{nearest[0]}'?" if nearest else other
-            raise FeatureError(
-                f"there is no modality {shown(name)}; available: {', '.join(available) or 'none'}; {hint}"
-            )
+def _normalised(features: ModalityFeatures, choice: ModalityChoice) -> ModalityFeatures:
+    """Before any ablation, which then takes rows away from what the model would have seen."""
+    return features.normalised(fit_normalisation(choice.normalise, features.matrix, features.present))
 
 
 def _from_file(

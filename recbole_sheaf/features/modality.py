@@ -7,7 +7,7 @@ meet items through their tokens only.
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features.blocks import in_blocks
+from recbole_sheaf.features.normalisation import NONE, Normalisation
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class ModalityFeatures:
         name: of the modality, such as ``"title"``.
         matrix: float32, row i for RecBole's internal item i; row 0 (padding) and missing rows are zeros.
         present: False for padding and for items without a row.
+        normalisation: what was done to the rows, for rows that come later.
 
     Raises:
         FeatureError: if shapes or types differ from these, padding is present, or a missing row is not zeros.
@@ -37,6 +39,7 @@ class ModalityFeatures:
     name: str
     matrix: Float[Tensor, "n_items dim"]
     present: Bool[Tensor, " n_items"]
+    normalisation: Normalisation = NONE
 
     def __post_init__(self) -> None:
         if self.matrix.dtype != torch.float32 or self.matrix.ndim != 2 or self.present.shape != self.matrix.shape[:1]:
@@ -53,6 +56,11 @@ class ModalityFeatures:
     def dim(self) -> int:
         """Length of one item's vector."""
         return self.matrix.shape[1]
+
+    def normalised(self, normalisation: Normalisation) -> "ModalityFeatures":
+        """The same features after that, which is done to the matrix in its place: it may have gigabytes."""
+        normalisation.apply_(self.matrix, self.present)
+        return replace(self, normalisation=normalisation)
 
     @cached_property
     def digest(self) -> str:

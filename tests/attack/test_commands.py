@@ -55,12 +55,15 @@ COMMANDS = [  # arguments, TOY for those above, and words of the sentence
     (["run", "--valid_metric=5"], "valid_metric is 5, expected a text such as user_id"),
     (["run", "--text_dim=x"], "text_dim is 'x', expected a whole number >= 1"),
     (["run", "--text_dim=0"], "text_dim is 0, expected a whole number >= 1"),
-    (["run", "--modalities=5"], "modalities is 5, expected a text or a list, each entry a text or ~ for none"),
+    (
+        ["run", "--modalities=5"],
+        "modalities is 5, expected a text or a list, each entry a text or 'key: value' lines with",
+    ),
     (["run", "--modalities=[5]"], "an entry of modalities is 5, expected a text"),
     (["run", "--modalities=nope"], "there is no modality 'nope'"),
     (
         ["run", "--modalities={a: b}"],
-        "modalities is {'a': 'b'}, expected a text or a list, each entry a text or ~ for none",
+        "modalities is {'a': 'b'}, expected a text or a list, each entry a text or 'key: value' lines with",
     ),
     (["run", "--load_col=5"], "load_col is 5, expected 'key: value' lines or ~ for none"),
     (
@@ -248,6 +251,12 @@ COMMANDS = [  # arguments, TOY for those above, and words of the sentence
     (["run", "TOY", "--features_path=5"], "features_path is 5, expected a text or ~ for none"),
     (["run", "TOY", "--features_path=nowhere"], "features_path 'nowhere' is not a folder"),
     (["run", "TOY", "--features_path=/dev/zero"], "features_path '/dev/zero' is not a folder"),
+    (
+        ["run", "TOY", "--modalities=[{name: v, file: clips.npy}]"],
+        "the file of modality 'v', clips.npy, is not in data/toy/features",
+    ),
+    (["run", "TOY", "--modalities=[{name: v, colums: [a]}]"], "has the name 'colums' (did you mean 'columns'?)"),
+    (["run", "TOY", "--text_modalities={../../x: [title]}"], "a name in text_modalities is '../../x', expected a text"),
     (["run", "TOY", "--text_modalities=5"], "text_modalities is 5, expected 'key: value' lines or ~ for none"),
     (
         ["run", "TOY", "--text_modalities={t: 5}"],

@@ -12,7 +12,7 @@ from recbole_sheaf.embeddings.new_users import with_users
 from recbole_sheaf.embeddings.ranking import PieceScores
 from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import ConfigError, FeatureError
-from recbole_sheaf.features import write_features
+from recbole_sheaf.features import read_features, write_features
 from tests.embeddings.toys import SOME_COLD, restored
 
 PLACED = [
@@ -187,3 +187,33 @@ def test_a_modality_that_was_made_of_text_takes_no_file(toy_settings, tmp_path):
     write_features(tmp_path / "content" / "title.npz", ["a"], np.ones((1, width), dtype=np.float32))
     with pytest.raises(FeatureError, match="'title' was made of the columns title of toy.item"):
         read_new_items(tmp_path / "content", found, embeddings_of(found))
+
+
+def test_columns_that_an_entry_names_are_text_though_a_file_has_the_name(toy_settings, tmp_path):
+    folder = Path(toy_settings["data_path"]) / "toy"
+    lines = [f"i{item}\t{'odd' if item % 2 else 'even'} tale {item % 7} of {item % 5}" for item in range(60)]
+    (folder / "toy.item").write_text("item_id:token\ttitle:token_seq\n" + "\n".join(lines) + "\n")
+    found = restored("ItemSheaf", {**toy_settings, "modalities": [{"name": "image", "columns": ["title"]}]})
+    width = found.model.modalities["image"].dim
+    write_features(tmp_path / "content" / "image.npz", ["a"], np.ones((1, width), dtype=np.float32))
+    with pytest.raises(FeatureError, match="'image' was made of the columns title of toy.item"):
+        read_new_items(tmp_path / "content", found, embeddings_of(found))
+
+
+@pytest.mark.parametrize("how", ["rows", "columns"])
+def test_new_rows_are_normalised_as_the_old_ones_were(toy_settings, tmp_path, how):
+    features = Path(toy_settings["data_path"]) / "toy" / "features"
+    chosen = [{"name": name, "file": f"{name}.npz", "normalise": how} for name in ("image", "text")]
+    for name in ("image", "text"):
+        tokens, rows = read_features(features / f"{name}.npz")
+        write_features(features / f"{name}.npz", tokens, 3 * rows + 2)
+    found = restored("ItemSheaf", {**toy_settings, **SOME_COLD, "modalities": chosen})
+    known = found.split.dataset.field2token_id["item_id"]
+    for name, own in found.model.modalities.items():
+        tokens, rows = read_features(features / f"{name}.npz")
+        write_features(tmp_path / "content" / f"{name}.npz", [f"new-{token}" for token in tokens], rows)
+        assert not np.allclose(own.matrix[[known[token] for token in tokens]], rows, atol=0.1)
+    items = read_new_items(tmp_path / "content", found, embeddings_of(found))
+    old = [known[token.removeprefix("new-")] for token in items.tokens]
+    for name, own in found.model.modalities.items():
+        np.testing.assert_allclose(items.modalities[name].matrix[1:], own.matrix[old], atol=1e-6)

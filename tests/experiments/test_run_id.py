@@ -40,6 +40,40 @@ def test_threads_models_and_data_count(toy_settings, toy):
     assert len(others) == 4 and first not in others
 
 
+def test_a_file_that_a_modality_names_counts_by_content_wherever_it_lies(toy_settings, toy, workplace):
+    def chosen(path, name="video", **more):
+        return run_id({**toy_settings, "modalities": [{"name": name, "file": str(path), **more}]})
+
+    shutil.copy(toy / "toy" / "features" / "image.npz", workplace / "clips.npz")
+    (workplace / "moved").mkdir()
+    shutil.copy(workplace / "clips.npz", workplace / "moved" / "clips.npz")
+    first = chosen(workplace / "clips.npz")
+    assert chosen(workplace / "moved" / "clips.npz") == first
+    others = {
+        chosen(workplace / "clips.npz", "image"),
+        chosen(workplace / "clips.npz", normalise="rows"),
+        chosen("text.npz"),
+    }
+    shutil.copy(toy / "toy" / "features" / "text.npz", workplace / "clips.npz")
+    others.add(chosen(workplace / "clips.npz"))
+    assert len(others) == 4 and first not in others
+    with_ids = [workplace / "x.npy", workplace / "x.ids.txt"]
+    for path, text in zip(with_ids, ("rows", "i1\ni2\n")):
+        path.write_text(text)
+    told = chosen(workplace / "x.npy")
+    with_ids[1].write_text("i2\ni1\n")
+    assert chosen(workplace / "x.npy") != told
+
+
+def test_a_model_without_content_is_one_run_whatever_file_a_modality_names(toy_settings, workplace):
+    (workplace / "a.npz").write_bytes(b"a")
+    entry = {"name": "video", "file": str(workplace / "a.npz")}
+    runs = {run_id({**toy_settings, "modalities": given}, model="Sheaf4Rec") for given in ("auto", [entry])}
+    (workplace / "a.npz").write_bytes(b"b")
+    runs.add(run_id({**toy_settings, "modalities": [entry]}, model="Sheaf4Rec"))
+    assert len(runs) == 1
+
+
 def test_code_counts_where_a_model_reaches_it_and_comments_never(monkeypatch):
     before = {model: ids.code_version(model) for model in ("MMSheaf", "LightGCN")}
     tree = ids._tree

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.config import default_settings
-from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features import load_modalities, write_features
+from recbole_sheaf.errors import FeatureError, SheafError
+from recbole_sheaf.features import FeatureAblation, load_modalities, write_features
 
 TOKEN2ID = {"[PAD]": 0, "3": 1, "0": 2, "1": 3}  # item 2 is in the .item file, but not in the loaded dataset
 TEXT = {"title": ["title"], "genre": ["genre", "title"], "plot": ["plot"]}
@@ -155,7 +155,7 @@ def test_nothing_found_says_what_was_looked_for(folder):
     [
         (["imgae"], r"no modality 'imgae'; available: image, title, genre, plot; did you mean 'image'\?"),
         (["zzz"], "no modality 'zzz'; available: .*; add a file 'zzz.npz'"),
-        (["image", "image"], "names one more than once"),
+        (["image", "image"], "modalities names 'image' more than once; name each once"),
         (5, r"modalities is 5, expected auto, files_else_text or a list of names"),
         ({"image": 1}, r"modalities is {'image': 1}, expected auto"),
         ([5], r"modalities is \[5\], expected auto"),
@@ -164,7 +164,7 @@ def test_nothing_found_says_what_was_looked_for(folder):
 )
 def test_a_modality_that_is_not_there_is_named(folder, our_refusals, modalities, message):
     write(folder / "features", "image")
-    with pytest.raises(FeatureError, match=message):
+    with pytest.raises(SheafError, match=message):
         load(folder, modalities)
 
 
@@ -172,6 +172,101 @@ def test_text_without_an_item_file_is_named(folder):
     (folder / "toy.item").unlink()
     with pytest.raises(FeatureError, match="'title' is made from toy.item, which is not in"):
         load(folder, ["title"])
+
+
+def vectors(folder, name="clips", scale=1.0):
+    rows = scale * np.array([[3.0, 4, 7], [0, 0, 7], [6, 8, 7]], np.float32)
+    write_features(folder / f"{name}.npz", ["0", "1", "3"], rows)
+    return rows
+
+
+def test_an_entry_names_its_own_file(folder, tmp_path, caplog):
+    rows = vectors(folder / "features" / "deep")
+    vectors(tmp_path / "other", scale=2)
+    vectors(folder / "features", "left", scale=3)
+    entries = [{"name": "v", "file": "deep/clips.npz"}, {"name": "w", "file": str(tmp_path / "other" / "clips.npz")}]
+    with caplog.at_level(logging.INFO):
+        loaded = load(folder, [*entries, {"name": "x", "file": "left.npz"}, "genre"])
+    assert list(loaded) == ["v", "w", "x", "genre"] and loaded["w"].name == "w"
+    assert loaded["v"].matrix[2].tolist() == rows[0].tolist()
+    assert loaded["w"].matrix[2].tolist() == (2 * rows[0]).tolist()
+    assert "modalities: v (of clips.npz), w (of clips.npz), x (of left.npz), genre; there and not used: title" in (
+        caplog.text
+    )
+
+
+def test_a_file_is_looked_for_in_features_path(folder, tmp_path):
+    vectors(tmp_path / "mine")
+    assert list(load(folder, [{"name": "v", "file": "clips.npz"}], features_path=tmp_path / "mine")) == ["v"]
+
+
+def test_an_entry_names_its_own_columns_though_a_file_has_its_name(folder):
+    write(folder / "features", "title")
+    own = load(folder, [{"name": "title", "columns": ["genre", "title"], "text_dim": 2}], text={})["title"]
+    assert own.dim == 2 and own.present.tolist() == [False, True, True, True]
+    same = load(folder, ["title"], {"title": ["genre", "title"]}, features_path=vectors_apart(folder))["title"]
+    wide = load(folder, [{"name": "title", "columns": ["genre", "title"]}])["title"]
+    assert wide.dim == 3 and wide.matrix.tolist() == same.matrix.tolist()
+
+
+def vectors_apart(folder):
+    vectors(folder.parent / "apart")
+    return folder.parent / "apart"
+
+
+def test_rows_and_columns_are_normalised(folder):
+    rows = vectors(folder / "features")
+
+    def loaded(how, **settings):
+        entry = {"name": "clips", "normalise": how}
+        return load(folder, [entry], **settings)["clips"].matrix.numpy()
+
+    assert loaded("none")[[2, 3, 1]].tolist() == rows.tolist()
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(loaded("rows")[[2, 3, 1]], rows / lengths, rtol=1e-6)
+    expected = (rows - rows.mean(axis=0)) / np.where(rows.std(axis=0) > 0, rows.std(axis=0), 1)
+    np.testing.assert_allclose(loaded("columns")[[2, 3, 1]], expected, atol=1e-6)
+    assert not loaded("columns")[:, 2].any()  # it is constant
+
+
+def test_items_without_a_row_count_for_no_mean_and_stay_zeros(folder):
+    write_features(folder / "features" / "clips.npz", ["0", "1"], np.array([[1.0, 1], [3, 1.5]]))
+    (half,) = load(folder, [{"name": "clips", "normalise": "columns"}]).values()
+    assert half.matrix.tolist() == [[0, 0], [0, 0], [-1, -1], [1, 1]]
+    assert half.present.tolist() == [False, False, True, True]
+
+
+def test_a_row_of_zeros_has_no_length_and_stays(folder):
+    write_features(folder / "features" / "clips.npz", ["0", "1"], np.array([[0.0, 0], [3, 4]]))
+    (unit,) = load(folder, [{"name": "clips", "normalise": "rows"}]).values()
+    assert unit.matrix[[2, 3]].tolist() == [[0, 0], [np.float32(0.6), np.float32(0.8)]] and unit.present[2]
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"name": "v", "file": "clip.npz"}, r"modality 'v', clip.npz, is not in .*features \(did you mean 'clips.npz'"),
+        ({"name": "v", "file": "/nowhere/clip.npz"}, "modality 'v', clip.npz, is not in /nowhere; put it there"),
+        (
+            {"name": "v", "columns": ["titel"]},
+            "names the column 'titel', which toy.item .* mean 'title'.*; its columns",
+        ),
+        ({"name": "clisp", "normalise": "rows"}, "there is no modality 'clisp'; available: clips, .*mean 'clips'"),
+    ],
+)
+def test_a_source_that_is_not_there_is_named(folder, entry, message):
+    vectors(folder / "features")
+    with pytest.raises(FeatureError, match=message):
+        load(folder, [entry])
+
+
+def test_ablations_come_after_and_keep_what_was_done(folder):
+    vectors(folder / "features")
+    chosen = [{"name": "clips", "normalise": "columns"}]
+    plain = load(folder, chosen)["clips"]
+    shuffled = load(folder, chosen, ablation=FeatureAblation("shuffled", seed=3))["clips"]
+    assert sorted(shuffled.matrix.tolist()) == sorted(plain.matrix.tolist())
+    assert shuffled.normalisation.mean.tolist() == plain.normalisation.mean.tolist()
 
 
 def test_ml_1m_has_three_modalities_some_of_them_missing(shared_data):
