@@ -237,7 +237,7 @@ def apply_split(config: Any) -> None:
     if config["benchmark_filename"]:
         raise ConfigError(
             f"dataset '{config['dataset']}' comes with its own split; leave out split: {split}, or convert the folder "
-            "by 'recbole-sheaf convert', which drops it"
+            "by 'recbole-sheaf convert --drop-split'"
         )
     if split == "cold_items" and config["MODEL_TYPE"] is ModelType.SEQUENTIAL:
         raise ConfigError(f"split: cold_items is not for sequential models such as {config['model']}; leave it out")

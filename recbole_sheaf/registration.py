@@ -167,12 +167,12 @@ def with_our_defaults(load_internal_config_dict: Callable) -> Callable:
 
 
 def with_folder_recognised(set_default_parameters: Callable) -> Callable:
-    """Refuse an absent dataset before anything runs, and read an MMRec-style folder as it is."""
+    """Refuse an absent dataset before anything runs; read an MMRec-style folder, or one of a ready split, as it is."""
 
     @functools.wraps(set_default_parameters)
     def _set_default_parameters(self: Any) -> None:
-        from recbole_sheaf.data.folders import check_dataset_folder
-        from recbole_sheaf.data.mmrec import is_mmrec_folder
+        from recbole_sheaf.data.folders import check_dataset_folder, has_own_split
+        from recbole_sheaf.data.mmrec_folder import is_mmrec_folder
 
         root = Path(self.final_config_dict["data_path"])
         set_default_parameters(self)
@@ -184,6 +184,8 @@ def with_folder_recognised(set_default_parameters: Callable) -> Callable:
         folder = Path(settings["data_path"])
         if is_mmrec_folder(folder, self.dataset):
             settings.update(_mmrec_settings(folder, self.dataset, cache_folder(self)))
+        elif not settings.get("benchmark_filename") and has_own_split(folder, self.dataset):
+            settings.update(_own_split_settings(self, folder))
 
     return _set_default_parameters
 
@@ -197,6 +199,21 @@ def _mmrec_settings(folder: Path, name: str, cache: Path) -> dict[str, Any]:
         "benchmark_filename": list(converted.benchmark_filename),
         "load_col": {"inter": ["user_id", "item_id"], "user": ["user_id"], "item": ["item_id"]},
     }
+
+
+def _own_split_settings(config: Any, folder: Path) -> dict[str, Any]:
+    """As of an MMRec-style folder: its parts, and every item of its ``.item``, unless ``load_col`` says otherwise."""
+    from recbole_sheaf.data.mmrec_folder import SPLITS
+
+    own: dict[str, Any] = {"benchmark_filename": list(SPLITS)}
+    columns = config.final_config_dict["load_col"]
+    if (
+        columns is None
+        or "load_col" in config.external_config_dict
+        or not (folder / f"{config.dataset}.item").is_file()
+    ):
+        return own
+    return {**own, "load_col": {**columns, "item": [config.final_config_dict["ITEM_ID_FIELD"]]}}
 
 
 def _downloadable() -> Iterator[str]:

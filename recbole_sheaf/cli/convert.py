@@ -1,6 +1,7 @@
 """``recbole-sheaf convert``: a dataset folder from whatever tables and vectors there are."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,7 +16,8 @@ examples
   recbole-sheaf convert MMREC/baby --to=data/baby
 
 Interactions and items are .csv, .tsv or .parquet. Times are seconds, or ISO dates. Elliot's tables have no header and
-the columns user, item, rating, time. A folder is one of MMRec's, which 'run' also reads as it is, with its own split.
+the columns user, item, rating, time. A folder is one of MMRec's, which 'run' also reads as it is; its own split is kept
+either way, unless --drop-split makes one table of it.
 
 --features=NAME=PATH[:IDS], as often as there are modalities. PATH is
   .npz           item_id and feature
@@ -44,14 +46,19 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def _raw(options: argparse.Namespace) -> Any:
     from recbole_sheaf.data.conversion import RawDataset
-    from recbole_sheaf.data.raw_datasets import item_texts, mmrec_features, mmrec_interactions, read_interactions
+    from recbole_sheaf.data.raw_datasets import item_texts, read_interactions, read_mmrec
     from recbole_sheaf.data.raw_features import read_vectors
 
     named = [_feature(given) for given in options.features]
     columns = {"user_id": options.user, "item_id": options.item, "rating": options.rating, "timestamp": options.time}
-    path = mmrec_interactions(options.source) if options.source.is_dir() else options.source
-    interactions = read_interactions(path, {k: v for k, v in columns.items() if v}, options.layout == "elliot")
-    features = mmrec_features(options.source) if options.source.is_dir() else {}
+    given = {field: column for field, column in columns.items() if column}
+    if options.source.is_dir():
+        raw = read_mmrec(options.source, given)
+    elif options.drop_split:
+        raise ConfigError(f"--drop-split is of MMRec folders; {options.source} has no split")
+    else:
+        raw = RawDataset(read_interactions(options.source, given, options.layout == "elliot"))
+    features = dict(raw.features)
     for name, vectors, ids in named:
         if name in features:
             raise ConfigError(f"the modality '{name}' is given twice; name each once")
@@ -62,7 +69,7 @@ def _raw(options: argparse.Namespace) -> Any:
         texts = item_texts(options.items, options.items_id or options.item, wanted)
     elif options.text:
         raise ConfigError(f"--text={options.text} names columns of an item table; give that table with --items=PATH")
-    return RawDataset(interactions, texts, features)
+    return replace(raw, texts=texts, features=features, parts=None if options.drop_split else raw.parts)
 
 
 def _feature(given: str) -> tuple[str, Path, Optional[Path]]:
@@ -99,5 +106,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--items-id", metavar="COLUMN", help="its column of ids (default: as above)")
     options.add_argument("--text", metavar="COLUMNS", help="its columns of text, with commas between")
     options.add_argument("--features", action="append", default=[], metavar="NAME=PATH[:IDS]", help="see below")
+    options.add_argument("--drop-split", action="store_true", help="of an MMRec folder: leave its x_label out")
     options.add_argument("--overwrite", action="store_true", help="replace a dataset folder that is there")
     return options

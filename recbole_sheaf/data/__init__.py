@@ -6,7 +6,8 @@ and its :class:`ConvertedFolder`; :func:`bipartite_arcs`, :func:`knn_arcs` and :
 
 from recbole_sheaf.data.folders import absent_dataset, check_dataset_folder
 from recbole_sheaf.data.graphs import bipartite_arcs, cached_knn_arcs, knn_arcs
-from recbole_sheaf.data.mmrec import ConvertedFolder, convert_mmrec_folder, is_mmrec_folder
+from recbole_sheaf.data.mmrec import ConvertedFolder, convert_mmrec_folder
+from recbole_sheaf.data.mmrec_folder import is_mmrec_folder
 
 __all__ = [
     "ConvertedFolder",

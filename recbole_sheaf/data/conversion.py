@@ -1,13 +1,13 @@
 """A dataset folder as RecBole and this package read it, written from interactions, items and vectors of any source.
 
-``<name>.inter``, ``<name>.item`` with every item that anything names, and ``features/``. It is built beside its place
-and moved there in one step.
+``<name>.inter``, or ``<name>.train.inter`` and so on where there is a split already, ``<name>.item`` with every item
+that anything names, and ``features/``. It is built beside its place and moved there in one step.
 """
 
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -15,6 +15,8 @@ from typing import Optional
 import numpy as np
 import pandas as pd
 
+from recbole_sheaf.data.folders import has_own_split
+from recbole_sheaf.data.mmrec_folder import SPLITS
 from recbole_sheaf.data.raw_features import Vectors, write_vectors
 from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
 from recbole_sheaf.errors import DataError, FeatureError, shown
@@ -31,17 +33,21 @@ class RawDataset:
         interactions: columns under RecBole's names.
         texts: columns of text by name, rows by item token; None without an item table.
         features: tokens and rows of each modality.
+        listed: items that there are whatever else names them.
+        parts: train, valid or test for each interaction; None without a split of its own.
     """
 
     interactions: pd.DataFrame
     texts: Optional[pd.DataFrame] = None
     features: Mapping[str, Vectors] = field(default_factory=dict)
+    listed: Sequence[str] = ()
+    parts: Optional[pd.Series] = None
 
     def items(self) -> list[str]:
-        """Every item: those of interactions, of the item table and of vectors, each once."""
+        """Every item: those of interactions, of the item table, of vectors and those listed, each once."""
         listed = [] if self.texts is None else self.texts.index.tolist()
         of_features = [token for tokens, _ in self.features.values() for token in tokens]
-        return list(dict.fromkeys([*self.interactions[ITEM].unique().tolist(), *listed, *of_features]))
+        return list(dict.fromkeys([*self.interactions[ITEM].unique().tolist(), *self.listed, *listed, *of_features]))
 
 
 def check_place(target: Path, overwrite: bool) -> None:
@@ -57,7 +63,7 @@ def check_place(target: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise DataError(f"{target} exists; give another place, or --overwrite to replace it")
-    if target.is_symlink() or not (target / f"{name}.inter").is_file():
+    if target.is_symlink() or not ((target / f"{name}.inter").is_file() or has_own_split(target, name)):
         raise DataError(f"{target} exists and is no dataset folder (no {name}.inter), so it is not replaced")
 
 
@@ -76,7 +82,8 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
     building = target.parent / f".{uuid.uuid4().hex}.building"
     try:
         building.mkdir()
-        _write_table(building / f"{target.name}.inter", raw.interactions, TYPES)
+        for part, interactions in _parts(raw):
+            _write_table(building / f"{target.name}{part}.inter", interactions, TYPES)
         _write_table(building / f"{target.name}.item", _item_table(raw), {ITEM: "token"})
         for name, vectors in raw.features.items():
             write_vectors(building / "features", name, vectors)
@@ -84,6 +91,13 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return said
+
+
+def _parts(raw: RawDataset) -> list[tuple[str, pd.DataFrame]]:
+    """Interactions with what their file's name has before ``.inter``: all in one, or the parts of a split."""
+    if raw.parts is None:
+        return [("", raw.interactions)]
+    return [(f".{part}", raw.interactions[raw.parts == part]) for part in SPLITS]
 
 
 def _move(building: Path, target: Path) -> None:
@@ -125,12 +139,16 @@ def _summary(raw: RawDataset) -> list[str]:
     inter = raw.interactions
     seen, items = set(inter[ITEM].unique()), raw.items()
     cold = len(items) - len(seen)
+    ranked = "load_col with item: [item_id] ranks them" if raw.parts is None else "are ranked"
     said = [f"{len(inter):,} interactions of {inter[USER].nunique():,} users with {len(seen):,} items"]
     if cold:
         said.append(
             f"{cold:,} of {len(items):,} items have no interaction and are kept as cold items: they are in the .item "
-            "file, and load_col with item: [item_id] ranks them"
+            f"file, and {ranked}"
         )
+    if raw.parts is not None:
+        sizes = ", ".join(f"{int((raw.parts == part).sum()):,} in {part}" for part in SPLITS)
+        said.append(f"the folder's own split is kept: {sizes}")
     known = seen | (set() if raw.texts is None else set(raw.texts.index))
     said += [_coverage(name, tokens, matrix, known, items) for name, (tokens, matrix) in raw.features.items()]
     if raw.texts is not None:

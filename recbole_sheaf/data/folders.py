@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
-from recbole_sheaf.data.mmrec import is_mmrec_folder
+from recbole_sheaf.data.mmrec_folder import SPLITS, is_mmrec_folder
 from recbole_sheaf.errors import DataError, shown
 from recbole_sheaf.features.atomic import field_types, no_rows, read_header
 
@@ -51,6 +51,12 @@ def check_dataset_folder(
         )
     for path in files:
         _check_interactions(path, user_field, item_field, separator)
+
+
+def has_own_split(folder: Path, name: str) -> bool:
+    """Whether a folder has the parts of a split, train, valid and test, and no ``<name>.inter``."""
+    parts = [folder / f"{name}.{part}.inter" for part in SPLITS]
+    return not os.path.lexists(folder / f"{name}.inter") and all(path.is_file() for path in parts)
 
 
 def absent_dataset(

@@ -1,8 +1,7 @@
-"""MMRec-style dataset folders, read as they are, with their own split.
+"""MMRec-style dataset folders, run as they are, with their own split.
 
-``x.inter`` is tab separated with the columns ``userID itemID [rating] [timestamp] x_label``; ids are whole numbers from
-0; ``x_label`` is 0, 1, 2 for train, valid, test; row r of each ``*_feat.npy`` belongs to itemID r. The conversion makes
-the atomic files that RecBole reads with ``benchmark_filename``, once per content, in a cache folder.
+The conversion makes the atomic files that RecBole reads with ``benchmark_filename``, once per content, in a cache
+folder.
 """
 
 import contextlib
@@ -16,29 +15,23 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from recbole_sheaf.errors import DataError, FeatureError, shown
-from recbole_sheaf.features.atomic import Table, read_header, read_table
+from recbole_sheaf.data.mmrec_folder import ITEM, LABEL, SPLITS, USER, feature_files_of, read_mmrec_folder
+from recbole_sheaf.errors import DataError, FeatureError
 from recbole_sheaf.features.cache import make_private
-from recbole_sheaf.features.files import check_features, read_array, write_features
+from recbole_sheaf.features.files import write_features
 from recbole_sheaf.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
-USER, ITEM, LABEL = "userID", "itemID", "x_label"
-OPTIONAL = ("rating", "timestamp")
-SPLITS = ("train", "valid", "test")
 FORMAT_VERSION = "mmrec-2"
 MANIFEST = "manifest.json"
 BUILDING, ALIVE = ".building-", "lock"  # a folder in which a conversion is at work, and the lock it holds there
 SECONDS_TO_LOCK = 60  # an unlocked folder older than this has lost its process
-FEATURE_SUFFIX = "_feat"
-MOST_ITEMS_FOR_EACH, FEW_ITEMS = 10, 10_000  # numbers of items without features, for each that is seen and beside
 
 
 @dataclass(frozen=True)
@@ -59,15 +52,6 @@ class ConvertedFolder:
     def data_path(self) -> Path:
         """What to give RecBole as ``data_path`` where it still joins the name to it."""
         return self.path.parent
-
-
-def is_mmrec_folder(folder: Path, name: str) -> bool:
-    """Whether ``<folder>/<name>.inter`` has an MMRec header; reads one line."""
-    path = Path(folder) / f"{name}.inter"
-    if not path.is_file():
-        return False
-    columns, _ = read_header(path)
-    return {USER, ITEM, LABEL} <= set(columns)
 
 
 def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedFolder:
@@ -96,33 +80,6 @@ def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedF
         _build_at(target, folder, name)
     counts = json.loads((target / MANIFEST).read_text())["counts"]
     return ConvertedFolder(target / name, SPLITS, tuple(counts))
-
-
-def feature_files_of(folder: Path) -> dict[str, Path]:
-    """Feature files by modality: ``*_feat.npy``, and arrays of other names that are a row of floats for each item.
-
-    Folders hold other arrays too, such as dictionaries of neighbours; beside ``*_feat.npy`` another array has to have
-    as many rows.
-    """
-    named = {path.stem[: -len(FEATURE_SUFFIX)]: path for path in sorted(folder.glob(f"*{FEATURE_SUFFIX}.npy"))}
-    others = {path.stem: path for path in sorted(folder.glob("*.npy")) if path not in named.values()}
-    if not others:
-        return named
-    rows = {name: _rows_of_floats(path) for name, path in others.items()}
-    wanted = {_rows_of_floats(path) for path in named.values()} or {count for count in rows.values() if count}
-    taken = {name: path for name, path in others.items() if rows[name] in wanted - {None} and name not in named}
-    for name in sorted(others.keys() - taken.keys()):
-        logger.info("%s is no array of item features and is left out", others[name])
-    return dict(sorted({**named, **taken}.items()))
-
-
-def _rows_of_floats(path: Path) -> Optional[int]:
-    """Number of rows of a matrix of floats; None for any other array. Its values stay in the file."""
-    try:
-        array = read_array(path)
-    except FeatureError:
-        return None
-    return len(array) if array.ndim == 2 and array.dtype.kind == "f" else None
 
 
 def _content_hash(folder: Path, name: str) -> str:
@@ -200,92 +157,16 @@ def clear_leftovers(parent: Path) -> None:
 
 
 def _write_all(built: Path, folder: Path, name: str) -> None:
-    table = _read_interactions(folder / f"{name}.inter")
-    if not feature_files_of(folder):
-        _refuse_stray_items(folder / f"{name}.inter", table)
-    n_items = 1 + int(table[ITEM].max())
-    features = _read_all_features(folder, n_items)
-    n_items = max([n_items, *(len(rows) for rows in features.values())])
+    read = read_mmrec_folder(folder, name)
     made = built / name
     made.mkdir(parents=True)
-    counts = [_write_split(made / f"{name}.{split}.inter", table[table[LABEL] == i]) for i, split in enumerate(SPLITS)]
-    _write_tokens(made / f"{name}.user", "user_id", np.unique(table[USER]))
-    _write_tokens(made / f"{name}.item", "item_id", np.arange(n_items))
-    for modality, rows in features.items():
+    counts = [_write_split(made / f"{name}.{split}.inter", read.part(split)) for split in SPLITS]
+    _write_tokens(made / f"{name}.user", "user_id", np.unique(read.interactions[USER]))
+    _write_tokens(made / f"{name}.item", "item_id", np.arange(read.n_items))
+    for modality, rows in read.features.items():
         write_features(made / "features" / f"{modality}.npz", [str(item) for item in range(len(rows))], rows)
     hashes = {str(path.relative_to(built)): _file_hash(path) for path in sorted(made.rglob("*")) if path.is_file()}
     (built / MANIFEST).write_text(json.dumps({"counts": counts, "sha256": hashes}))
-
-
-def _read_interactions(path: Path) -> pd.DataFrame:
-    """The known columns, ids and labels as whole numbers, the rest as the text that stands there."""
-    read = read_table(path)
-    if absent := [column for column in (USER, ITEM, LABEL) if column not in read.header]:
-        raise DataError(f"{path.name} has no column {' nor '.join(absent)}; expected {USER}, {ITEM} and {LABEL}")
-    names = [column for column in (USER, ITEM, *OPTIONAL, LABEL) if column in read.header]
-    if repeated := [name for name in names if read.header.count(name) > 1]:
-        raise DataError(f"{path.name} names the column {repeated[0]} twice; name each column once")
-    table = read.read([read.header.index(name) for name in names])
-    table.columns = names
-    for column, expected in ((USER, "a whole number from 0"), (ITEM, "a whole number from 0"), (LABEL, "0, 1 or 2")):
-        pattern = r"[012]" if column == LABEL else r"[0-9]{1,9}"
-        _refuse(read, column, table[column], ~table[column].str.fullmatch(pattern), expected)
-        table[column] = table[column].astype(np.int64)
-    for column in set(OPTIONAL) & set(table):
-        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-        _refuse(read, column, table[column], ~np.isfinite(numbers), "a number")
-    _refuse_empty_split(path, table)
-    return table
-
-
-def _refuse_empty_split(path: Path, table: pd.DataFrame) -> None:
-    empty = [split for label, split in enumerate(SPLITS) if not (table[LABEL] == label).any()]
-    if empty:
-        raise DataError(
-            f"{path.name} has no {' and no '.join(empty)} interaction; "
-            f"expected {LABEL} 0 (train), 1 (valid) and 2 (test), each at least once: label the split anew"
-        )
-
-
-def _refuse(read: Table, column: str, values: pd.Series, bad: pd.Series, expected: str) -> None:
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise DataError(
-            f"{read.name} has {int(bad.sum())} values of {column} that are not {expected} "
-            f"(first: {shown(values.iloc[row])} in line {read.lines[row]}); correct or drop those lines"
-        )
-
-
-def _refuse_stray_items(path: Path, table: pd.DataFrame) -> None:
-    """Without feature files every number up to the largest itemID is an item, so one stray id makes millions."""
-    items, largest = table[ITEM].nunique(), int(table[ITEM].max())
-    if largest >= MOST_ITEMS_FOR_EACH * items + FEW_ITEMS:
-        raise DataError(
-            f"{path.name} has {items} distinct {ITEM}s but one of them is {largest}, which would make {largest + 1:,} "
-            f"items; correct that line, number the items from 0, or add a *{FEATURE_SUFFIX}.npy with a row for each"
-        )
-
-
-def _read_all_features(folder: Path, n_items: int) -> dict[str, np.ndarray]:
-    features = {name: _read_one(path, n_items) for name, path in feature_files_of(folder).items()}
-    rows = {name: len(matrix) for name, matrix in features.items()}
-    if len(set(rows.values())) > 1:
-        raise FeatureError(
-            f"the feature files of {folder.name} have different numbers of rows, {rows}; "
-            "expected one row per item in each: write the missing rows"
-        )
-    return features
-
-
-def _read_one(path: Path, n_items: int) -> np.ndarray:
-    matrix = read_array(path)
-    rows = len(matrix) if matrix.ndim else 0
-    if rows < n_items:
-        raise FeatureError(
-            f"{path.name} has {rows} rows but {ITEM} goes up to {n_items - 1}; expected at least {n_items} rows, "
-            "row r for item r: write the missing rows"
-        )
-    return check_features(path.name, [str(row) for row in range(rows)], matrix)
 
 
 def _write_split(path: Path, table: pd.DataFrame) -> int:

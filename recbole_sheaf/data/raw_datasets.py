@@ -1,19 +1,16 @@
 """The pieces of a raw dataset from their files: interactions, texts of items, and folders of MMRec."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
 import pandas as pd
 
-from recbole_sheaf.data.mmrec import feature_files_of, is_mmrec_folder
-from recbole_sheaf.data.raw_features import Vectors, read_vectors
+from recbole_sheaf.data.conversion import RawDataset
+from recbole_sheaf.data.mmrec_folder import LABEL, SPLITS, is_mmrec_folder, read_mmrec_folder
 from recbole_sheaf.data.raw_interactions import ELLIOT, GUESSES, ITEM, column_named, ids_of, interactions_of
 from recbole_sheaf.data.raw_tables import read_raw
 from recbole_sheaf.errors import DataError, shown
-
-logger = logging.getLogger(__name__)
 
 
 def read_interactions(path: Path, columns: Mapping[str, str], elliot: bool = False) -> pd.DataFrame:
@@ -52,11 +49,12 @@ def item_texts(path: Path, id_column: Optional[str], wanted: Sequence[str]) -> p
     return pd.DataFrame(words, index=None if words else range(len(ids))).set_axis(ids.tolist())
 
 
-def mmrec_interactions(folder: Path) -> Path:
-    """The table of interactions of an MMRec folder.
+def read_mmrec(folder: Path, columns: Mapping[str, str]) -> RawDataset:
+    """An MMRec folder with its split, every item up to the last, and a modality for each array, row r for the item r.
 
     Raises:
-        DataError: if the folder is none.
+        DataError: if the folder is none, or its table or split is not as ``run`` on that folder wants it.
+        FeatureError: if its arrays are not.
     """
     name = folder.resolve().name
     if not is_mmrec_folder(folder, name):
@@ -64,10 +62,11 @@ def mmrec_interactions(folder: Path) -> Path:
             f"{folder} is no MMRec folder: it has no {name}.inter with userID, itemID and x_label; name the table of "
             "interactions itself"
         )
-    logger.info("x_label of %s is left out; 'recbole-sheaf run' on that folder keeps its split", folder)
-    return folder / f"{name}.inter"
-
-
-def mmrec_features(folder: Path) -> dict[str, Vectors]:
-    """Every modality of an MMRec folder, row r for the item r."""
-    return {name: read_vectors(path) for name, path in feature_files_of(folder).items()}
+    read = read_mmrec_folder(folder, name)
+    items = [str(item) for item in range(read.n_items)]
+    return RawDataset(
+        interactions_of(f"{name}.inter", read.interactions.astype(str), columns),
+        features={modality: (items[: len(rows)], rows) for modality, rows in read.features.items()},
+        listed=items,
+        parts=read.interactions[LABEL].map(dict(enumerate(SPLITS))),
+    )

@@ -7,6 +7,9 @@ import pytest
 from recbole_sheaf.cli import main
 from recbole_sheaf.data import convert_mmrec_folder
 from recbole_sheaf.data.raw_interactions import timestamps
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.features import load_modalities, read_features
 
 CLICKS = "who,what,at\nanna,v1,2024-05-31\nboris,v2,2024-05-31T12:00:00.5\nанна,v1,2024-05-31T02:00:00+02:00\n"
@@ -92,9 +95,80 @@ def baby(workplace):
 def test_mmrec_folders_have_features_of_any_name(baby):
     assert convert(str(baby), "--to=data/baby") == 0
     assert read_features(baby.parents[1] / "data" / "baby" / "features" / "all-MiniLM-L6-v2.npz")[0] == ["0", "1", "2"]
-    assert (baby.parents[1] / "data" / "baby" / "baby.inter").read_text().splitlines()[1] == "0\t0"
     converted = convert_mmrec_folder(baby, "baby", baby.parent / "cache")
     assert [path.name for path in (converted.path / "features").iterdir()] == ["all-MiniLM-L6-v2.npz"]
+
+
+def loaded(data_path, name="baby", **settings):
+    """A dataset's parts, users and items as the models get them, tokens for numbers."""
+    given = {"data_path": str(data_path), "cache_dir": "cache", "state": "warning", **settings}
+    (config,) = resolve_configs(["BPR"], name, [], given)
+    split = load_split(config)
+    names = split.dataset.field2id_token
+    parts = [
+        list(zip(*(names[field][part.inter_feat[field]].tolist() for field in ("user_id", "item_id"))))
+        for part in split.parts
+    ]
+    return parts, names["user_id"].tolist(), names["item_id"].tolist()
+
+
+@pytest.mark.parametrize("with_vectors", [True, False])
+def test_an_mmrec_folder_keeps_its_split_and_its_items(baby, capsys, with_vectors):
+    """Lines of the parts stand mixed; item 1 is in test alone, nobody chose 3, and 5 is in the vectors alone."""
+    lines = ["2\t4\t1\t2", "0\t2\t1\t0", "1\t1\t2\t2", "0\t0\t5\t0", "1\t2\t3\t1", "2\t0\t4\t1"]
+    (baby / "baby.inter").write_text("\n".join(["userID\titemID\trating\tx_label", *lines]) + "\n")
+    (baby / "all-MiniLM-L6-v2.npy").unlink()
+    if with_vectors:
+        np.save(baby / "image_feat.npy", np.arange(12, dtype=np.float32).reshape(6, 2))
+    assert convert(str(baby), "--to=data/baby") == 0
+    assert "the folder's own split is kept: 2 in train, 2 in valid, 2 in test" in capsys.readouterr().out
+    made = baby.parents[1] / "data" / "baby"
+    header = "user_id:token\titem_id:token\trating:float\n"
+    assert (made / "baby.valid.inter").read_text() == f"{header}1\t2\t3\n2\t0\t4\n"
+    unchanged, converted = loaded(baby.parent), loaded(made.parent)
+    assert converted == unchanged
+    assert converted[0] == [[("0", "2"), ("0", "0")], [("1", "2"), ("2", "0")], [("2", "4"), ("1", "1")]]
+    assert sorted(converted[2]) == ["0", "1", "2", "3", "4", *(["5"] if with_vectors else []), "[PAD]"]
+    chosen = loaded(made.parent, load_col={"inter": ["user_id", "item_id"]})
+    assert chosen[0] == converted[0] and "3" not in chosen[2]
+
+
+def test_an_mmrec_folder_is_one_table_where_its_split_is_dropped(baby, capsys):
+    assert convert(str(baby), "--to=data/baby") == 0
+    assert convert(str(baby), "--to=data/baby", "--drop-split", "--overwrite") == 0  # a split folder is a dataset too
+    made = baby.parents[1] / "data" / "baby"
+    assert sorted(path.name for path in made.iterdir()) == ["baby.inter", "baby.item", "features"]
+    assert (made / "baby.inter").read_text().splitlines()[1:] == ["0\t0", "0\t1", "1\t2", "1\t0"]
+    assert convert("clicks.csv", "--to=data/x", "--drop-split") == 2
+    assert "--drop-split is of MMRec folders; clicks.csv has no split" in capsys.readouterr().err
+
+
+def test_a_kept_split_and_a_setting_of_another_contradict_each_other(baby):
+    assert convert(str(baby), "--to=data/baby") == 0
+    with pytest.raises(
+        ConfigError, match="'baby' comes with its own split; leave out split: random, or convert .*--dr"
+    ):
+        loaded(baby.parents[1] / "data", split="random")
+
+
+@pytest.mark.parametrize(
+    "lines, message",
+    [
+        (["0\t0\t0", "1\t1\t3"], "values of x_label that are not 0, 1 or 2 (first: '3' in line 3)"),
+        (["0\t0\t0", "1\t1\t1"], "baby.inter has no test interaction; expected x_label 0 (train)"),
+    ],
+)
+def test_a_split_that_is_none_is_refused_and_nothing_is_written(baby, capsys, lines, message):
+    (baby / "baby.inter").write_text("\n".join(["userID\titemID\tx_label", *lines]) + "\n")
+    assert convert(str(baby), "--to=data/baby") == 2
+    assert message in capsys.readouterr().err and not (baby.parents[1] / "data").exists()
+
+
+def test_tiktok_is_split_alike_converted_and_as_it_is(shared_data, workplace):
+    assert convert(str(shared_data / "tiktok"), "--to=data/tiktok") == 0
+    converted = loaded("data", "tiktok")
+    assert converted == loaded(shared_data, "tiktok")
+    assert [len(part) for part in converted[0]] == [59541, 3051, 6130]
 
 
 def test_beside_feat_files_other_arrays_need_as_many_rows(baby):
