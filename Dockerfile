@@ -1,7 +1,7 @@
 # recbole-sheaf on the CPU; the folder you are in is read and written, by you:
-#   docker build -t recbole-sheaf .
-#   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" recbole-sheaf run --model=MMSheaf --dataset=ml-100k
-#   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" -p 8000:8000 recbole-sheaf serve mmsheaf.npz --host=0.0.0.0
+#   docker build -t sheaf .
+#   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" sheaf run --model=MMSheaf --dataset=ml-100k
+#   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" -p 8000:8000 sheaf serve mmsheaf.npz --host=0.0.0.0
 FROM python:3.11-slim
 
 # DGL's library links against OpenMP's, which the slim image lacks

@@ -11,10 +11,10 @@ from recbole_sheaf.registration import MODELS
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
 # They import no room, so any room but the mathematics may import them.
-ANYWHERE = {"config", "errors", "extras", "recbole_rules", "regular_files", "rules", "settings_files", "vocabulary"}
 ANYWHERE = {
     "config",
     "errors",
+    "extras",
     "modality_choices",
     "recbole_rules",
     "regular_files",
