@@ -3,6 +3,7 @@
 import csv
 import importlib
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,14 @@ def test_what_is_wrong_is_one_sentence(videos, capsys, case):
     assert encode(*arguments) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1 and not (videos / "x.npz").exists()
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_extra(videos, monkeypatch, capsys):
+    (videos / "a.wav").touch()
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    assert encode("audio", ".", "--to=x.npz", "--encoder=x") == 2
+    said = capsys.readouterr().err
+    assert "soundfile" in said and 'pip install "recbole-sheaf[audio]"' in said and said.count("\n") == 1
 
 
 @pytest.fixture
