@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests are small; more threads wait for one another
+os.environ["RECBOLE_SHEAF_LANG"] = "en"  # whatever the developer's locale
 
 import hypothesis  # noqa: E402
 import jaxtyping  # noqa: E402

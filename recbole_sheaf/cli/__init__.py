@@ -9,6 +9,8 @@ import sys
 from importlib import metadata
 from typing import Optional
 
+from recbole_sheaf.cli.language import argparse_in, help_language, say, written_whole
+from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.environment import let_threads_sleep
 
 COMMANDS = {
@@ -31,25 +33,35 @@ COMMANDS = {
     "models": "list the models that --model takes",
 }
 
-USAGE = "usage: recbole-sheaf COMMAND [options]\n\ncommands:\n{}\n\n'recbole-sheaf COMMAND --help' explains a command."
+USAGE = "usage: recbole-sheaf COMMAND [options]"
+HEADING = "commands:"
+MORE = "'recbole-sheaf COMMAND --help' explains a command."
 
 
+@one_sentence
 def main(argv: Optional[list[str]] = None) -> int:
     """Run a subcommand; gives the exit code, 2 for input that was refused."""
     arguments = sys.argv[1:] if argv is None else argv
-    usage = USAGE.format("\n".join(f"  {name:11} {what}" for name, what in COMMANDS.items()))
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage)
+        with written_whole():
+            print(usage())
         return 0 if arguments else 2
     if arguments[0] == "--version":
         print(f"recbole-sheaf {metadata.version('recbole-sheaf')}")
         return 0
     if arguments[0] not in COMMANDS:
-        print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage}", file=sys.stderr)
+        print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage()}", file=sys.stderr)
         return 2
     let_threads_sleep()
     try:
-        return importlib.import_module(f"recbole_sheaf.cli.{arguments[0].replace('-', '_')}").main(arguments[1:])
+        with argparse_in(help_language()):
+            return importlib.import_module(f"recbole_sheaf.cli.{arguments[0].replace('-', '_')}").main(arguments[1:])
     except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def usage() -> str:
+    """What there is, in the reader's language."""
+    commands = "\n".join(f"  {name:11} {say(what)}" for name, what in COMMANDS.items())
+    return f"{say(USAGE)}\n\n{say(HEADING)}\n{commands}\n\n{say(MORE)}"

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.settings_files import read_yaml
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @one_sentence
 def main(argv: Optional[list[str]] = None) -> int:
     """Train all folds, print mean and standard deviation."""
-    parser = argparse.ArgumentParser(prog="recbole-sheaf classify", description=__doc__)
+    parser = Parser(prog="recbole-sheaf classify", description=__doc__)
     add_arguments(parser)
     options = parser.parse_args(argv)
     from recbole_sheaf.nsd.classification import run_folds

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import read_settings
 from recbole_sheaf.errors import ConfigError
@@ -51,7 +52,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``compare``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf compare",
         description="Run a grid of datasets x models x ablations x seeds, once each, into one store.",
         epilog=EPILOG,

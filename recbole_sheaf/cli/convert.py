@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
@@ -90,7 +91,7 @@ def _next_command(options: argparse.Namespace) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``convert``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf convert",
         description="Write a dataset folder from interactions, an item table and vectors.",
         epilog=EPILOG,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_target_options
 
@@ -53,7 +54,7 @@ def _summary(items: Any) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``embed-items``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf embed-items",
         description="Place items that the model never met by their content, with everything else frozen.",
         epilog=EPILOG,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
@@ -132,7 +133,7 @@ def _cache(options: argparse.Namespace) -> Path:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``encode``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf encode",
         description="Make a feature file from the texts, images or sounds of items.",
         epilog=EPILOG,

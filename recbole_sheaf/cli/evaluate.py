@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 
 TRUST = (
@@ -29,7 +30,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``evaluate``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf evaluate",
         description="Judge a checkpoint again: same split, same items left out, same metrics as the run that wrote it.",
         allow_abbrev=False,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 
 EPILOG = """\
@@ -52,7 +53,7 @@ def _text(found: Any, most: int) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``explain``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf explain",
         description="Take a user's score of an item apart, into parts that add up to it.",
         epilog=EPILOG,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_target_options
 from recbole_sheaf.errors import ConfigError
@@ -59,7 +60,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``export``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf export",
         description="Write the embeddings of a checkpoint, all that its scores are made of, to a file or a database.",
         epilog=EPILOG,

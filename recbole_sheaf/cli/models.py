@@ -1,14 +1,14 @@
 """``recbole-sheaf models``: the names that ``--model`` takes."""
 
-import argparse
 from typing import Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.registration import MODELS, recbole_model_names
 
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Print our models, then RecBole's."""
-    argparse.ArgumentParser(prog="recbole-sheaf models", description="List the models.").parse_args(argv)
+    Parser(prog="recbole-sheaf models", description="List the models.").parse_args(argv)
     print("recbole_sheaf: " + ", ".join(MODELS))
     print("RecBole: " + ", ".join(name for name in recbole_model_names() if name not in MODELS))
     return 0

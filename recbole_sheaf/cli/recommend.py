@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
@@ -95,7 +96,7 @@ def _among(embeddings: Any, among: str) -> Optional[Any]:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``recommend``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf recommend",
         description="The best items of each user, best first: user, rank, item, score.",
         epilog=EPILOG,

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 
 EPILOG = """\
@@ -46,7 +47,7 @@ def _names(text: Optional[str]) -> list[str]:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``report``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf report",
         description="Write what a store holds as a document for people: HTML, Markdown and LaTeX.",
         epilog=EPILOG,

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
@@ -130,7 +131,7 @@ def _names(text: Optional[str]) -> list[str]:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``results``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf results",
         description="List, filter and export the runs of a store.",
         epilog=EPILOG,

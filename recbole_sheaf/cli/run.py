@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.settings_files import NotYaml, parse
@@ -31,7 +32,7 @@ A model of your own is named --model=package.module:MyModel; see docs/own-model.
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``run``; everything else on the command line is a setting."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf run",
         description="Train and evaluate a recommender, or several side by side on the same split.",
         epilog=EPILOG,

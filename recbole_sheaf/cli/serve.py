@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.environment import ending_on_sigterm
 from recbole_sheaf.extras import from_extra
@@ -85,7 +86,7 @@ def _summary(catalogue: Any, address: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``serve``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf serve",
         description="Answer requests for recommendations, similar items and vectors, and show them on a page.",
         epilog=EPILOG,

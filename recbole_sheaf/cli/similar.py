@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
@@ -67,7 +68,7 @@ def _rows(embeddings: Any, given: Optional[str]) -> Any:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``similar``."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf similar",
         description="The items most like each of some items: item, rank, similar, similarity.",
         epilog=EPILOG,

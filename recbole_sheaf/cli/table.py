@@ -1,16 +1,16 @@
 """``recbole-sheaf table``: one table from the result files of several runs."""
 
-import argparse
 from pathlib import Path
 from typing import Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 
 
 @one_sentence
 def main(argv: Optional[list[str]] = None) -> int:
     """Read, print, write."""
-    options = argparse.ArgumentParser(prog="recbole-sheaf table", description="One table from several result files.")
+    options = Parser(prog="recbole-sheaf table", description="One table from several result files.")
     options.add_argument("files", nargs="+", type=Path, help="what --result_file wrote, one JSON object a line")
     options.add_argument("--table_file", type=Path, help="stem of the .csv and .md to write")
     given = options.parse_args(argv)

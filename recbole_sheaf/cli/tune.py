@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Optional
 
+from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import model_names, read_settings
 from recbole_sheaf.config import class_name
@@ -62,7 +63,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Options of ``tune``; everything else on the command line is a setting."""
-    options = argparse.ArgumentParser(
+    options = Parser(
         prog="recbole-sheaf tune",
         description="Search the hyperparameters of one model or several, the same budget for each.",
         epilog=EPILOG,

@@ -1,0 +1,28 @@
+"""The parser of every command: its texts are given in English and shown in the reader's language."""
+
+import argparse
+from typing import Any
+
+from recbole_sheaf.cli.language import say, written_whole
+
+
+class Parser(argparse.ArgumentParser):
+    """An ``ArgumentParser`` whose description, epilog and helps are said in the reader's language."""
+
+    def __init__(self, *, prog: str, description: str, epilog: str = "", **options: Any) -> None:
+        super().__init__(prog=prog, description=say(description), epilog=say(epilog), **options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """As argparse has it, with the help translated."""
+        if "help" in options:
+            options["help"] = say(options["help"])
+        return super().add_argument(*names, **options)
+
+    def print_help(self, file: Any = None) -> None:
+        """Print what ``--help`` shows.
+
+        Raises:
+            ConfigError: if the output's encoding lacks a letter of it.
+        """
+        with written_whole():
+            super().print_help(file)
