@@ -25,7 +25,7 @@ either way, unless --drop-split makes one table of it.
   .npy           rows; ids in IDS, or in PATH with .ids.txt for .npy, one a line; else row r is the item r
   .parquet       a column item_id, or one of text, and a column of lists, or one column of numbers for each dimension
   .safetensors   a tensor of rows; item_id in the metadata (a JSON list), or as a tensor
-  a folder       <item>.npy for each item, as Ducho writes them
+  a folder       <item>.npy for each item, as Ducho writes them; of frames their mean is taken
 
 Items without interactions are kept. The folder appears whole or not at all.
 """

@@ -1,5 +1,6 @@
 """Vectors as people have them: a feature file with or without ids, or a folder with an array for each item."""
 
+import logging
 from pathlib import Path
 from typing import Optional
 
@@ -11,13 +12,15 @@ from recbole_sheaf.features.cache import save_arrays
 from recbole_sheaf.features.files import ENDINGS, TOKENS, VECTORS, check_features, read_features
 from recbole_sheaf.features.id_files import write_ids
 
+logger = logging.getLogger(__name__)
+
 LARGE = 1 << 28  # bytes from which on features are written as .npy, which is mapped when it is read
 
 Vectors = tuple[list[str], np.ndarray]
 
 
 def read_vectors(path: Path, ids: Optional[Path] = None) -> Vectors:
-    """Tokens and rows of a feature file, or of a folder of ``<item>.npy``, as Ducho writes one.
+    """Tokens and rows of a feature file, or of a folder of ``<item>.npy`` as Ducho writes one, vectors or frames.
 
     Raises:
         FeatureError: if the path is neither, or the file does not stand the checks of every feature file.
@@ -51,11 +54,28 @@ def _array_for_each_item(folder: Path) -> Vectors:
     paths = sorted(path for path in folder.glob("*.npy") if not path.name.startswith("."))
     if not paths:
         raise FeatureError(f"{folder} holds no .npy; expected <item>.npy for each item, or name a feature file")
-    rows = [read_npy(path, "an .npy array with the vector of one item") for path in paths]
-    odd = [path for path, row in zip(paths, rows) if row.size != rows[0].size or max(row.shape, default=0) != row.size]
-    if odd:
-        raise FeatureError(
-            f"{odd[0]} is not one vector of {rows[0].size} numbers, the size of {paths[0].name}; encode it anew"
-        )
+    rows: list[np.ndarray] = []
+    framed = 0
+    for path in paths:
+        array = read_npy(path, "an .npy array with the vector of one item")
+        row = _one_vector(array)
+        if row is None or (rows and row.size != rows[0].size):
+            raise FeatureError(
+                f"{path} has the shape {array.shape}, expected one vector, or frames of vectors"
+                + (f", of the {rows[0].size} numbers that {paths[0].name} has" if rows else "")
+                + "; encode it anew"
+            )
+        framed += array.size != row.size
+        rows.append(row)
+    if framed:
+        logger.warning("%s: %d of %d arrays hold frames, whose mean is the item's vector", folder, framed, len(rows))
     tokens = [path.stem for path in paths]
-    return tokens, check_features(str(folder), tokens, np.stack([row.ravel() for row in rows]))
+    return tokens, check_features(str(folder), tokens, np.stack(rows))
+
+
+def _one_vector(array: np.ndarray) -> Optional[np.ndarray]:
+    """(d), of (d), (1, d) or (d, 1, 1); of frames (t, d) or (1, t, d), as of sounds, their mean; else None."""
+    if max(array.shape, default=0) == array.size:
+        return array.ravel()
+    frames = array[0] if array.ndim == 3 and len(array) == 1 else array
+    return frames.mean(axis=0, dtype=np.float64).astype(array.dtype) if frames.ndim == 2 and len(frames) else None

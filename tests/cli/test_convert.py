@@ -62,9 +62,29 @@ def test_elliot_tables_and_ducho_folders(raw, capsys):
     assert lines[0].endswith("rating:float\ttimestamp:float") and lines[1:] == ["7\t12\t5\t100", "8\t12\t3.5\t200"]
     tokens, rows = read_features(raw / "data" / "e" / "features" / "visual.npz")
     assert tokens == ["12", "99"] and rows.tolist() == [[1, 1, 1], [0, 0, 0]]
-    np.save(raw / "ducho" / "5.npy", np.zeros((2, 3)))
+    np.save(raw / "ducho" / "5.npy", np.zeros((1, 4)))
     assert convert("ratings.tsv", "--to=data/f", "--layout=elliot", "--features=visual=ducho") == 2
-    assert "is not one vector of" in capsys.readouterr().err and not (raw / "data" / "f").exists()
+    assert "5.npy" in capsys.readouterr().err and not (raw / "data" / "f").exists()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3)])
+def test_frames_of_a_sound_become_their_mean_and_it_is_said(raw, caplog, shape):
+    (raw / "ratings.tsv").write_text("7\t12\t5\t100\n8\t99\t3.5\t200\n")
+    (raw / "ducho").mkdir()
+    np.save(raw / "ducho" / "12.npy", np.arange(6, dtype=np.float16).reshape(shape))
+    np.save(raw / "ducho" / "99.npy", np.float16([7, 8, 9]).reshape(1, 1, 3))
+    assert convert("ratings.tsv", "--to=data/e", "--layout=elliot", "--features=audio=ducho") == 0
+    assert read_features(raw / "data" / "e" / "features" / "audio.npz")[1].tolist() == [[1.5, 2.5, 3.5], [7, 8, 9]]
+    assert "1 of 2 arrays hold frames" in caplog.text
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2, 3), (2, 2, 3), (0, 3)])
+def test_maps_of_an_image_are_no_frames(raw, capsys, shape):
+    (raw / "ratings.tsv").write_text("7\t12\t5\t100\n")
+    (raw / "ducho").mkdir()
+    np.save(raw / "ducho" / "12.npy", np.zeros(shape, np.float32))
+    assert convert("ratings.tsv", "--to=data/e", "--layout=elliot", "--features=visual=ducho") == 2
+    assert str(shape) in capsys.readouterr().err and not (raw / "data" / "e").exists()
 
 
 def test_parquet_interactions(raw):
