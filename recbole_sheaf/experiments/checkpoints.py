@@ -21,6 +21,7 @@ from recbole_sheaf.config import known_keys
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.errors import CheckpointError, SheafError, first_line
 from recbole_sheaf.experiments.judging import judge
+from recbole_sheaf.experiments.library_warnings import hushed
 from recbole_sheaf.experiments.run_id import WITHOUT_EFFECT
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split
@@ -112,7 +113,7 @@ def restore(path: Union[str, Path], data_path: Optional[str] = None, trust: bool
         ConfigError, DataError, FeatureError: if its settings are refused, or the dataset is not there.
     """
     checkpoint = read_checkpoint(path, trust)
-    with _refused(checkpoint):
+    with _refused(checkpoint), hushed():
         config = _resolved(checkpoint, data_path)
         split = load_split(config)
         with _Bounded(checkpoint):

@@ -7,7 +7,6 @@ where an earlier sitting left it. Whoever makes runs (:mod:`.runs`, :mod:`.grid`
 
 import contextlib
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.epochs import Epoch
+from recbole_sheaf.experiments.library_warnings import hushed
 from recbole_sheaf.experiments.mlflow_tracking import MlflowSink, Tracking, tracking_of
 from recbole_sheaf.experiments.run_id import run_id
 from recbole_sheaf.experiments.settings import resolve_configs
@@ -128,8 +128,7 @@ class Run:
         """
         started = time.perf_counter()
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(folder, self), limited_to(self.threads), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"recbole\.")  # old spellings in RecBole, once a run
+        with _alone_in(folder, self), limited_to(self.threads), hushed():
             config = self.config()
             if run_id(config, self.threads) != self.id:
                 raise DataError(f"data, settings or code of {self} changed since it was planned; start again")
