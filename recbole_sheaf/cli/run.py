@@ -92,6 +92,7 @@ def _value(text: str, key: str) -> Any:
 def main(argv: Optional[list[str]] = None) -> int:
     """Train, evaluate, print; gives the exit code."""
     options, others = parser().parse_known_args(argv)
+    from recbole_sheaf.experiments.progress import ProgressBar, RunsProgress
     from recbole_sheaf.experiments.runs import refuse_unwritable, run_models
     from recbole_sheaf.experiments.sinks import Results
 
@@ -99,16 +100,22 @@ def main(argv: Optional[list[str]] = None) -> int:
         raise ConfigError("--model and --models are both given; give one of them")
     given = options.model if options.models is None else options.models
     models = model_names("MMSheaf" if given is None else given)
-    settings = read_settings(others)
-    settings.setdefault("show_progress", sys.stderr.isatty())
+    settings = {"show_progress": False, **_quiet_beside_a_bar(), **read_settings(others)}
     files = options.config_files.replace(",", " ").split()
     refuse_unwritable(options.table_file)
     results = Results()
     try:
-        run_models(models, options.dataset, files, settings, options.result_file, [results])
+        with ProgressBar(len(models), "run", quiet=bool(settings["show_progress"]), **RunsProgress.LOOKS) as bar:
+            sinks = [results, RunsProgress(len(models), bar)]
+            run_models(models, options.dataset, files, settings, options.result_file, sinks)
     finally:  # where one model ends in an error, those before it have their table
         _show(results.rows, options, len(models) > 1)
     return 0
+
+
+def _quiet_beside_a_bar() -> dict[str, Any]:
+    """On a terminal a bar tells how far the command is; in a log RecBole's lines do."""
+    return {"state": "WARNING"} if sys.stderr.isatty() else {}
 
 
 def _show(rows: list[dict[str, Any]], options: argparse.Namespace, several: bool) -> None:

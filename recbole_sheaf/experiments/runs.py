@@ -45,7 +45,7 @@ def run_models(
         config_files: YAML files, later ones win.
         overrides: settings that win over every file; a key reaches the models that know it.
         result_file: where to write a line of JSON per run, as the runs end.
-        sinks: told of each result too.
+        sinks: told of each start, epoch and result too.
 
     Raises:
         ConfigError, DataError, FeatureError: before the first epoch, in one sentence.
@@ -83,7 +83,10 @@ class _InARow(Source):
             raise ConfigError(f"{run} is being trained by another command, in {folder}; wait until it has ended")
         self.waiting.pop(0)
         finished = folder / RESULT_FILE
-        call = (_read_result, (finished,)) if finished.is_file() else (run.carry_out, (folder,))
+        for sink in self.sinks:
+            sink.start(run)
+        listeners = [sink.epoch for sink in self.sinks]
+        call = (_read_result, (finished,)) if finished.is_file() else (run.carry_out, (folder, listeners))
         return Claimed(run, folder, held, *call)
 
     def settle(self, claimed: Claimed, ended: Future) -> None:

@@ -22,12 +22,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
-from tqdm import tqdm
 
 from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.errors import ConfigError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments, tracking_of
+from recbole_sheaf.experiments.progress import ProgressBar
 from recbole_sheaf.experiments.run import COMPLETE, PRUNED, Run, StopRun
 from recbole_sheaf.experiments.run_id import code_version, data_digest, digest, settings_that_count
 from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
@@ -197,8 +197,8 @@ def run_searches(searches: Sequence[Search], store: Store, workers: Workers, qui
     open_experiments(search.tracking for search in searches)
     for search in searches:
         _record_study(store, search)
-    with tqdm(total=sum(search.wanted for search in searches), unit="trial", disable=quiet) as bar, workers:
-        bar.update(sum(trial.state.is_finished() for search in searches for trial in search.trials))
+    with ProgressBar(sum(search.wanted for search in searches), "trial", quiet) as bar, workers:
+        bar.bar.update(sum(trial.state.is_finished() for search in searches for trial in search.trials))
         source = _Searches(searches, store, bar)
         work_off(source, workers)
     return source.errors
@@ -207,7 +207,7 @@ def run_searches(searches: Sequence[Search], store: Store, workers: Workers, qui
 class _Searches(Source):
     """Trials by ask and tell, one search after the other."""
 
-    def __init__(self, searches: Sequence[Search], store: Store, bar: tqdm) -> None:
+    def __init__(self, searches: Sequence[Search], store: Store, bar: ProgressBar) -> None:
         self.searches, self.store, self.bar = searches, store, bar
         self.errors: dict[str, str] = {}
         self.running: dict[Run, tuple[Search, FrozenTrial]] = {}
@@ -238,9 +238,8 @@ class _Searches(Source):
         _record_trial(self.store, search, trial, outcome)
         said = self.errors.get(name) or f"{outcome.state} {search.metric} {outcome.score}, {outcome.seconds:.0f} s"
         logger.info("%s: %s", name, said)
-        self.bar.update()
-        if not self.bar.disable:
-            self.bar.write(f"{name}: {said}")
+        self.bar.bar.update()
+        self.bar.say(f"{name}: {said}")
 
     def is_over(self) -> bool:
         return all(search.is_over() for search in self.searches)

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from recbole_sheaf.errors import StoreError
-from recbole_sheaf.experiments.compare import duration, mean_seconds, run_grid
+from recbole_sheaf.experiments.compare import run_grid
 from recbole_sheaf.experiments.grid import read_experiment
 from recbole_sheaf.experiments.run import Run
 from recbole_sheaf.experiments.store import Store
@@ -253,12 +253,6 @@ def test_a_grid_killed_five_times_ends_with_the_same_rows(workplace, workers):
     assert last.returncode == 0, said
     assert kills == 5
     same_rows(Store(workplace / "whole.duckdb"), Store(workplace / f"killed{workers}.duckdb"))
-
-
-def test_time_that_remains_is_told_as_people_tell_it():
-    assert [duration(seconds) for seconds in (50, 420, 7500)] == ["50 s", "7 min", "2 h 05 min"]
-    assert mean_seconds({("a", "x"): [1.0, 3.0], ("a", "y"): [4.0]}) == 3.0
-    assert mean_seconds({}) == 0.0
 
 
 def test_a_store_deleted_meanwhile_ends_the_command(toy, workplace):
