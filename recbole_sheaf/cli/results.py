@@ -1,7 +1,6 @@
 """``recbole-sheaf results``: list, filter and export what a store holds, with significance."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any, Optional
 
@@ -23,8 +22,10 @@ Significance is two-sided, over users, whose metrics are averaged over a model's
 the marks, Wilcoxon's signed-rank test beside it under --show differences, both corrected by Holm's method.
 """
 SHOWN = ("means", "runs", "settings", "differences", "users", "strata", "curves", "failures", "studies", "trials")
-FORMATS = ("markdown", "csv", "latex")
-ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
+FORMATS = ("markdown", "csv", "latex", "html")
+ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
+COMPARED = "Recall@20,NDCG@20"
+WITHOUT_METRICS = ("settings", "failures", "studies", "trials")
 
 
 @one_sentence
@@ -34,24 +35,18 @@ def main(argv: Optional[list[str]] = None) -> int:
     if options.output is not None and options.output.resolve() == options.store.resolve():
         raise ConfigError(f"--output is the store {options.store} itself; give another file")
     kind = _format(options)
+    from recbole_sheaf.cli.screen import print_table
     from recbole_sheaf.evaluation.comparison import write_text
-    from recbole_sheaf.evaluation.fitting import fitted
     from recbole_sheaf.experiments.store import Store
 
     table, legend = _table(Store(options.store), options)
-    left_out: list[str] = []
-    if kind == "markdown" and options.output is None and not options.wide:
-        table, left_out = fitted(table)
-    text = _text(table, kind)
-    if legend and kind == "markdown":
-        text = f"{text}\n\n{legend}"
-    if options.output is None:
-        print(text)
-        if left_out:
-            print(f"left out to fit the screen, --wide shows all: {', '.join(left_out)}", file=sys.stderr)
-        return 0
-    write_text(options.output, text + "\n")
-    print(f"written: {options.output}")
+    if options.output is not None:
+        write_text(options.output, _text(table, kind, legend) + "\n")
+        print(f"written: {options.output}")
+    elif options.format is None:
+        print_table(table, options.wide, legend)
+    else:  # a document, whole
+        print(_text(table, kind, legend))
     return 0
 
 
@@ -69,10 +64,13 @@ def _format(options: argparse.Namespace) -> str:
     return ENDINGS[ending]
 
 
-def _text(table: Any, kind: str) -> str:
-    from recbole_sheaf.evaluation import to_csv, to_latex, to_markdown
+def _text(table: Any, kind: str, legend: str) -> str:
+    from recbole_sheaf.evaluation import to_csv, to_html, to_latex, to_markdown
 
-    return {"markdown": to_markdown, "csv": to_csv, "latex": to_latex}[kind](table).rstrip("\n")
+    if kind == "html":
+        return to_html(table, legend).rstrip("\n")
+    text = {"markdown": to_markdown, "csv": to_csv, "latex": to_latex}[kind](table).rstrip("\n")
+    return f"{text}\n\n{legend}" if legend and kind == "markdown" else text
 
 
 def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
@@ -84,20 +82,22 @@ def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
         "label": _names(options.model),
         "ablation": _names(options.ablation),
     }
+    _refuse_half_a_comparison(options)
+    _refuse_idle_metrics(options)
     metrics = _names(options.metric)
-    _refuse_half_a_comparison(options, metrics)
+    compared = metrics or _names(COMPARED)
     if options.sql:
         return store.rows(options.sql), ""
     if options.table:
-        return results.beside_reference(store, filters, options.against, metrics)
+        return results.beside_reference(store, filters, options.against, compared)
     if options.show == "settings":
         return _settings(results.settings_of_runs(store, filters)), ""
     if options.show == "differences":
-        return results.comparisons_with(store, filters, options.against, metrics), ""
+        return results.comparisons_with(store, filters, options.against, compared), ""
     if options.show in ("means", "runs"):
-        runs = results.finished_runs(store, filters)
+        runs = results.finished_runs(store, filters, metrics)
         return (runs if options.show == "runs" else results.means_over_seeds(runs)), ""
-    return results.raw_table(store, options.show, filters), ""
+    return results.raw_table(store, options.show, filters, metrics), ""
 
 
 def _settings(rows: list[dict[str, Any]]) -> Any:
@@ -115,14 +115,23 @@ def _settings(rows: list[dict[str, Any]]) -> Any:
     return pd.DataFrame(list(lines.values()))
 
 
-def _refuse_half_a_comparison(options: argparse.Namespace, metrics: list[str]) -> None:
+def _refuse_half_a_comparison(options: argparse.Namespace) -> None:
     compared = options.table or options.show == "differences"
     if compared and not options.against:
         raise ConfigError("--against is missing; name the model to compare with, for example --against LightGCN")
-    if compared and not metrics:
-        raise ConfigError("--metric is empty; name metrics to compare, for example --metric Recall@20,NDCG@20")
     if options.against and not compared:
         raise ConfigError("--against marks nothing by itself; add --table, or --show differences")
+
+
+def _refuse_idle_metrics(options: argparse.Namespace) -> None:
+    if options.metric is None:
+        return
+    if not _names(options.metric):
+        raise ConfigError(f"--metric is empty; name metrics, for example --metric {COMPARED}")
+    if options.sql:
+        raise ConfigError("--metric chooses nothing in --sql; write the metric into the query, test['recall@20']")
+    if options.show in WITHOUT_METRICS and not options.table:
+        raise ConfigError(f"--metric chooses nothing in {options.show}, which has no column of metrics; leave it out")
 
 
 def _names(text: Optional[str]) -> list[str]:
@@ -142,13 +151,15 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--show", choices=SHOWN, default="means", help="what to list (default: means)")
     options.add_argument("--table", action="store_true", help="models beside --against, significance marked")
     options.add_argument("--against", help="the model to compare with")
-    options.add_argument("--metric", default="Recall@20,NDCG@20", help="metrics to compare (default: %(default)s)")
+    options.add_argument("--metric", help=f"metrics to show (default: all; where models are compared, {COMPARED})")
     options.add_argument("--experiment", help="experiments, separated by commas")
     options.add_argument("--dataset", help="datasets, separated by commas")
     options.add_argument("--model", help="models, by their names in the experiment, separated by commas")
     options.add_argument("--ablation", help="ablations, separated by commas")
     options.add_argument("--format", choices=FORMATS, help="default: markdown, or what --output ends in")
-    options.add_argument("--output", type=Path, help="write to this .md, .csv or .tex file instead of the screen")
+    options.add_argument(
+        "--output", type=Path, help="write to this .md, .csv, .tex or .html file instead of the screen"
+    )
     options.add_argument("--wide", action="store_true", help="all columns, however wide the screen has to be")
     options.add_argument(
         "--sql", help="a SQL query instead; the store's tables stand in recbole_sheaf.experiments.store"

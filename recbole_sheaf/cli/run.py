@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--config_files", default="", help="YAML files of settings, separated by spaces or commas")
     options.add_argument("--result_file", type=Path, help="write one JSON object per run, a line each")
     options.add_argument("--table_file", type=Path, help="stem of the table's .csv and .md (default: results/...)")
+    options.add_argument(
+        "--wide", action="store_true", help="all columns of the table, however wide the screen has to be"
+    )
     return options
 
 
@@ -119,12 +122,14 @@ def _quiet_beside_a_bar() -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]], options: argparse.Namespace, several: bool) -> None:
-    from recbole_sheaf.evaluation import comparison_table, to_markdown, write_table
+    from recbole_sheaf.cli.screen import print_table
+    from recbole_sheaf.evaluation import comparison_table, write_table
 
     if not rows:
         return
     table = comparison_table(rows)
-    print("\n" + to_markdown(table))
+    print()
+    print_table(table, options.wide)
     if options.table_file or several:
         stem = options.table_file or Path("results") / f"{options.dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
         print("\nwritten: " + ", ".join(str(path) for path in write_table(table, stem)))

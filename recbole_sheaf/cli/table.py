@@ -13,11 +13,13 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = Parser(prog="recbole-sheaf table", description="One table from several result files.")
     options.add_argument("files", nargs="+", type=Path, help="what --result_file wrote, one JSON object a line")
     options.add_argument("--table_file", type=Path, help="stem of the .csv and .md to write")
+    options.add_argument("--wide", action="store_true", help="all columns, however wide the screen has to be")
     given = options.parse_args(argv)
-    from recbole_sheaf.evaluation import comparison_table, read_rows, to_markdown, write_table
+    from recbole_sheaf.cli.screen import print_table
+    from recbole_sheaf.evaluation import comparison_table, read_rows, write_table
 
     table = comparison_table([row for path in given.files for row in read_rows(path)])
-    print(to_markdown(table))
+    print_table(table, given.wide)
     if given.table_file:
         print("\nwritten: " + ", ".join(str(path) for path in write_table(table, given.table_file)))
     return 0

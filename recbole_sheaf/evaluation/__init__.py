@@ -1,7 +1,7 @@
 """Reads saved results: each user's metrics, and tables of runs side by side."""
 
 from recbole_sheaf.evaluation.beyond_accuracy import beyond_accuracy, long_tail
-from recbole_sheaf.evaluation.cells import to_csv, to_markdown
+from recbole_sheaf.evaluation.cells import to_csv, to_html, to_markdown
 from recbole_sheaf.evaluation.comparison import comparison_table, significance_marks, to_latex, write_table
 from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
 from recbole_sheaf.evaluation.result_file import read_rows
@@ -23,6 +23,7 @@ __all__ = [
     "read_rows",
     "significance_marks",
     "to_csv",
+    "to_html",
     "to_latex",
     "to_markdown",
     "user_strata",

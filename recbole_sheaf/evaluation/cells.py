@@ -4,21 +4,75 @@ A label may hold what Markdown takes for a column or HTML, what a spreadsheet ta
 takes for a command.
 """
 
+import html
 import re
-from typing import Any, Callable
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Callable, Optional
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
 )  # and those that turn lines around
 _MARKDOWN = re.compile(r"[\\|`]")
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Results</title>
+<style>
+body {{ font-family: sans-serif }}
+table {{ border-collapse: collapse }}
+th, td {{ padding: .2em .6em; text-align: right; border-bottom: 1px solid #ccc }}
+</style>
+</head>
+<body>
+{}
+{}
+</body>
+</html>
+"""
 _FORMULA = ("=", "+", "-", "@")
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """A Markdown table, numbers with four decimals."""
-    return _with_cells(table, _in_markdown).to_markdown(index=False, floatfmt=".4g")
+def to_markdown(
+    table: pd.DataFrame,
+    *,
+    bold: Optional[Mapping[str, Sequence[bool]]] = None,
+    limits: Optional[Mapping[str, int]] = None,
+    right: Collection[str] = (),
+) -> str:
+    """A Markdown table, numbers with four digits.
+
+    Args:
+        bold: for a terminal, rows to set in bold, by column.
+        limits: for a screen, how wide columns of texts may be, whose cells are broken into lines.
+        right: columns of texts that are set as numbers are.
+    """
+    cells = _with_cells(table, _in_markdown)
+    cells = cells.assign(**{name: _in_bold(cells[name], rows) for name, rows in (bold or {}).items()})
+    options: dict[str, Any] = {}
+    if limits:
+        options["maxcolwidths"] = [limits.get(str(name)) for name in table]
+    if right:
+        options["colalign"] = ["right" if name in right or is_numeric_dtype(table[name]) else "left" for name in table]
+    return cells.to_markdown(index=False, floatfmt=".4g", **options)
+
+
+def _in_bold(column: pd.Series, rows: Sequence[bool]) -> list[Any]:
+    def cell(value: Any) -> str:
+        return f"\x1b[1m{value if isinstance(value, str) else format(value, '.4g')}\x1b[0m"
+
+    return [cell(value) if bold else value for value, bold in zip(column, rows)]
+
+
+def to_html(table: pd.DataFrame, legend: str = "") -> str:
+    """A page with the table and nothing to fetch, numbers with four digits; texts are texts, whatever they hold."""
+    cells = _with_cells(table, one_line)
+    with pd.option_context("display.max_colwidth", None):  # pandas would cut longer texts
+        text = cells.to_html(index=False, border=0, float_format="{:.4g}".format, na_rep="")
+    return _PAGE.format(text, f"<p>{html.escape(legend)}</p>" if legend else "")
 
 
 def to_csv(table: pd.DataFrame) -> str:

@@ -99,7 +99,8 @@ def to_latex(table: pd.DataFrame) -> str:
     """
     numbers = {column: "{:.4g}".format for column in table.select_dtypes("float")}
     style = table.style.hide(axis="index").format(numbers, escape="latex", na_rep="")
-    text = style.format_index(axis="columns", escape="latex").to_latex(hrules=True)
+    with pd.option_context("styler.render.max_elements", table.size + 1):  # pandas would leave out rows of longer ones
+        text = style.format_index(axis="columns", escape="latex").to_latex(hrules=True)
     return text.replace(BETTER, r"$\blacktriangle$").replace(WORSE, r"$\blacktriangledown$")
 
 

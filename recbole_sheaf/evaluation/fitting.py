@@ -1,22 +1,31 @@
-"""Tables that fit a screen: what a reader can spare goes first, and is named."""
+"""Tables that fit a screen: what a reader can spare goes first, and is named; long texts are broken into lines."""
+
+from collections.abc import Mapping
 
 import pandas as pd
 
+from recbole_sheaf.evaluation.best import PLACES, is_metric
 from recbole_sheaf.evaluation.cells import to_markdown
 
 COLUMNS = 100
-# Spared in this order; then deviations, metrics from the right but the first, and places that all rows share.
-SPARED = ("parameters", "peak MiB", "epochs", "best epoch", "s/epoch", "run")
-PLACES = ("experiment", "dataset", "ablation")
+NARROWEST = 12  # column of a text that is broken into lines
+# Spared in this order; then deviations, places that all rows share, and metrics from the right but the first.
+SPARED = (
+    *("parameters", "peak MiB", "epochs", "best epoch", "s/epoch", "run"),
+    *("stopping_step", "train_batch_size", "train_seconds", "valid_seconds"),
+    *("wilcoxon_p", "permutation_p", "n_users", "cohens_dz", "wilcoxon_p_holm", "relative_difference"),
+    *("mean_b", "improved", "worsened", "mean_a"),
+)
+SHARED = ("seed", "against", *PLACES)
 
 
 def fitted(table: pd.DataFrame, columns: int = COLUMNS) -> tuple[pd.DataFrame, list[str]]:
     """As much of a table as fits so many characters across, and the names of what was left out.
 
-    What tells rows apart stays, and so do marks of significance with their metrics, however wide they are.
+    What tells rows apart stays, and so do marks of significance, joined with their metrics.
     """
-    shown, left_out = table, []
-    for name in _expendable(table):
+    shown, left_out = joined(table) if _width(table) > columns else table, []
+    for name in _expendable(shown):
         if _width(shown) <= columns:
             break
         shown = shown.drop(columns=name)
@@ -24,15 +33,39 @@ def fitted(table: pd.DataFrame, columns: int = COLUMNS) -> tuple[pd.DataFrame, l
     return shown, left_out
 
 
+def joined(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with each mark of significance before its number, in one column: ``▲ 0.4116``."""
+    shown = table.copy()
+    for name in [str(name) for name in table if f"{name} mark" in table]:
+        marks = shown.pop(f"{name} mark").fillna("")
+        shown[name] = [f"{mark} {value:.4f}".strip() for mark, value in zip(marks, shown[name])]
+    return shown
+
+
+def limits(table: pd.DataFrame, columns: int = COLUMNS) -> dict[str, int]:
+    """How wide columns of texts may be, where the table is wider than the screen; the widest give way first."""
+    found: dict[str, int] = {}
+    widths = {str(name): _longest(table[name]) for name in table.select_dtypes(["object", "string"])}
+    while (excess := _width(table, found) - columns) > 0:
+        name = max(widths, key=widths.__getitem__, default="")
+        if widths.get(name, 0) <= NARROWEST:
+            break
+        found[name] = widths[name] = max(NARROWEST, widths[name] - excess)
+    return found
+
+
+def _longest(column: pd.Series) -> int:
+    return max((len(str(value)) for value in column), default=0)
+
+
 def _expendable(table: pd.DataFrame) -> list[str]:
     names = [str(name) for name in table]
     spared = [name for name in SPARED if name in names]
     deviations = [name for name in names if name.endswith(" std")]
-    marked = {name.removesuffix(" mark") for name in names if name.endswith(" mark")}
-    metrics = [name for name in names if "@" in name and " " not in name and name not in marked]
-    shared = [name for name in PLACES if name in names and table[name].nunique(dropna=False) == 1]
-    return [*spared, *reversed(deviations), *reversed(metrics[1:]), *shared]
+    metrics = [name for name in names if is_metric(name) and not name.startswith("valid ")]
+    shared = [name for name in SHARED if name in names and table[name].nunique(dropna=False) == 1]
+    return [*spared, *reversed(deviations), *shared, *reversed(metrics[1:])]
 
 
-def _width(table: pd.DataFrame) -> int:
-    return max(map(len, to_markdown(table).splitlines()), default=0)
+def _width(table: pd.DataFrame, limited: Mapping[str, int] = {}) -> int:  # noqa: B006, read only
+    return max(map(len, to_markdown(table, limits=limited).splitlines()), default=0)

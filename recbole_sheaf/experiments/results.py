@@ -1,7 +1,7 @@
 """What a store holds, as tables: runs, means over seeds, and models beside a reference with significance."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,11 +11,7 @@ from recbole_sheaf.evaluation import compare_models, mean_over_seeds, significan
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.rules import nearest
 
-TABLES = {
-    "users": "user_metrics JOIN entries USING (run)",
-    "strata": "strata JOIN entries USING (run)",
-    "curves": "curves JOIN entries USING (run)",
-}
+TABLES = {"users": "user_metrics", "strata": "strata", "curves": "curves"}
 UNFILTERED = ("failures", "studies", "trials")
 FILTERS = ("experiment", "dataset", "label", "ablation")
 OPTIONS = {"label": "model"}  # filters whose option has another name
@@ -26,25 +22,27 @@ CELL = ["experiment", "dataset", "ablation", "label"]
 Filters = Mapping[str, Sequence[str]]
 
 
-def finished_runs(store: Store, filters: Filters) -> pd.DataFrame:
+def finished_runs(store: Store, filters: Filters, metrics: Sequence[str] = ()) -> pd.DataFrame:
     """One line per finished run: where it stands, its metrics and its cost.
 
     Args:
         filters: names allowed in each of ``experiment``, ``dataset``, ``label``, ``ablation``; absent means any.
+        metrics: of the test part, in any case, to which the columns are held; none means all.
 
     Raises:
-        DataError: if nothing matches, naming what there is.
+        DataError: if nothing matches, or no run has one of the metrics, naming what there is.
     """
     where, values = _where(filters)
     found = store.rows(f"SELECT * FROM entries JOIN runs USING (run, dataset, seed) {where} ORDER BY ALL", values)
     if found.empty:
         _refuse_nothing(store, filters)
+    asked = _known(metrics, [name for test in found["test"] for name in _scores(test)])
     lines = []
     for row in found.to_dict("records"):
-        chosen = _chosen_by(row)
+        chosen, scores = _chosen_by(row), _scores(row["test"])
         line: dict[str, Any] = {name: row[name] for name in (*CELL, "model", "seed")}
         line[f"valid {chosen}"] = _scores(row["valid"]).get(chosen)
-        line.update({name: value for name, value in _scores(row["test"]).items() if value is not None})
+        line.update({name: scores[name] for name in asked or scores if scores.get(name) is not None})
         line.update({"best epoch": row["best_epoch"], "epochs": row["epochs"]})
         line.update({shown: row[name] for name, shown in COST.items()})
         lines.append({**line, "run": row["run"]})
@@ -117,11 +115,14 @@ def comparisons_with(store: Store, filters: Filters, against: str, metrics: Sequ
     return pd.concat(tables, names=["metric"]).reset_index("metric").reset_index(drop=True)
 
 
-def raw_table(store: Store, name: str, filters: Filters) -> pd.DataFrame:
+def raw_table(store: Store, name: str, filters: Filters, metrics: Sequence[str] = ()) -> pd.DataFrame:
     """Rows of ``users``, ``strata``, ``curves`` of matching runs, or all of ``failures``, ``studies``, ``trials``.
 
+    The metrics of ``curves``, which are those of validation, have a column each.
+
     Raises:
-        DataError: if no finished run matches, or filters are given for a table that has none of their columns.
+        DataError: if no finished run matches or has one of the metrics, or filters are given for a table that has none
+            of their columns.
     """
     if name in UNFILTERED:
         if given := [f"--{OPTIONS.get(key, key)}" for key in FILTERS if filters.get(key)]:
@@ -130,7 +131,38 @@ def raw_table(store: Store, name: str, filters: Filters) -> pd.DataFrame:
     where, values = _where(filters)
     if store.rows(f"SELECT 1 FROM entries SEMI JOIN runs USING (run) {where} LIMIT 1", values).empty:
         _refuse_nothing(store, filters)
-    return store.rows(f"SELECT * FROM {TABLES[name]} {where} ORDER BY ALL", values)
+    place = f"{', '.join(CELL)}, seed"
+    rows = store.rows(
+        f"SELECT {place}, {TABLES[name]}.* EXCLUDE (run), run FROM {TABLES[name]} JOIN entries USING (run) {where} "
+        "ORDER BY ALL",
+        values,
+    )
+    return _of_curves(rows, metrics) if name == "curves" else _of_metrics(rows, metrics)
+
+
+def _of_metrics(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Those rows that hold one of the metrics; all of them where none is asked for."""
+    asked = _known(metrics, rows["metric"].unique())
+    return rows[rows["metric"].isin(asked)].reset_index(drop=True) if asked else rows
+
+
+def _of_curves(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Validation's metrics in columns of their own."""
+    scores = [_scores(valid) for valid in rows["valid"]]
+    there = list(dict.fromkeys(name for each in scores for name in each))
+    columns = {name: [each.get(name) for each in scores] for name in _known(metrics, there) or there}
+    kept = rows.drop(columns=["valid", "run"])
+    return kept.assign(**{name: pd.Series(values, dtype=float) for name, values in columns.items()}, run=rows["run"])
+
+
+def _known(metrics: Sequence[str], there: Iterable[str]) -> list[str]:
+    """The metrics as the store writes them, each once; refused if one is not there."""
+    known = sorted(set(there))
+    asked = list(dict.fromkeys(metric.lower() for metric in metrics))
+    for metric in asked:
+        if metric not in known:
+            raise DataError(f"no run here has the metric '{metric}'{nearest(metric, known)}; {_listed(known)}")
+    return asked
 
 
 def _comparable_runs(store: Store, filters: Filters, against: str) -> pd.DataFrame:

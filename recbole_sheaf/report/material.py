@@ -24,7 +24,6 @@ from recbole_sheaf.rules import nearest
 REAL = "real"  # the ablation that changes nothing
 ACCURACY = ("recall", "ndcg", "precision", "mrr", "hit", "map")
 BEYOND = ("itemcoverage", "giniindex", "averagepopularity", "popularityshare", "aplt", "novelty")
-SMALLER_IS_BETTER = ("giniindex", "averagepopularity", "popularityshare", "rmse", "mae", "logloss")
 MOST_METRICS = 6  # columns that a page has room for
 
 
@@ -327,11 +326,6 @@ def _rows_of(store: Store, table: str, experiment: str, dataset: str) -> pd.Data
     for name in ("label", "ablation"):
         rows[name] = rows[name].map(one_line)
     return rows
-
-
-def bigger_is_better(metric: str) -> bool:
-    """Whether more of a metric is better."""
-    return metric.partition("@")[0] not in SMALLER_IS_BETTER
 
 
 def mean(values: Sequence[float]) -> Optional[float]:

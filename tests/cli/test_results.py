@@ -2,10 +2,13 @@
 
 import csv
 import io
+import re
+import sys
 
 import pytest
 
 from recbole_sheaf.cli import main
+from recbole_sheaf.cli.results import SHOWN
 from tests.experiments.planted import plant
 
 
@@ -106,6 +109,11 @@ def test_sql_answers_and_changes_nothing(path, capsys):
         (["--show=trials", "--model=better"], "trials are listed whole, without --model"),
         (["--sql", "SELEC 1"], "does not answer"),
         (["--output=."], "cannot be written"),
+        (["--show=settings", "--metric=Recall@20"], "--metric chooses nothing in settings"),
+        (["--show=failures", "--metric=Recall@20"], "--metric chooses nothing in failures"),
+        (["--show=trials", "--metric=Recall@20"], "--metric chooses nothing in trials"),
+        (["--sql=SELECT 1", "--metric=Recall@20"], "--metric chooses nothing in --sql"),
+        (["--show=means", "--metric="], "ConfigError: --metric is empty"),
     ],
 )
 def test_refusals_are_one_sentence_and_exit_code_2(path, capsys, arguments, message):
@@ -147,7 +155,10 @@ def test_tables_fit_the_screen_unless_asked_to_be_wide(path, capsys):
     assert "parameters" in wide.out.splitlines()[0] and not wide.err
 
 
-@pytest.mark.parametrize("ending, start", [("md", "| experiment"), ("csv", "experiment,"), ("tex", r"\begin{tabular}")])
+START = [("md", "| experiment"), ("csv", "experiment,"), ("tex", r"\begin{tabular}"), ("html", "<!doctype html>")]
+
+
+@pytest.mark.parametrize("ending, start", START)
 def test_the_ending_of_the_output_chooses_its_form(path, capsys, tmp_path, ending, start):
     target = tmp_path / f"runs.{ending}"
     printed(capsys, path, "--show=runs", f"--output={target}")
@@ -158,7 +169,7 @@ def test_the_ending_of_the_output_chooses_its_form(path, capsys, tmp_path, endin
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--output=x.xlsx"], "which ends in '.xlsx'; expected .md, .csv, .tex"),
+        (["--output=x.xlsx"], "which ends in '.xlsx'; expected .md, .csv, .tex, .html"),
         (["--output=x.md", "--format=csv"], "--format is csv, but --output ends in .md"),
     ],
 )
@@ -177,3 +188,93 @@ def test_settings_are_listed_a_line_per_model(path, capsys):
     ]
     assert main(["results", path, "--show=settings", "--model=LightGNC"]) == 2
     assert "holds no finished run of label LightGNC" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("show", ["means", "runs", "users", "strata", "curves"])
+def test_a_metric_is_all_that_is_shown_and_one_that_no_run_has_is_refused(path, capsys, show):
+    rows = as_rows(printed(capsys, path, f"--show={show}", "--metric=Recall@20", "--format=csv"))
+    names = {row["metric"] for row in rows} if "metric" in rows[0] else set(rows[0])
+    assert "recall@20" in names and "ndcg@20" not in names
+    assert main(["results", path, f"--show={show}", "--metric=Recal@20"]) == 2
+    told = capsys.readouterr()
+    assert "no run here has the metric 'recal@20' (did you mean 'recall@20'" in told.err and told.out == ""
+
+
+def test_metrics_come_in_the_order_they_are_asked_for_each_once(path, capsys):
+    (heading, *_) = printed(capsys, path, "--metric=NDCG@20,Recall@20,ndcg@20", "--format=csv").splitlines()
+    assert [name for name in heading.split(",") if name in ("recall@20", "ndcg@20")] == ["ndcg@20", "recall@20"]
+
+
+def test_differences_come_for_the_metric_asked_for(path, capsys):
+    given = [path, "--ablation=real", "--show=differences", "--against=LightGCN"]
+    rows = as_rows(printed(capsys, *given, "--metric=NDCG@20", "--format=csv"))
+    assert {row["metric"] for row in rows} == {"ndcg@20"}
+    assert main(["results", *given, "--metric=NDGC@20"]) == 2
+    assert "no metric 'ndgc@20' per user (did you mean 'ndcg@20'" in capsys.readouterr().err
+
+
+def test_curves_have_a_column_a_metric_and_an_epoch_without_validation_an_empty_one(path, capsys):
+    rows = as_rows(printed(capsys, path, "--show=curves", "--model=better", "--ablation=real", "--format=csv"))
+    assert [(row["model" if "model" in row else "label"], row["epoch"], row["recall@20"]) for row in rows] == [
+        ("better", "0", "0.1"),
+        ("better", "1", ""),
+    ]
+
+
+@pytest.mark.parametrize("ending", ["md", "csv", "tex", "html"])
+@pytest.mark.parametrize("show", SHOWN)
+def test_every_table_is_written_to_every_ending(path, capsys, tmp_path, show, ending):
+    target = tmp_path / f"table.{ending}"
+    compared = ["--against=LightGCN", "--ablation=real"] if show == "differences" else []
+    printed(capsys, path, f"--show={show}", f"--output={target}", *compared)
+    text = target.read_text()
+    assert text.endswith("\n") and "\x1b" not in text
+    if show not in ("studies", "trials"):  # of which this store has none
+        assert "LightGCN" in text or show in ("failures", "users"), "whole"
+    if ending == "csv":
+        assert len({len(line) for line in csv.reader(io.StringIO(text))}) == 1
+    if ending == "tex":
+        assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+    if ending == "html":
+        assert text.count("<table") == text.count("</table>") == 1 and "..." not in text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def on_a_terminal(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert main(["results", *arguments]) == 0
+    return sys.stdout.getvalue()
+
+
+def test_the_best_of_each_metric_is_bold_on_a_terminal_alone(path, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    real = [path, "--ablation=real", "--metric=Recall@20"]
+    assert "\x1b" not in printed(capsys, *real)
+    text = on_a_terminal(monkeypatch, *real)
+    bold = [line for line in text.splitlines() if "\x1b[1m" in line]
+    assert len(bold) == 1 and "better" in bold[0] and bold[0].count("\x1b[1m") == 2, "on validation and on test"
+    assert max(len(re.sub("\x1b\\[[01]m", "", line)) for line in text.splitlines()) <= 100
+    assert "\x1b" not in on_a_terminal(monkeypatch, *real, "--format=markdown"), "a document"
+    on_a_terminal(monkeypatch, *real, f"--output={tmp_path / 'table.md'}")
+    assert "\x1b" not in (tmp_path / "table.md").read_text()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in on_a_terminal(monkeypatch, *real)
+
+
+def test_marks_stay_on_a_narrow_screen(path, capsys):
+    lines = printed(capsys, path, "--ablation=real", "--table", "--against=LightGCN").splitlines()
+    assert max(map(len, lines)) <= 100
+    (better,) = [line for line in lines if "| better" in line]
+    (worse,) = [line for line in lines if "| worse" in line]
+    assert "▲ 0.4650" in better and "▼ 0.3150" in worse
+
+
+def test_what_is_left_out_is_said_in_one_line_with_what_all_rows_share(path, capsys):
+    assert main(["results", path, "--show=runs", "--ablation=real"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("left out to fit the screen, --wide shows all: parameters, peak MiB")

@@ -1,0 +1,37 @@
+"""Which value of a metric is the better one, and where in a table the best stand."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+SMALLER_IS_BETTER = ("giniindex", "averagepopularity", "popularityshare", "rmse", "mae", "logloss")
+NO_END_IS_BETTER = ("averagepopularity", "popularityshare")  # of these both ends may be what somebody wants
+PLACES = ("experiment", "dataset", "ablation")  # only what shares them is compared
+
+
+def bigger_is_better(metric: str) -> bool:
+    """Whether more of a metric is better: of all but the few whose names are known."""
+    return metric.lower().partition("@")[0] not in SMALLER_IS_BETTER
+
+
+def is_metric(column: str) -> bool:
+    """Whether a column holds a metric's means: ``recall@20``, ``valid recall@20``."""
+    return "@" in column and not column.endswith((" std", " mark"))
+
+
+def best_cells(table: pd.DataFrame) -> Mapping[str, list[bool]]:
+    """For each column of a metric, which rows hold the best as it is shown, with four digits.
+
+    Rows of one experiment, dataset and ablation are compared; one alone is no best. Ties are all best.
+    """
+    places = [name for name in PLACES if name in table]
+    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in table if is_metric(str(name))}
+    groups = table.groupby(places, dropna=False).ngroup() if places else pd.Series(0, index=table.index)
+    found = {}
+    for name, values in numbers.items():
+        metric = str(name).removeprefix("valid ")
+        if metric.lower().partition("@")[0] not in NO_END_IS_BETTER:
+            shown = values.map(lambda value: float(f"{value:.4g}")) * (1 if bigger_is_better(metric) else -1)
+            several = shown.notna().groupby(groups).transform("sum") > 1
+            found[str(name)] = (several & (shown == shown.groupby(groups).transform("max"))).tolist()
+    return found
