@@ -13,6 +13,7 @@ import yaml
 
 from recbole_sheaf.cli import COMMANDS
 from recbole_sheaf.config import known_keys
+from recbole_sheaf.experiments.grid import read_experiment
 from recbole_sheaf.registration import MODELS
 from recbole_sheaf.settings_files import read_yaml
 from tests.conftest import REPOSITORY
@@ -22,6 +23,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md")
     for path in REPOSITORY.glob(pattern)
 )
+READMES = ("README.md", "README.ru.md")
 WITH_SETTINGS = {"run", "compare", "tune"}  # what follows as --key=value is a setting there
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`]+)`")
@@ -153,6 +155,8 @@ def test_yaml_is_yaml(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_printed_commands_are_understood(page, capsys):
     for command, arguments in printed_commands(page):
+        if command == "--help" or "--help" in arguments:
+            continue
         assert command in COMMANDS, f"recbole-sheaf {command}"
         assert unknown_options(command, arguments) == [], f"recbole-sheaf {command} {shlex.join(arguments)}"
         try:
@@ -188,3 +192,18 @@ def test_every_model_is_explained_with_settings_that_it_has():
         }
         assert f"(../properties/model/{model}.yaml)" in section and "```math" in section
         assert f"(../recbole_sheaf/models/{model.lower()}.py)" in section
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_results_of_the_example_are_asked_for_within_one_ablation(page, tmp_path):
+    """Users are compared within one ablation, and the example's experiment has two."""
+    (example,) = (block for block in blocks(page, "yaml") if "experiment.yaml" in block)
+    (tmp_path / "experiment.yaml").write_text(example, encoding="utf-8")
+    labels = {run.ablation for run in read_experiment(tmp_path / "experiment.yaml", {}).runs}
+    (asked,) = (arguments for command, arguments in printed_commands(page) if command == "results")
+    assert len(labels) > 1 and asked[asked.index("--ablation") + 1] in labels
+
+
+def test_figures_of_both_readmes_are_the_same():
+    english, russian = (sorted(re.findall(r"(?<![\w.])\.\d{3,4}(?!\d)", text(page))) for page in READMES)
+    assert english == russian and len(english) > 50

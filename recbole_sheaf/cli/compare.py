@@ -18,7 +18,7 @@ an experiment file
   models:                         # a list of names, or names with settings of their own
     LightGCN: {settings_file: tuned/LightGCN.yaml}
     MMSheaf:
-    control: {model: MMSheaf, restriction_map: identity}
+    control: {model: MMSheaf, item_sheaf_map: identity}
     mine: {model: package.module:MyModel}
   ablations:                      # optional; any settings, of the data side above all
     real:
