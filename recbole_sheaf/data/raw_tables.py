@@ -1,6 +1,8 @@
 """Tables as people have them, CSV, TSV and Parquet, read as text: ids and titles are what stands there."""
 
+import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ from recbole_sheaf.regular_files import open_regular, read_regular, refuse_beyon
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".inter": "\t", ".item": "\t"}
 ENDINGS = (*SEPARATORS, ".parquet")
+_OPENS = re.compile(
+    rb'(?:^|\t)"', re.MULTILINE
+)  # a cell that begins with a quote, and one that is quoted as CSV has it
+_QUOTED = re.compile(rb'(?:^|\t)"(?:[^"\t\r\n]|"")*"(?=\t|\r?$)', re.MULTILINE)
 
 
 def read_raw(path: Path, header: bool = True) -> pd.DataFrame:
@@ -46,8 +52,11 @@ def _text(path: Path, header: bool) -> pd.DataFrame:
     separator = SEPARATORS[path.suffix]
     if path.suffix == ".csv" and b"," not in first and b";" in first:
         separator = ";"
+    quoting = csv.QUOTE_NONE if separator == "\t" and _quotes_are_characters(content) else csv.QUOTE_MINIMAL
     try:
-        names = pd.read_csv(io.BytesIO(content), sep=separator, dtype=str, header=None, nrows=1, encoding="utf-8")
+        names = pd.read_csv(
+            io.BytesIO(content), sep=separator, dtype=str, header=None, nrows=1, encoding="utf-8", quoting=quoting
+        )
         table = pd.read_csv(
             io.BytesIO(content),
             sep=separator,
@@ -58,6 +67,7 @@ def _text(path: Path, header: bool) -> pd.DataFrame:
             index_col=False,
             keep_default_na=False,
             encoding="utf-8",
+            quoting=quoting,
         )
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -65,6 +75,15 @@ def _text(path: Path, header: bool) -> pd.DataFrame:
     if header:
         table.columns = names.iloc[0].fillna("").tolist()
     return table
+
+
+def _quotes_are_characters(content: bytes) -> bool:
+    """Whether a table with tabs has its quotes as text, as ``"Boyz" and more``: cells begin with one and do not end so.
+
+    Not where lines differ in their tabs, since there cells in quotes hold tabs or lines.
+    """
+    tabs = {line.count(b"\t") for line in content.splitlines() if line.strip()}
+    return len(tabs) == 1 and len(_OPENS.findall(content)) > len(_QUOTED.findall(content))
 
 
 def _parquet(path: Path) -> pd.DataFrame:
