@@ -126,7 +126,8 @@ def _write_table(path: Path, table: pd.DataFrame, types: Mapping[str, str]) -> N
     """Numbers as short as they can be; whatever is text has neither tabs nor line ends by now."""
     out = pd.DataFrame({f"{name}:{types.get(name, 'token_seq')}": _as_text(table[name]) for name in table})
     lines = out.agg("\t".join, axis=1) if len(out.columns) > 1 else out.iloc[:, 0]
-    path.write_text("\n".join(["\t".join(out.columns), *lines]) + "\n", encoding="utf-8", newline="\n")
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("\n".join(["\t".join(out.columns), *lines]) + "\n")
 
 
 def _as_text(column: pd.Series) -> pd.Series:

@@ -30,7 +30,7 @@ import duckdb
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from recbole_sheaf.errors import StoreError, first_line
+from recbole_sheaf.errors import StoreError, first_line, shown
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.training import RunResult
 
@@ -213,8 +213,14 @@ class Store:
             connection.execute("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", [run, experiment, job, error, _now()])
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """What a SQL query gives."""
+        """What a SQL query gives.
+
+        Raises:
+            StoreError: if it is no query of this store.
+        """
         with self.reading() as connection:
+            if not query.strip(" \t\r\n\0"):  # DuckDB 1.4, of Python 3.9, answers nothing to nothing
+                raise StoreError(f"{self.path} does not answer: {shown(query)} asks nothing; correct the query")
             return connection.execute(query, list(parameters)).df()
 
 
