@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from packaging.requirements import Requirement
 
 from recbole_sheaf import environment
 from recbole_sheaf.errors import EnvironmentMismatch
+from tests.conftest import REPOSITORY
 
 
 def test_the_tested_set_passes():
@@ -51,3 +53,11 @@ def test_threads_wait_asleep_unless_the_user_says_otherwise(before, given, expec
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(command, env={**kept, **given}, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == expected
+
+
+@pytest.mark.parametrize("python", ["3.9", "3.10", "3.11"])
+def test_every_package_is_pinned_to_one_release(python):
+    lines = [line.partition("#")[0].strip() for line in (REPOSITORY / "constraints.txt").read_text().splitlines()]
+    pins = [Requirement(line) for line in lines if line]
+    there = [pin.name for pin in pins if pin.marker is None or pin.marker.evaluate({"python_version": python})]
+    assert sorted(there) == sorted(set(there)) and len(there) > 40
