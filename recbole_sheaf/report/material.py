@@ -310,7 +310,7 @@ def _cuts(names: Iterable[str]) -> list[str]:
 
 def _per_user(store: Store, experiment: str, dataset: str, metric: str) -> pd.DataFrame:
     rows = store.rows(
-        "SELECT label, ablation, user_id, avg(value) AS value FROM user_metrics JOIN entries USING (run) "
+        "SELECT label, ablation, user_id, avg(value ORDER BY run) AS value FROM user_metrics JOIN entries USING (run) "
         "WHERE experiment = ? AND dataset = ? AND metric = ? GROUP BY ALL",
         [experiment, dataset, metric],
     )
@@ -321,7 +321,8 @@ def _per_user(store: Store, experiment: str, dataset: str, metric: str) -> pd.Da
 
 def _rows_of(store: Store, table: str, experiment: str, dataset: str) -> pd.DataFrame:
     rows = store.rows(
-        f"SELECT * FROM {table} JOIN entries USING (run) WHERE experiment = ? AND dataset = ?", [experiment, dataset]
+        f"SELECT * FROM {table} JOIN entries USING (run) WHERE experiment = ? AND dataset = ? ORDER BY ALL",
+        [experiment, dataset],
     )
     for name in ("label", "ablation"):
         rows[name] = rows[name].map(one_line)
