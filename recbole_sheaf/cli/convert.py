@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
@@ -66,8 +66,7 @@ def _raw(options: argparse.Namespace) -> Any:
         features[name] = read_vectors(vectors, ids)
     texts = None
     if options.items is not None:
-        wanted = [name.strip() for name in options.text.split(",") if name.strip()] if options.text else []
-        texts = item_texts(options.items, options.items_id or options.item, wanted)
+        texts = item_texts(options.items, options.items_id or options.item, names_in(options.text))
     elif options.text:
         raise ConfigError(f"--text={options.text} names columns of an item table; give that table with --items=PATH")
     return replace(raw, texts=texts, features=features, parts=None if options.drop_split else raw.parts)
@@ -84,7 +83,7 @@ def _feature(given: str) -> tuple[str, Path, Optional[Path]]:
 
 
 def _next_command(options: argparse.Namespace) -> str:
-    texts = [name.strip() for name in (options.text or "").split(",") if name.strip()]
+    texts = names_in(options.text)
     text = f" --text_modalities='{{{', '.join(f'{name}: [{name}]' for name in texts)}}}'" if texts else ""
     return f"next: recbole-sheaf run --dataset={options.to.name} --data_path={options.to.parent}{text}"
 

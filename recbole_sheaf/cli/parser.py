@@ -1,7 +1,7 @@
 """The parser of every command: its texts are given in English and shown in the reader's language."""
 
 import argparse
-from typing import Any
+from typing import Any, Optional
 
 from recbole_sheaf.cli.language import say, written_whole
 
@@ -26,3 +26,8 @@ class Parser(argparse.ArgumentParser):
         """
         with written_whole():
             super().print_help(file)
+
+
+def names_in(text: Optional[str]) -> list[str]:
+    """What commas separate in an option's value; nothing of an option that is not given."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]

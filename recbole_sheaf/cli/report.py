@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Optional
 
-from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 
 EPILOG = """\
@@ -32,17 +32,13 @@ def main(argv: Optional[list[str]] = None) -> int:
         Store(options.store),
         options.to,
         LANGUAGES[:2] if options.lang == "both" else [options.lang],
-        {"experiment": _names(options.experiment), "dataset": _names(options.dataset)},
-        _names(options.metric),
+        {"experiment": names_in(options.experiment), "dataset": names_in(options.dataset)},
+        names_in(options.metric),
         options.export,
         options.titles,
     )
     print("written: " + ", ".join(map(str, written)) + ", and beside each .md and .tex")
     return 0
-
-
-def _names(text: Optional[str]) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def parser() -> argparse.ArgumentParser:

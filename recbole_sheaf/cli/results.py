@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
@@ -77,15 +77,15 @@ def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
     from recbole_sheaf.experiments import results
 
     filters = {
-        "experiment": _names(options.experiment),
-        "dataset": _names(options.dataset),
-        "label": _names(options.model),
-        "ablation": _names(options.ablation),
+        "experiment": names_in(options.experiment),
+        "dataset": names_in(options.dataset),
+        "label": names_in(options.model),
+        "ablation": names_in(options.ablation),
     }
     _refuse_half_a_comparison(options)
     _refuse_idle_metrics(options)
-    metrics = _names(options.metric)
-    compared = metrics or _names(COMPARED)
+    metrics = names_in(options.metric)
+    compared = metrics or names_in(COMPARED)
     if options.sql:
         return store.rows(options.sql), ""
     if options.table:
@@ -126,16 +126,12 @@ def _refuse_half_a_comparison(options: argparse.Namespace) -> None:
 def _refuse_idle_metrics(options: argparse.Namespace) -> None:
     if options.metric is None:
         return
-    if not _names(options.metric):
+    if not names_in(options.metric):
         raise ConfigError(f"--metric is empty; name metrics, for example --metric {COMPARED}")
     if options.sql:
         raise ConfigError("--metric chooses nothing in --sql; write the metric into the query, test['recall@20']")
     if options.show in WITHOUT_METRICS and not options.table:
         raise ConfigError(f"--metric chooses nothing in {options.show}, which has no column of metrics; leave it out")
-
-
-def _names(text: Optional[str]) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def parser() -> argparse.ArgumentParser:
