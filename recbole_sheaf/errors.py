@@ -4,6 +4,9 @@ Each says in one sentence what arrived, what was expected and what to try next, 
 ``ValueError`` too, so code that knows nothing of this package can still catch them.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class SheafError(ValueError):
     """Base of every error this package raises on purpose; the command line prints it without a stack trace."""
@@ -59,3 +62,12 @@ def shown(value: object, longest: int = 60) -> str:
     """A value that arrived as it stands in a sentence: quoted, in one line, cut where it is very long."""
     text = repr(value)
     return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def nearest(name: str, names: Iterable[str], count: int = 3) -> str:
+    """`` (did you mean 'a' or 'b'?)``, or nothing where no name is close; case does not count."""
+    folded: dict[str, str] = {}
+    for candidate in names:
+        folded.setdefault(candidate.lower(), candidate)
+    close = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=0.6)
+    return f" (did you mean {' or '.join(repr(folded[match]) for match in close)}?)" if close else ""

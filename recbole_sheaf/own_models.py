@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from recbole_sheaf.config import OWN_DEFAULTS
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, nearest
 from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
-from recbole_sheaf.rules import nearest
 from recbole_sheaf.settings_files import read_yaml
 
 _by_name: dict[str, type] = {}  # registered

@@ -7,8 +7,8 @@ training is over.
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.rules import Rule, nearest
+from recbole_sheaf.errors import ConfigError, nearest
+from recbole_sheaf.rules import Rule
 
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
 _TRANSFORMS = ("mask_itemseq", "inverse_itemseq", "crop_itemseq", "reorder_itemseq", "user_defined")

@@ -25,9 +25,8 @@ from recbole_sheaf.config import (
     check_settings,
     default_settings,
 )
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, nearest
 from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
-from recbole_sheaf.rules import nearest
 from recbole_sheaf.settings_files import read_yaml
 
 QUICK_START = "recbole.quick_start.quick_start"

@@ -4,14 +4,13 @@ A :class:`Rule` is given to a field of a settings dataclass by :func:`setting`, 
 name, as RecBole's own do (:mod:`recbole_sheaf.recbole_rules`).
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Optional, TypeVar, Union
 
-from recbole_sheaf.errors import ConfigError, shown
+from recbole_sheaf.errors import ConfigError, nearest, shown
 
 Number = Union[int, float]
 _KINDS: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -178,15 +177,6 @@ def check_values(settings: Mapping[str, Any], rules: Mapping[str, Rule]) -> None
     for key, value in settings.items():
         if key in rules:
             rules[key].check(key, value)
-
-
-def nearest(name: str, names: Iterable[str], count: int = 3) -> str:
-    """`` (did you mean 'a' or 'b'?)``, or nothing where no name is close; case does not count."""
-    folded: dict[str, str] = {}
-    for candidate in names:
-        folded.setdefault(candidate.lower(), candidate)
-    close = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=0.6)
-    return f" (did you mean {' or '.join(repr(folded[match]) for match in close)}?)" if close else ""
 
 
 def refuse_unknown_keys(settings: Iterable[Any], known: Iterable[str], what: str) -> None:

@@ -1,13 +1,12 @@
 """Is there a dataset that RecBole can read? Asked before it tries, so that the answer is one sentence."""
 
-import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.data.mmrec_folder import SPLITS, is_mmrec_folder
-from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.errors import DataError, nearest, shown
 from recbole_sheaf.features.atomic import field_types, no_rows, read_header
 
 
@@ -65,11 +64,10 @@ def absent_dataset(
     """The error to raise for a dataset that is neither here nor, for the given reason, to be downloaded."""
     known = list(downloadable)
     here = sorted({path.parent.name for path in Path(data_path).glob("*/*.inter")})
-    nearest = difflib.get_close_matches(name, dict.fromkeys([*here, *known]), n=3)
-    hint = f"; did you mean {' or '.join(nearest)}?" if nearest and name not in known else ""
+    hint = "" if name in known else nearest(name, [*here, *known])
     failed = f", and downloading it failed ({reason})" if reason else ""
     found = f"; datasets there: {', '.join(here[:10])}{', ...' if len(here) > 10 else ''}" if here else ""
-    return DataError(f"dataset '{name}' is not in {data_path}{failed}; {_expected(data_path, name)}{found}{hint}")
+    return DataError(f"dataset '{name}'{hint} is not in {data_path}{failed}; {_expected(data_path, name)}{found}")
 
 
 def _expected(data_path: Path, name: str) -> str:

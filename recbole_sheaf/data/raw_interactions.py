@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.rules import nearest
+from recbole_sheaf.errors import DataError, nearest, shown
 
 USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "timestamp"
 OPTIONS = {USER: "user", ITEM: "item", RATING: "rating", TIME: "time"}  # of the command, by RecBole's field

@@ -17,10 +17,9 @@ import safetensors.numpy
 
 from recbole_sheaf.embeddings.arrays import MARK, as_arrays, as_metadata, from_arrays
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.errors import ConfigError, DataError, first_line
+from recbole_sheaf.errors import ConfigError, DataError, first_line, nearest
 from recbole_sheaf.features.cache import UNREADABLE
 from recbole_sheaf.features.parquet_file import import_pyarrow
-from recbole_sheaf.rules import nearest
 
 METADATA = "metadata"
 

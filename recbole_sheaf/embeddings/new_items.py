@@ -22,7 +22,7 @@ from recbole_sheaf.embeddings.cold_columns import ColdColumns, cold_columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.propagation import identity_step, told
 from recbole_sheaf.embeddings.vectors import as_compared, fused_items
-from recbole_sheaf.errors import ConfigError, FeatureError
+from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures, read_features
 from recbole_sheaf.features.folder import files_in
@@ -32,7 +32,6 @@ from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.vbpr import VBPR
-from recbole_sheaf.rules import nearest
 
 
 @dataclass(frozen=True, eq=False)

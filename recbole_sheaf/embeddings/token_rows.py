@@ -7,8 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int
 
-from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.rules import nearest
+from recbole_sheaf.errors import DataError, nearest, shown
 
 NAMES_COMPARED = 10_000  # with a token that is unknown; comparing a million takes seconds
 

@@ -6,7 +6,6 @@ u users, k places in a list, r pairs of a user and a held-out item. User j's hel
 user: their mean over the users is RecBole's own number.
 """
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.errors import ConfigError, DataError, nearest
 from recbole_sheaf.evaluation._checks import check_topk, check_whole
 
 
@@ -156,9 +155,7 @@ def per_user_metrics(rankings: Rankings, metrics: Sequence[str], topk: Sequence[
 def _known(name: str) -> str:
     if name.lower() in _METRICS:
         return name.lower()
-    nearest = difflib.get_close_matches(name.lower(), list(_METRICS), n=1, cutoff=0.4)
-    hint = f"did you mean {METRICS[list(_METRICS).index(nearest[0])]}? " if nearest else ""
-    raise ConfigError(f"there is no metric {name!r}; {hint}known are {', '.join(METRICS)}")
+    raise ConfigError(f"there is no metric {name!r}{nearest(name, METRICS)}; known are {', '.join(METRICS)}")
 
 
 # Each gives the metric at every cut-off, column k - 1 for k, from hits of shape (u, k) and |R| of shape (u, 1).

@@ -8,7 +8,6 @@ The users are what is sampled here: p values and intervals speak of other users 
 chance in training, run several seeds and average each user over them first, with :func:`mean_over_seeds`.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar, Union
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.errors import ConfigError, DataError, nearest
 from recbole_sheaf.evaluation._paired_tests import bootstrap_interval, cohens_dz, permutation_p, wilcoxon_p
 
 MIN_USERS = 10  # below, the normal approximation of Wilcoxon's statistic is no good
@@ -144,9 +143,9 @@ def compare_models(
     Time that of :func:`compare_paired` for each row.
     """
     if against not in per_user:
-        nearest = difflib.get_close_matches(against, list(per_user), n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
-        raise ConfigError(f"the reference {against!r} is not among the models {', '.join(per_user)}{hint}")
+        raise ConfigError(
+            f"the reference {against!r}{nearest(against, per_user)} is not among the models {', '.join(per_user)}"
+        )
     if len(per_user) < 2:
         raise ConfigError(f"there is no model beside the reference {against!r}; give one more to compare with it")
     rows = []

@@ -6,10 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.errors import DataError, nearest
 from recbole_sheaf.evaluation import compare_models, mean_over_seeds, significance_marks
 from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.rules import nearest
 
 TABLES = {"users": "user_metrics", "strata": "strata", "curves": "curves"}
 UNFILTERED = ("failures", "studies", "trials")

@@ -1,17 +1,15 @@
 """Which content of a dataset is taken: what is named and not there is refused, what is taken and left is said."""
 
-import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Optional
 
-from recbole_sheaf.errors import FeatureError, shown
+from recbole_sheaf.errors import FeatureError, nearest, shown
 from recbole_sheaf.features.atomic import column_names
 from recbole_sheaf.features.folder import MMREC_SUFFIX
 from recbole_sheaf.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice, chosen_modalities
-from recbole_sheaf.rules import nearest
 from recbole_sheaf.vocabulary import FEATURE_ENDINGS
 
 logger = logging.getLogger(__name__)
@@ -98,11 +96,9 @@ def refuse_nothing(
 def _refuse_unknown(choices: Sequence[ModalityChoice], available: Sequence[str]) -> None:
     for choice in choices:
         if choice.by_name and choice.name not in available:
-            close = difflib.get_close_matches(choice.name, available, n=1, cutoff=0.4)
-            other = f"add a file '{choice.name}.npz' or an entry in text_modalities"
-            hint = f"did you mean '{close[0]}'?" if close else other
             raise FeatureError(
-                f"there is no modality {shown(choice.name)}; available: {', '.join(available) or 'none'}; {hint}"
+                f"there is no modality {shown(choice.name)}{nearest(choice.name, available)}; available: "
+                f"{', '.join(available) or 'none'}; add a file '{choice.name}.npz' or an entry in text_modalities"
             )
 
 

@@ -14,11 +14,11 @@ from recbole.utils import InputType, ModelType
 from torch import Tensor, nn
 
 from recbole_sheaf.config import ModelSettings
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, nearest
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import LocalItemSheaf, fit_item_sheaf
 from recbole_sheaf.models.multimodal import ContentRecommender
-from recbole_sheaf.rules import nearest, setting
+from recbole_sheaf.rules import setting
 from recbole_sheaf.sheaf.item_signals import ItemSignals, content_coordinates, item_signals
 from recbole_sheaf.vocabulary import ITEM_SHEAF_MAPS
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.errors import DataError, nearest
 from recbole_sheaf.features.atomic import column_names, read_columns
 from recbole_sheaf.regular_files import read_regular
-from recbole_sheaf.rules import nearest
 
 TABS = (".item", ".tsv", ".txt")  # read literally, quotes and all
 ENDINGS = (*TABS, ".csv")

@@ -160,7 +160,11 @@ def test_arrays_that_do_not_fit_are_refused(changed, message):
 @pytest.mark.parametrize(
     "metrics, topk, message",
     [
-        (["Recal"], [2], "no metric 'Recal'; did you mean Recall.* Recall, NDCG, Precision, MRR, Hit, MAP"),
+        (
+            ["Recal"],
+            [2],
+            "no metric 'Recal' .did you mean 'Recall'..; known are Recall, NDCG, Precision, MRR, Hit, MAP",
+        ),
         (["xyz"], [2], "no metric 'xyz'; known are"),
         (["Recall"], [2, 4], r"topk \[2, 4\] does not fit lists of 3 places"),
         (["Recall"], [0], "cut-offs from 1 to 3"),
