@@ -53,6 +53,17 @@ def test_help_loads_no_heavy_module(command):
     assert python(code, *command.split()).startswith("usage: recbole-sheaf")
 
 
+def test_a_store_is_read_without_what_trains():
+    code = """
+        import sys
+        import recbole_sheaf.cli.results, recbole_sheaf.experiments.results
+        heavy = {"torch", "recbole", "ray", "dgl", "sklearn"} & set(sys.modules)
+        assert not heavy, heavy
+        print("light")
+    """
+    assert python(code) == "light"
+
+
 def test_choices_that_help_names_are_those_of_the_rooms():
     from recbole_sheaf.cli import results
     from recbole_sheaf.experiments.results import TABLES, UNFILTERED

@@ -5,7 +5,13 @@ from recbole_sheaf.evaluation.cells import to_csv, to_html, to_markdown
 from recbole_sheaf.evaluation.comparison import comparison_table, significance_marks, to_latex, write_table
 from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
 from recbole_sheaf.evaluation.result_file import read_rows
-from recbole_sheaf.evaluation.significance import PairedComparison, compare_models, compare_paired, mean_over_seeds
+from recbole_sheaf.evaluation.significance import (
+    PairedComparison,
+    compare_models,
+    compare_paired,
+    mean_over_seeds,
+    randomisation_tests,
+)
 from recbole_sheaf.evaluation.strata import item_strata, user_strata
 
 __all__ = [
@@ -20,6 +26,7 @@ __all__ = [
     "long_tail",
     "mean_over_seeds",
     "per_user_metrics",
+    "randomisation_tests",
     "read_rows",
     "significance_marks",
     "to_csv",

@@ -14,6 +14,7 @@ from typing import Any, Optional
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
@@ -74,9 +75,17 @@ def drawn(
         draw(axes)
         for axis in (axes.xaxis, axes.yaxis):
             _write_numbers(axis, words)
-        svg = _svg(canvas, name)
-        canvas.set_layout_engine("none")  # worked out by now
-        return Figure(name, caption, sees, svg, canvas)
+        _lay_out(canvas)
+        return Figure(name, caption, sees, _svg(canvas, name), canvas)
+
+
+def _lay_out(canvas: Canvas) -> None:
+    """Once, in an SVG's measures; while a canvas has an engine for it, every file that is written draws it twice."""
+    FigureCanvasSVG(canvas)
+    engine = canvas.get_layout_engine()
+    if engine is not None:
+        engine.execute(canvas)
+    canvas.set_layout_engine(None)
 
 
 def _write_numbers(axis: Any, words: Words) -> None:

@@ -1,7 +1,7 @@
 """Intervals over users, paired differences and marks of significance, from each user's metrics averaged over seeds.
 
 Intervals are Student's, over users: they speak of other users of the same trained models, not of other seeds. Marks are
-the store's own tests (:func:`~recbole_sheaf.evaluation.compare_models`), and stand only where both rows have
+the store's own tests (:func:`~recbole_sheaf.evaluation.randomisation_tests`), and stand only where both rows have
 ``SEEDS_FOR_A_MARK`` seeds.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from recbole_sheaf.evaluation import compare_models
+from recbole_sheaf.evaluation import randomisation_tests
 from recbole_sheaf.evaluation.comparison import BETTER, WORSE
 from recbole_sheaf.evaluation.significance import MIN_USERS
 from recbole_sheaf.experiments.results import SEED
@@ -96,7 +96,7 @@ def marks(group: Group, metrics: Sequence[str]) -> Marks:
         there = {label: users[label, group.base] for label in compared if (label, group.base) in users}
         if found.reference not in there or len(there) < 2 or len(users) < MIN_USERS:
             continue
-        table = compare_models(there, found.reference, random_state=SEED, n_resamples=RESAMPLES)
+        table = randomisation_tests(there, found.reference, random_state=SEED, n_resamples=RESAMPLES)
         for line in table.to_dict("records"):
             p = float(line["permutation_p_holm"])
             sign = BETTER if line["difference"] > 0 else WORSE

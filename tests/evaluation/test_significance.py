@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from recbole_sheaf.errors import ConfigError, DataError
-from recbole_sheaf.evaluation import compare_models, compare_paired, mean_over_seeds
+from recbole_sheaf.evaluation import compare_models, compare_paired, mean_over_seeds, randomisation_tests
 
 pytestmark = pytest.mark.filterwarnings("error")  # degenerate data must give numbers, not warnings
 
@@ -174,6 +174,16 @@ def test_a_row_does_not_depend_on_the_other_models():
     pd.testing.assert_frame_equal(both[both.model == "c"][raw].reset_index(drop=True), alone[raw])
 
 
+def test_marks_alone_stand_on_the_same_p_values():
+    rng = np.random.default_rng(7)
+    models = {name: _recall(rng, 80) for name in "abc"}
+    marks = randomisation_tests(models, "b", random_state=3, n_resamples=199)
+    columns = ["model", "difference", "permutation_p", "permutation_p_holm"]
+    whole = compare_models(models, "b", random_state=3, n_resamples=199)
+    pd.testing.assert_frame_equal(marks, whole[columns])
+    assert 0 < marks.permutation_p.min() < marks.permutation_p_holm.min()
+
+
 def test_seeds_are_averaged_user_by_user():
     one, two = pd.Series([0.0, 0.5], index=[4, 9]), pd.Series([1.0, 0.0], index=[9, 4])
     pd.testing.assert_series_equal(mean_over_seeds([one, two]), pd.Series([0.0, 0.75], index=[4, 9]))
@@ -206,6 +216,8 @@ def test_unusable_settings_are_refused():
         compare_paired(ones[:9], ones[:9], random_state=0)
     with pytest.raises(ConfigError, match="'LightGNC' .did you mean 'LightGCN'.. is not among the models BPR, L"):
         compare_models({"BPR": ones, "LightGCN": ones}, "LightGNC", random_state=0)
+    with pytest.raises(ConfigError, match="n_resamples is 0; choose one resample or more"):
+        randomisation_tests({"BPR": ones, "LightGCN": ones}, "BPR", random_state=0, n_resamples=0)
     with pytest.raises(ConfigError, match="no model beside the reference 'BPR'"):
         compare_models({"BPR": ones}, "BPR", random_state=0)
     with pytest.raises(ConfigError, match="n_resamples 0"):
