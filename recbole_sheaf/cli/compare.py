@@ -42,9 +42,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.experiments.compare import run_grid
     from recbole_sheaf.experiments.grid import read_experiment
 
-    experiment = read_experiment(
-        options.experiment, {"show_progress": False, "state": "WARNING", **read_settings(others)}
-    )
+    quiet = {"show_progress": False, "state": "WARNING"}
+    experiment = read_experiment(options.experiment, read_settings(others), quiet)
     report = run_grid(experiment, _workers(options, experiment))
     _say(report, experiment)
     return 1 if report.failed else 0

@@ -103,14 +103,14 @@ def main(argv: Optional[list[str]] = None) -> int:
         raise ConfigError("--model and --models are both given; give one of them")
     given = options.model if options.models is None else options.models
     models = model_names("MMSheaf" if given is None else given)
-    settings = {"show_progress": False, **_quiet_beside_a_bar(), **read_settings(others)}
+    settings = read_settings(others)
     files = options.config_files.replace(",", " ").split()
     refuse_unwritable(options.table_file)
     results = Results()
     try:
-        with ProgressBar(len(models), "run", quiet=bool(settings["show_progress"]), **RunsProgress.LOOKS) as bar:
+        with ProgressBar(len(models), "run", quiet=bool(settings.get("show_progress")), **RunsProgress.LOOKS) as bar:
             sinks = [results, RunsProgress(len(models), bar)]
-            run_models(models, options.dataset, files, settings, options.result_file, sinks)
+            run_models(models, options.dataset, files, settings, options.result_file, sinks, _quiet_beside_a_bar())
     finally:  # where one model ends in an error, those before it have their table
         _show(results.rows, options, len(models) > 1)
     return 0
@@ -118,7 +118,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def _quiet_beside_a_bar() -> dict[str, Any]:
     """On a terminal a bar tells how far the command is; in a log RecBole's lines do."""
-    return {"state": "WARNING"} if sys.stderr.isatty() else {}
+    return {"show_progress": False, **({"state": "WARNING"} if sys.stderr.isatty() else {})}
 
 
 def _show(rows: list[dict[str, Any]], options: argparse.Namespace, several: bool) -> None:

@@ -35,12 +35,15 @@ class Experiment:
     runs: list[Run]
 
 
-def read_experiment(path: Path, overrides: Optional[Mapping[str, Any]] = None) -> Experiment:
+def read_experiment(
+    path: Path, overrides: Optional[Mapping[str, Any]] = None, defaults: Optional[Mapping[str, Any]] = None
+) -> Experiment:
     """Read an experiment file and resolve every run of its grid.
 
     Args:
         path: of the YAML file; paths inside it count from the folder it lies in.
         overrides: settings of every run that win over the file's.
+        defaults: settings of every run that give way to the file's.
 
     Raises:
         ConfigError: for what is not understood, with its line and key.
@@ -54,11 +57,13 @@ def read_experiment(path: Path, overrides: Optional[Mapping[str, Any]] = None) -
         raise file.refuse(("name",), f"{shown(name)} is no name; write up to 100 letters on one line, no slashes")
     store = _beside(file, _text(file, "store", f"{name}.duckdb"))
     workers, threads = (_count(file, key) for key in ("workers", "threads"))
-    runs = [_run(file, name, threads, *cell) for cell in _cells(file, overrides or {})]
+    runs = [_run(file, name, threads, *cell) for cell in _cells(file, overrides or {}, defaults or {})]
     return Experiment(name, store, workers, runs)
 
 
-def _cells(file: LocatedYaml, overrides: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, int, dict[str, Any]]]:
+def _cells(
+    file: LocatedYaml, overrides: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str, str, int, dict[str, Any]]]:
     """Each cell of the grid as label, model, dataset, ablation, seed and settings.
 
     What a model sets wins over its dataset and over every model's settings, an ablation over the model. A setting of
@@ -74,7 +79,7 @@ def _cells(file: LocatedYaml, overrides: Mapping[str, Any]) -> Iterator[tuple[st
         _refuse_unread(file, anyones, known)
         refuse_unknown_keys(overrides, frozenset().union(*known.values()), ", ".join(models))
         for (label, model), (ablation, of_data), seed in product(models.items(), ablations.items(), _seeds(file)):
-            wide = {**shared, **of_dataset, **named[label], **of_data, "seed": seed, **overrides}
+            wide = {**defaults, **shared, **of_dataset, **named[label], **of_data, "seed": seed, **overrides}
             settings = {key: value for key, value in wide.items() if key in known[label] or key in named[label]}
             yield label, model, dataset, ablation, seed, settings
 

@@ -36,6 +36,7 @@ def run_models(
     overrides: Optional[Mapping[str, Any]] = None,
     result_file: Optional[Path] = None,
     sinks: Sequence[Sink] = (),
+    defaults: Optional[Mapping[str, Any]] = None,
 ) -> list[RunResult]:
     """Train each model, select its epoch on validation, read its test score once.
 
@@ -46,11 +47,12 @@ def run_models(
         overrides: settings that win over every file; a key reaches the models that know it.
         result_file: where to write a line of JSON per run, as the runs end.
         sinks: told of each start, epoch and result too.
+        defaults: settings in the place of the YAML defaults, which give way to files and overrides.
 
     Raises:
         ConfigError, DataError, FeatureError: before the first epoch, in one sentence.
     """
-    settings = settings_by_model(models, dataset, config_files, overrides or {})
+    settings = settings_by_model(models, dataset, config_files, overrides or {}, defaults)
     runs = [Run.of(model, dataset, own, torch.get_num_threads()) for model, own in settings.items()]
     refuse_unwritable(result_file)
     open_experiments(run.tracking for run in runs)

@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from recbole.config import Config
 
@@ -93,9 +93,13 @@ def _load_timestamps(config: Config) -> None:
 
 
 def settings_by_model(
-    models: Sequence[str], dataset: str, config_files: Sequence[str], overrides: Mapping[str, Any]
+    models: Sequence[str],
+    dataset: str,
+    config_files: Sequence[str],
+    overrides: Mapping[str, Any],
+    defaults: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, dict[str, Any]]:
-    """What files and overrides set, for each model those that it reads.
+    """What files and overrides set, for each model those that it reads; ``defaults`` give way to both.
 
     Raises:
         ConfigError: if a model is unknown or named twice, a setting is read by none of them, or is out of range.
@@ -109,7 +113,9 @@ def settings_by_model(
     everyones, each = _read_files(config_files, {class_name(model): known[model] for model in models})
     refuse_unknown_keys({**everyones, **overrides}, frozenset().union(*known.values()), ", ".join(models))
     check_ranges({**everyones, **overrides})
-    given = {model: {**everyones, **each.get(class_name(model), {}), **overrides} for model in models}
+    given = {
+        model: {**(defaults or {}), **everyones, **each.get(class_name(model), {}), **overrides} for model in models
+    }
     read = {model: {key: given[model][key] for key in given[model] if key in known[model]} for model in models}
     for model, own in read.items():
         check_values(own, rules_for(class_name(model)))

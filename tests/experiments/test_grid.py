@@ -49,6 +49,13 @@ def test_every_cell_once_in_the_order_of_the_file(experiment):
     assert str(found.runs[-1]) == "BPR on toy, image, seed 1"
 
 
+def test_defaults_of_a_command_give_way_to_the_file(toy, workplace):
+    path = workplace / "grid.yaml"
+    path.write_text("settings: {state: INFO}\ndatasets: {toy: {data_path: data}}\nmodels: [BPR]\n")
+    (run,) = read_experiment(path, {}, {"state": "WARNING", "show_progress": False}).runs
+    assert (run.settings["state"], run.settings["show_progress"]) == ("INFO", False)
+
+
 @pytest.mark.parametrize("strongest", range(5))
 def test_precedence_shared_dataset_model_ablation_command_line(experiment, strongest):
     lines = [f"learning_rate: 0.{n + 1}" if n <= strongest else "reg_weight: 0.5" for n in range(4)]

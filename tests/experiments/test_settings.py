@@ -3,7 +3,7 @@
 import pytest
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.settings import resolve_configs, settings_by_model
 from recbole_sheaf.experiments.splits import load_split
 
 
@@ -53,3 +53,17 @@ def test_settings_that_contradict_each_other_are_refused(dated, model, settings,
 
 def test_the_softmax_learns_without_sampled_pairs(dated):
     resolve_configs(["BPR"], "dated", [], {**dated, "train_neg_sample_args": None, "loss": "softmax"})
+
+
+def test_defaults_of_a_command_give_way_to_files_and_files_to_the_command_line(workplace):
+    (workplace / "own.yaml").write_text("state: INFO\nmodel_settings: {BPR: {state: ERROR}}\n")
+    defaults = {"state": "WARNING", "show_progress": False}
+
+    def state(files, **overrides):
+        found = settings_by_model(["BPR", "LightGCN"], "toy", files, overrides, defaults)
+        assert not any(own["show_progress"] for own in found.values())
+        return [own["state"] for own in found.values()]
+
+    assert state([]) == ["WARNING", "WARNING"]
+    assert state(["own.yaml"]) == ["ERROR", "INFO"]
+    assert state(["own.yaml"], state="CRITICAL") == ["CRITICAL", "CRITICAL"]
