@@ -10,11 +10,20 @@ from recbole_sheaf.embeddings.postgres import import_psycopg
 from recbole_sheaf.embeddings.qdrant import import_qdrant
 from recbole_sheaf.errors import EnvironmentMismatch
 from recbole_sheaf.extras import from_extra
+from recbole_sheaf.features.audio_encoders import audio_encoder
+from recbole_sheaf.features.image_encoders import image_encoder
+from recbole_sheaf.features.text_encoders import sentence_encoder
 
 
 @pytest.mark.parametrize(
     ("module", "use", "sentence"),
     [
+        ("PIL", lambda: image_encoder("timm:m"), r"image encoder timm:m needs PIL.*\[image\]\"$"),
+        ("timm", lambda: image_encoder("timm:m"), r"image encoder timm:m needs timm.*\[image\]\"$"),
+        ("torchvision", lambda: image_encoder("torchvision:m"), r"needs torchvision.*\[image\]\"$"),
+        ("transformers", lambda: image_encoder("a-folder"), r"encoder a-folder needs transformers.*\[image\]\"$"),
+        ("soundfile", lambda: audio_encoder("m"), r"audio encoder m needs soundfile.*\[audio\]\"$"),
+        ("sentence_transformers", lambda: sentence_encoder("m"), r"needs sentence_transformers.*\[text\]\", or leave"),
         ("faiss", import_faiss, r"approximate search .*faiss.*\[ann\]\", or leave --approximate out$"),
         ("qdrant_client", import_qdrant, r"Qdrant .*qdrant_client.*\[qdrant\]\", or name a .duckdb file$"),
         ("psycopg", import_psycopg, r"PostgreSQL .*psycopg.*\[postgres\]\", or name a .duckdb file$"),

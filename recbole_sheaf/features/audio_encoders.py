@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recbole_sheaf.errors import EnvironmentMismatch, first_line
+from recbole_sheaf.extras import from_extra
 from recbole_sheaf.features.audio_files import read_audio
 from recbole_sheaf.features.encoding import Encoder
 from recbole_sheaf.features.text_encoders import identity, loaded
@@ -80,10 +81,11 @@ def audio_encoder(name: str, batch_size: int = BATCH, seconds: float = SECONDS) 
         ConfigError: if there is no such model, its weights are no safetensors, or it does not hear.
     """
     try:
-        import soundfile  # noqa: F401
-        import soxr  # noqa: F401
-        import transformers  # noqa: F401
-    except (ImportError, OSError) as error:  # the last where soundfile finds no libsndfile
+        with from_extra("audio", f"the audio encoder {name}"):
+            import soundfile  # noqa: F401
+            import soxr  # noqa: F401
+            import transformers  # noqa: F401
+    except OSError as error:  # soundfile's own, for want of libsndfile
         raise EnvironmentMismatch(f'{first_line(error)}; pip install "recbole-sheaf[audio]"') from error
     tower = loaded(name, functools.partial(_tower, name))
 

@@ -9,7 +9,8 @@ from typing import Any, Callable, Optional
 import numpy as np
 import torch
 
-from recbole_sheaf.errors import EnvironmentMismatch, first_line
+from recbole_sheaf.errors import first_line
+from recbole_sheaf.extras import from_extra
 from recbole_sheaf.features.encoding import Encoder
 from recbole_sheaf.features.item_files import files_by_item
 from recbole_sheaf.features.text_encoders import identity, loaded
@@ -33,12 +34,10 @@ def image_encoder(name: str, batch_size: int = BATCH) -> Encoder:
     library, colon, model = name.partition(":")
     if not colon or library not in _PARTS:
         library, model = "transformers", name
-    try:
+    with from_extra("image", f"the image encoder {name}"):
         import PIL  # noqa: F401
 
         prepare, rows_of = loaded(name, functools.partial(_PARTS[library], model))
-    except ModuleNotFoundError as error:
-        raise EnvironmentMismatch(f'{first_line(error)}; pip install "recbole-sheaf[image]"') from error
 
     def encode(paths: Sequence[Path]) -> list[Optional[np.ndarray]]:
         ready = [_decoded(path, prepare) for path in paths]

@@ -7,7 +7,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, first_line
+from recbole_sheaf.errors import ConfigError, first_line
+from recbole_sheaf.extras import from_extra
 from recbole_sheaf.features.encoding import Encoder
 
 BATCH = 32
@@ -25,13 +26,8 @@ def sentence_encoder(name: str, batch_size: int = BATCH, max_length: Optional[in
         EnvironmentMismatch: if sentence-transformers is not installed.
         ConfigError: if there is no such model here and the hub does not give it.
     """
-    try:
+    with from_extra("text", f"the sentence encoder {name}", "leave --encoder out for TF-IDF"):
         from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise EnvironmentMismatch(
-            f'sentence-transformers cannot be imported ({first_line(error)}); pip install "recbole-sheaf[text]", or '
-            "leave --encoder out for TF-IDF"
-        ) from error
     model = loaded(name, functools.partial(SentenceTransformer, name, device="cpu", trust_remote_code=False))
     if max_length is not None:
         model.max_seq_length = max_length
@@ -48,9 +44,12 @@ def loaded(name: str, load: Any) -> Any:
 
     Raises:
         ConfigError: naming the model and the reason.
+        ModuleNotFoundError: if a package is not installed, for which an extra may be named around this.
     """
     try:
         return load()
+    except ModuleNotFoundError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise ConfigError(
             f"the model '{name}' cannot be loaded ({first_line(error)[:200]}); name a folder that holds it, or a model "
