@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from recbole_sheaf.evaluation.cells import number_format
+
 SMALLER_IS_BETTER = ("giniindex", "averagepopularity", "popularityshare", "rmse", "mae", "logloss")
 NO_END_IS_BETTER = ("averagepopularity", "popularityshare")  # of these both ends may be what somebody wants
 PLACES = ("experiment", "dataset", "ablation")  # only what shares them is compared
@@ -20,7 +22,7 @@ def is_metric(column: str) -> bool:
 
 
 def best_cells(table: pd.DataFrame) -> Mapping[str, list[bool]]:
-    """For each column of a metric, which rows hold the best as it is shown, with four digits.
+    """For each column of a metric, which rows hold the best as it is shown.
 
     Rows of one experiment, dataset and ablation are compared; one alone is no best. Ties are all best.
     """
@@ -31,7 +33,9 @@ def best_cells(table: pd.DataFrame) -> Mapping[str, list[bool]]:
     for name, values in numbers.items():
         metric = str(name).removeprefix("valid ")
         if metric.lower().partition("@")[0] not in NO_END_IS_BETTER:
-            shown = values.map(lambda value: float(f"{value:.4g}")) * (1 if bigger_is_better(metric) else -1)
+            written = number_format(str(name), values)
+            rounded = pd.Series([float(format(value, written)) for value in values], index=values.index, dtype=float)
+            shown = rounded * (1 if bigger_is_better(metric) else -1)
             several = shown.notna().groupby(groups).transform("sum") > 1
             found[str(name)] = (several & (shown == shown.groupby(groups).transform("max"))).tolist()
     return found

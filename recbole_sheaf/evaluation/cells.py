@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_float_dtype, is_numeric_dtype
 
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
@@ -33,6 +33,7 @@ th, td {{ padding: .2em .6em; text-align: right; border-bottom: 1px solid #ccc }
 </body>
 </html>
 """
+FOUR_DIGITS = ".4g"
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -43,7 +44,7 @@ def to_markdown(
     limits: Optional[Mapping[str, int]] = None,
     right: Collection[str] = (),
 ) -> str:
-    """A Markdown table, numbers with four digits.
+    """A Markdown table, numbers as :func:`number_format` says.
 
     Args:
         bold: for a terminal, rows to set in bold, by column.
@@ -51,27 +52,44 @@ def to_markdown(
         right: columns of texts that are set as numbers are.
     """
     cells = _with_cells(table, _in_markdown)
-    cells = cells.assign(**{name: _in_bold(cells[name], rows) for name, rows in (bold or {}).items()})
+    formats = {str(name): number_format(str(name), table[name]) for name in table}
+    cells = cells.assign(**{name: _in_bold(cells[name], rows, formats[name]) for name, rows in (bold or {}).items()})
     options: dict[str, Any] = {}
     if limits:
         options["maxcolwidths"] = [limits.get(str(name)) for name in table]
     if right:
         options["colalign"] = ["right" if name in right or is_numeric_dtype(table[name]) else "left" for name in table]
-    return cells.to_markdown(index=False, floatfmt=".4g", **options)
+    return cells.to_markdown(index=False, floatfmt=tuple(formats.values()), **options)
 
 
-def _in_bold(column: pd.Series, rows: Sequence[bool]) -> list[Any]:
+def number_format(name: str, values: pd.Series) -> str:
+    """Four decimals for a metric that lies in [-1, 1], as papers have it, four digits for all else.
+
+    A column of metrics of which the largest is below .01 keeps four digits, or little would be left of it.
+    """
+    if "@" not in name or not is_numeric_dtype(values):
+        return FOUR_DIGITS
+    largest = values.abs().max()
+    return ".4f" if 0.01 <= largest <= 1 or largest == 0 else FOUR_DIGITS
+
+
+def _in_bold(column: pd.Series, rows: Sequence[bool], number: str) -> list[Any]:
     def cell(value: Any) -> str:
-        return f"\x1b[1m{value if isinstance(value, str) else format(value, '.4g')}\x1b[0m"
+        return f"\x1b[1m{value if isinstance(value, str) else format(value, number)}\x1b[0m"
 
     return [cell(value) if bold else value for value, bold in zip(column, rows)]
 
 
 def to_html(table: pd.DataFrame, legend: str = "") -> str:
-    """A page with the table and nothing to fetch, numbers with four digits; texts are texts, whatever they hold."""
+    """A page with the table and nothing to fetch; texts are texts, whatever they hold."""
     cells = _with_cells(table, one_line)
+    written = {
+        name: f"{{:{number_format(str(name), table[before])}}}".format
+        for name, before in zip(cells, table)
+        if is_float_dtype(table[before])
+    }
     with pd.option_context("display.max_colwidth", None):  # pandas would cut longer texts
-        text = cells.to_html(index=False, border=0, float_format="{:.4g}".format, na_rep="")
+        text = cells.to_html(index=False, border=0, formatters=written, na_rep="")
     return _PAGE.format(text, f"<p>{html.escape(legend)}</p>" if legend else "")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from recbole_sheaf.errors import ConfigError, DataError
-from recbole_sheaf.evaluation.cells import to_csv, to_markdown
+from recbole_sheaf.evaluation.cells import number_format, to_csv, to_markdown
 
 BETTER, WORSE = "▲", "▼"
 TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
@@ -93,11 +93,12 @@ def _marks(frame: pd.DataFrame, p: str, alpha: float) -> dict[str, str]:
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A LaTeX ``tabular``, numbers with four digits; wants the packages ``booktabs`` and ``amssymb``.
+    """A LaTeX ``tabular``, numbers as in Markdown; wants the packages ``booktabs`` and ``amssymb``.
 
     Whatever LaTeX would take for a command is escaped in cells and headings; significance marks become triangles.
     """
-    numbers = {column: "{:.4g}".format for column in table.select_dtypes("float")}
+    floats = table.select_dtypes("float")
+    numbers = {column: f"{{:{number_format(str(column), floats[column])}}}".format for column in floats}
     style = table.style.hide(axis="index").format(numbers, escape="latex", na_rep="")
     with pd.option_context("styler.render.max_elements", table.size + 1):  # pandas would leave out rows of longer ones
         text = style.format_index(axis="columns", escape="latex").to_latex(hrules=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from recbole_sheaf.evaluation.best import PLACES, is_metric
-from recbole_sheaf.evaluation.cells import to_markdown
+from recbole_sheaf.evaluation.cells import number_format, to_markdown
 
 COLUMNS = 100
 NARROWEST = 12  # column of a text that is broken into lines
@@ -38,7 +38,8 @@ def joined(table: pd.DataFrame) -> pd.DataFrame:
     shown = table.copy()
     for name in [str(name) for name in table if f"{name} mark" in table]:
         marks = shown.pop(f"{name} mark").fillna("")
-        shown[name] = [f"{mark} {value:.4f}".strip() for mark, value in zip(marks, shown[name])]
+        written = number_format(name, shown[name])
+        shown[name] = [f"{mark} {value:{written}}".strip() for mark, value in zip(marks, shown[name])]
     return shown
 
 

@@ -13,10 +13,13 @@ from recbole_sheaf.evaluation import (
     comparison_table,
     read_rows,
     significance_marks,
+    to_html,
     to_latex,
     to_markdown,
     write_table,
 )
+from recbole_sheaf.evaluation.best import best_cells
+from recbole_sheaf.evaluation.cells import number_format
 
 
 def _row(model, recall, seed=1):
@@ -114,7 +117,7 @@ def test_latex_escapes_what_it_would_read_as_commands():
         r"model\_name & Recall@20 & mark \\",
         r"\midrule",
         r"A \& B\_1 & 0.1235 & $\blacktriangle$ \\",
-        r"50 \% & 0.2 & $\blacktriangledown$ \\",
+        r"50 \% & 0.2000 & $\blacktriangledown$ \\",
         r"\$x\textasciicircum 2\$ &  &  \\",
         r"\bottomrule",
         r"\end{tabular}",
@@ -128,3 +131,33 @@ def test_marks_survive_markdown_and_csv(compared, tmp_path):
     assert "▲" in markdown_file.read_text(encoding="utf-8")
     read = pd.read_csv(csv_file, keep_default_na=False)
     pd.testing.assert_frame_equal(read, marked)
+
+
+@pytest.mark.parametrize(
+    "name, values, expected",
+    [
+        ("recall@20", [0.116, 0.07667], ".4f"),
+        ("valid ndcg@20", [0.0086, float("nan"), 0.3], ".4f"),
+        ("recall@20", [0.0, 0.0], ".4f"),
+        ("recall@20 std", [0.001132, 0.0009], ".4g"),  # four decimals would leave one digit
+        ("averagepopularity@20", [0.5, 210.6], ".4g"),
+        ("recall@20", [-1.5, 0.2], ".4g"),
+        ("s/epoch", [0.5, 0.25], ".4g"),
+        ("recall@20", [float("nan")], ".4g"),
+        ("recall@20", ["▲ 0.1160"], ".4g"),
+    ],
+)
+def test_metrics_have_four_decimals_and_all_else_four_digits(name, values, expected):
+    assert number_format(name, pd.Series(values)) == expected
+
+
+@pytest.mark.parametrize("written", [to_markdown, to_html, to_latex])
+def test_every_form_writes_numbers_alike(written):
+    text = written(pd.DataFrame({"recall@20": [0.116, 0.07667], "s/epoch": [0.5, 12.345678]}))
+    assert "0.1160" in text and "0.0767" in text and "12.35" in text and "0.5000" not in text
+
+
+def test_the_best_is_the_best_of_what_is_written():
+    table = pd.DataFrame({"recall@20": [0.01231, 0.01234, 0.01], "recall@20 std": [0.0, 0.1, 0.2]})
+    assert best_cells(table) == {"recall@20": [True, True, False]}
+    assert best_cells(table / 10)["recall@20"] == [False, True, False]  # .001231 and .001234
