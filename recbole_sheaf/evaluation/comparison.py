@@ -54,7 +54,8 @@ def significance_marks(
 
     Args:
         table: a row per model, named in column ``model``, with a column of means for every metric.
-        comparisons: what :func:`compare_models` said of each metric, by the metric's column in ``table``.
+        comparisons: what :func:`compare_models` said of each metric, by the metric's column in ``table``, or, for
+            ``permutation``, :func:`randomisation_tests`.
         alpha: level of significance, the chance of even one false mark in a column.
         test: ``permutation``, which tests the means that the table shows, or ``wilcoxon``.
 

@@ -166,7 +166,8 @@ def randomisation_tests(
     """Of :func:`compare_models` what marks of significance stand on, in half of its time.
 
     Returns:
-        A row per other model, in the order given: ``model``, ``difference``, ``permutation_p``, ``permutation_p_holm``.
+        A row per other model, in the order given: ``model``, ``against``, ``difference``, ``permutation_p`` and
+        ``permutation_p_holm``.
 
     Raises:
         ConfigError, DataError: as :func:`compare_models`.
@@ -178,7 +179,7 @@ def randomisation_tests(
     rows = []
     for model, d in _beside(per_user, against):
         p = permutation_p(d, n_resamples, np.random.default_rng(random_state))
-        rows.append({"model": model, "difference": float(d.mean()), "permutation_p": p})
+        rows.append({"model": model, "against": against, "difference": float(d.mean()), "permutation_p": p})
     table = pd.DataFrame(rows)
     table["permutation_p_holm"] = multipletests(table["permutation_p"], method="holm")[1]
     return table

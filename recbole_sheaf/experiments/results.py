@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from recbole_sheaf.errors import DataError, nearest
-from recbole_sheaf.evaluation import compare_models, mean_over_seeds, significance_marks
+from recbole_sheaf.evaluation import compare_models, mean_over_seeds, randomisation_tests, significance_marks
 from recbole_sheaf.experiments.store import Store
 
 TABLES = {"users": "user_metrics", "strata": "strata", "curves": "curves"}
@@ -97,7 +97,10 @@ def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequ
         DataError: if nothing matches, several datasets or ablations match, or the reference or a metric is not there.
     """
     runs = _comparable_runs(store, filters, against)
-    comparisons = {metric.lower(): _compared(store, runs, against, metric.lower()) for metric in metrics}
+    comparisons = {
+        metric.lower(): randomisation_tests(_per_model(store, runs, metric.lower()), against, random_state=SEED)
+        for metric in metrics
+    }
     marked, legend = significance_marks(means_over_seeds(runs), comparisons)
     kept = [name for name in marked if not name.endswith(" std")]
     return marked[[name for name in kept if not _is_other_metric(name, comparisons)]], legend
@@ -110,7 +113,10 @@ def comparisons_with(store: Store, filters: Filters, against: str, metrics: Sequ
         DataError: as ``beside_reference``.
     """
     runs = _comparable_runs(store, filters, against)
-    tables = {metric.lower(): _compared(store, runs, against, metric.lower()) for metric in metrics}
+    tables = {
+        metric.lower(): compare_models(_per_model(store, runs, metric.lower()), against, random_state=SEED)
+        for metric in metrics
+    }
     return pd.concat(tables, names=["metric"]).reset_index("metric").reset_index(drop=True)
 
 
@@ -179,10 +185,9 @@ def _comparable_runs(store: Store, filters: Filters, against: str) -> pd.DataFra
     return runs
 
 
-def _compared(store: Store, runs: pd.DataFrame, against: str, metric: str) -> pd.DataFrame:
-    """Every model beside the reference on one metric; a row does not depend on the other models."""
-    per_user = {label: _per_user(store, own["run"], metric) for label, own in runs.groupby("label", sort=False)}
-    return compare_models(per_user, against, random_state=SEED)
+def _per_model(store: Store, runs: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
+    """Every model's users, averaged over its seeds."""
+    return {label: _per_user(store, own["run"], metric) for label, own in runs.groupby("label", sort=False)}
 
 
 def _is_other_metric(name: str, comparisons: Mapping[str, pd.DataFrame]) -> bool:

@@ -178,7 +178,7 @@ def test_marks_alone_stand_on_the_same_p_values():
     rng = np.random.default_rng(7)
     models = {name: _recall(rng, 80) for name in "abc"}
     marks = randomisation_tests(models, "b", random_state=3, n_resamples=199)
-    columns = ["model", "difference", "permutation_p", "permutation_p_holm"]
+    columns = ["model", "against", "difference", "permutation_p", "permutation_p_holm"]
     whole = compare_models(models, "b", random_state=3, n_resamples=199)
     pd.testing.assert_frame_equal(marks, whole[columns])
     assert 0 < marks.permutation_p.min() < marks.permutation_p_holm.min()
