@@ -124,6 +124,20 @@ def test_the_protocol_is_that_of_the_runs(sections):
     )
 
 
+@pytest.mark.parametrize(
+    "parts, split, seed", [(["train", "valid", "test"], "the dataset's own", ""), (None, "RO, user", "2020")]
+)
+def test_a_dataset_that_came_in_parts_is_not_said_to_be_split(tmp_path, parts, split, seed):
+    from recbole_sheaf.report.sections.protocol import compared
+
+    store = Store(tmp_path / "store.duckdb")
+    add(store, "a", 1, 0.4, benchmark_filename=parts)
+    (group,) = read_material(store, {}).groups
+    (table,) = (block for block in compared(group, Words("en")) if isinstance(block, Table))
+    values = {row[0].text: row[1].text for row in table.rows}
+    assert split in values["split, order, grouping"] and values["seed of the split"] == seed
+
+
 def test_learning_curves_say_where_the_best_epoch_is(sections):
     assert "All of them are at their best at epoch 2." in said(sections["curves"])
 

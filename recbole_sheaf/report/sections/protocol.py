@@ -59,6 +59,17 @@ def _evaluation(run: Run) -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else {}
 
 
+def _has_own_split(run: Run) -> bool:
+    """Whether the dataset came in parts, so that nothing here split it whatever ``eval_args`` says."""
+    return bool(run.config.get("benchmark_filename"))
+
+
+def _split(run: Run, words: Words) -> str:
+    if _has_own_split(run):
+        return words("protocol.own_split")
+    return ", ".join(value_text(_evaluation(run).get(key)) for key in ("split", "order", "group_by"))
+
+
 def _settings(group: Group, words: Words) -> Table:
     """A line per setting of the protocol; several values where rows differ."""
     lines = {
@@ -66,11 +77,10 @@ def _settings(group: Group, words: Words) -> Table:
             ", ".join(f"{words(f'size.{name}')} {words.count(run.split[name])}" for name in _SIZES if name in run.split)
             for run in group.runs
         ],
-        words("protocol.split"): [
-            ", ".join(value_text(_evaluation(run).get(key)) for key in ("split", "order", "group_by"))
-            for run in group.runs
+        words("protocol.split"): [_split(run, words) for run in group.runs],
+        words("protocol.split_seed"): [
+            "" if _has_own_split(run) else value_text(run.config.get("split_seed")) for run in group.runs
         ],
-        words("protocol.split_seed"): [value_text(run.config.get("split_seed")) for run in group.runs],
         words("protocol.metric"): [run.chosen_by for run in group.runs],
         words("protocol.epochs"): [value_text(run.config.get("epochs")) for run in group.runs],
         words("protocol.patience"): [value_text(run.config.get(_EARLY)) for run in group.runs],
