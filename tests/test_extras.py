@@ -1,6 +1,7 @@
 """One sentence for every package that only an extra brings."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +9,7 @@ from recbole_sheaf.embeddings.files import check_target
 from recbole_sheaf.embeddings.item_index import import_faiss
 from recbole_sheaf.embeddings.postgres import import_psycopg
 from recbole_sheaf.embeddings.qdrant import import_qdrant
-from recbole_sheaf.errors import EnvironmentMismatch
+from recbole_sheaf.errors import ConfigError, EnvironmentMismatch
 from recbole_sheaf.extras import from_extra
 from recbole_sheaf.features.audio_encoders import audio_encoder
 from recbole_sheaf.features.image_encoders import image_encoder
@@ -35,6 +36,26 @@ def test_says_which_extra_brings_what_is_absent(module, use, sentence, monkeypat
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
     with pytest.raises(EnvironmentMismatch, match=sentence):
         use() if use else check_target(tmp_path / "vectors.parquet", (".parquet",))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "sentence"),
+    [
+        (
+            ModuleNotFoundError("No module named 'einops'", name="einops"),
+            EnvironmentMismatch,
+            r"einops.*\[text\]",
+        ),
+        (ImportError("cannot import name 'x'"), ConfigError, "the model 'm' cannot be loaded .cannot import name 'x'"),
+    ],
+)
+def test_a_model_that_cannot_be_imported_is_refused_in_a_sentence(fault, kind, sentence, monkeypatch):
+    def fail(*args, **kwargs):
+        raise fault
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=fail))
+    with pytest.raises(kind, match=sentence):
+        sentence_encoder("m")
 
 
 def test_a_package_that_is_there_and_broken_shows_its_own_error():

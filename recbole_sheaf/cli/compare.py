@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.cli.run import read_settings
+from recbole_sheaf.cli.run import QUIET, read_settings
 from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
@@ -42,8 +42,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.experiments.compare import run_grid
     from recbole_sheaf.experiments.grid import read_experiment
 
-    quiet = {"show_progress": False, "state": "WARNING"}
-    experiment = read_experiment(options.experiment, read_settings(others), quiet)
+    experiment = read_experiment(options.experiment, read_settings(others), QUIET)
     report = run_grid(experiment, _workers(options, experiment))
     _say(report, experiment)
     return 1 if report.failed else 0

@@ -12,6 +12,8 @@ from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.settings_files import NotYaml, parse
 
+QUIET = {"show_progress": False, "state": "WARNING"}  # what a command sets where a bar of its own tells how far it is
+
 EPILOG = """\
 Any RecBole setting and any key of properties/model/<model>.yaml can follow as --key=value, for example
   --epochs=50 --learning_rate=0.005 --train_batch_size=4096 --seed=1 --restriction_map=identity
@@ -118,7 +120,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def _quiet_beside_a_bar() -> dict[str, Any]:
     """On a terminal a bar tells how far the command is; in a log RecBole's lines do."""
-    return {"show_progress": False, **({"state": "WARNING"} if sys.stderr.isatty() else {})}
+    return QUIET if sys.stderr.isatty() else {"show_progress": False}
 
 
 def _show(rows: list[dict[str, Any]], options: argparse.Namespace, several: bool) -> None:

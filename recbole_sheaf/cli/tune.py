@@ -7,7 +7,7 @@ from typing import Optional
 
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.cli.run import model_names, read_settings
+from recbole_sheaf.cli.run import QUIET, model_names, read_settings
 from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
 
@@ -42,13 +42,12 @@ def main(argv: Optional[list[str]] = None) -> int:
     if not 0 <= options.search_seed < 2**32:
         raise ConfigError(f"--search_seed is {options.search_seed}, expected a whole number >= 0 and <= {2**32 - 1}")
     models = model_names(options.models)
-    defaults = {"show_progress": False, "state": "WARNING"}
     files = options.config_files.replace(",", " ").split()
     budget = Budget(options.trials, options.search_seed, options.threads)
     folder = options.store.with_name(options.store.name + ".searches")
     searches = [
         Search(model, options.dataset, own, budget, folder)
-        for model, own in settings_by_model(models, options.dataset, files, read_settings(others), defaults).items()
+        for model, own in settings_by_model(models, options.dataset, files, read_settings(others), QUIET).items()
     ]
     workers = ProcessWorkers(options.workers) if options.workers > 1 else ThisProcess()
     (options.output / options.dataset).mkdir(parents=True, exist_ok=True)  # refused before hours of training, not after

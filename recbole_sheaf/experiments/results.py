@@ -1,7 +1,7 @@
 """What a store holds, as tables: runs, means over seeds, and models beside a reference with significance."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -97,10 +97,7 @@ def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequ
         DataError: if nothing matches, several datasets or ablations match, or the reference or a metric is not there.
     """
     runs = _comparable_runs(store, filters, against)
-    comparisons = {
-        metric.lower(): randomisation_tests(_per_model(store, runs, metric.lower()), against, random_state=SEED)
-        for metric in metrics
-    }
+    comparisons = _by_metric(randomisation_tests, store, runs, against, metrics)
     marked, legend = significance_marks(means_over_seeds(runs), comparisons)
     kept = [name for name in marked if not name.endswith(" std")]
     return marked[[name for name in kept if not _is_other_metric(name, comparisons)]], legend
@@ -113,10 +110,7 @@ def comparisons_with(store: Store, filters: Filters, against: str, metrics: Sequ
         DataError: as ``beside_reference``.
     """
     runs = _comparable_runs(store, filters, against)
-    tables = {
-        metric.lower(): compare_models(_per_model(store, runs, metric.lower()), against, random_state=SEED)
-        for metric in metrics
-    }
+    tables = _by_metric(compare_models, store, runs, against, metrics)
     return pd.concat(tables, names=["metric"]).reset_index("metric").reset_index(drop=True)
 
 
@@ -185,9 +179,15 @@ def _comparable_runs(store: Store, filters: Filters, against: str) -> pd.DataFra
     return runs
 
 
-def _per_model(store: Store, runs: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
-    """Every model's users, averaged over its seeds."""
-    return {label: _per_user(store, own["run"], metric) for label, own in runs.groupby("label", sort=False)}
+def _by_metric(
+    compare: Callable[..., pd.DataFrame], store: Store, runs: pd.DataFrame, against: str, metrics: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """Every model beside the reference, users averaged over seeds first; a row does not depend on the other models."""
+    tables = {}
+    for metric in (metric.lower() for metric in metrics):
+        per_user = {label: _per_user(store, own["run"], metric) for label, own in runs.groupby("label", sort=False)}
+        tables[metric] = compare(per_user, against, random_state=SEED)
+    return tables
 
 
 def _is_other_metric(name: str, comparisons: Mapping[str, pd.DataFrame]) -> bool:

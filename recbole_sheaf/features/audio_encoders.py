@@ -80,14 +80,15 @@ def audio_encoder(name: str, batch_size: int = BATCH, seconds: float = SECONDS) 
         EnvironmentMismatch: if transformers, soundfile or soxr is not installed.
         ConfigError: if there is no such model, its weights are no safetensors, or it does not hear.
     """
-    try:
-        with from_extra("audio", f"the audio encoder {name}"):
+    with from_extra("audio", f"the audio encoder {name}"):
+        try:
             import soundfile  # noqa: F401
             import soxr  # noqa: F401
-            import transformers  # noqa: F401
-    except OSError as error:  # soundfile's own, for want of libsndfile
-        raise EnvironmentMismatch(f'{first_line(error)}; pip install "recbole-sheaf[audio]"') from error
-    tower = loaded(name, functools.partial(_tower, name))
+        except ModuleNotFoundError:
+            raise
+        except (ImportError, OSError) as error:  # the last where soundfile finds no libsndfile
+            raise EnvironmentMismatch(f'{first_line(error)}; pip install "recbole-sheaf[audio]"') from error
+        tower = loaded(name, functools.partial(_tower, name))
 
     def encode(paths: Sequence[Path]) -> list[Optional[np.ndarray]]:
         sounds = [read_audio(path, tower.rate, seconds) for path in paths]

@@ -27,8 +27,7 @@ def sentence_encoder(name: str, batch_size: int = BATCH, max_length: Optional[in
         ConfigError: if there is no such model here and the hub does not give it.
     """
     with from_extra("text", f"the sentence encoder {name}", "leave --encoder out for TF-IDF"):
-        from sentence_transformers import SentenceTransformer
-    model = loaded(name, functools.partial(SentenceTransformer, name, device="cpu", trust_remote_code=False))
+        model = loaded(name, functools.partial(_sentence_model, name))
     if max_length is not None:
         model.max_seq_length = max_length
 
@@ -37,6 +36,12 @@ def sentence_encoder(name: str, batch_size: int = BATCH, max_length: Optional[in
         return list(np.asarray(rows, np.float32))
 
     return Encoder(f"sentence-transformers {identity(name)} {model.max_seq_length}", encode, batch_size)
+
+
+def _sentence_model(name: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(name, device="cpu", trust_remote_code=False)
 
 
 def loaded(name: str, load: Any) -> Any:

@@ -25,6 +25,5 @@ def test_axes_and_legend_keep_clear_of_each_other():
     """Without the layout the axes would fill their usual place and the labels below would leave the canvas."""
     canvas = a_drawing().canvas
     (axes,), (legend,) = canvas.axes, canvas.legends
-    renderer = canvas.canvas.get_renderer() if hasattr(canvas.canvas, "get_renderer") else canvas._get_renderer()
-    inside, below = axes.get_tightbbox(renderer), legend.get_window_extent(renderer)
+    inside, below = axes.get_tightbbox(), legend.get_window_extent()
     assert below.y0 >= 0 and inside.y0 >= below.y1 and inside.y1 <= canvas.bbox.y1
