@@ -1,8 +1,9 @@
 """What new items hear of a user's history: columns of the block of maps into cold items.
 
 Where the catalogue has cold items, new ones are heard at their level. Where it has none, the level is measured: rare
-warm items, heard through the maps into cold ones by users who do not have them, become as loud as by the item sheaf's
-own maps. It depends on the catalogue alone, so that an item is placed alike whatever is placed beside it.
+warm items with content, heard through the maps into cold ones by users who do not have them, become as loud as by the
+item sheaf's own maps, times the share of histories that content tells of. It depends on the catalogue alone, so that an
+item is placed alike whatever is placed beside it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import LEVEL_SCORES, RARE, ItemSheaf, LocalItemSheaf
 from recbole_sheaf.models.itemsheaf import ItemSheaf as ItemSheafModel
 from recbole_sheaf.models.itemsheaf import share_out, training_signals
-from recbole_sheaf.sheaf.cold_items import content_regression, hear
+from recbole_sheaf.sheaf.cold_items import content_regression, hear, told_share
 from recbole_sheaf.sheaf.item_signals import ItemSignals, coordinates_of, spaced_users
 
 
@@ -59,7 +60,7 @@ def cold_columns(
     if not signals.content.shape[1]:
         return ColdColumns(embeddings, _nothing(embeddings, count))
     told, factor = content_regression(signals, ridge)
-    heard = _level(sheaf, signals, told, factor) * hear(_content(restored, modalities, weights), factor)
+    heard = level_of_new_items(sheaf, signals, told, factor) * hear(_content(restored, modalities, weights), factor)
     block = next((block for block in embeddings.blocks if block.name == COLD), None)
     if block is None:
         tells = _tells(sheaf, told)
@@ -106,12 +107,20 @@ def _content(
     return torch.cat(blocks, dim=1)
 
 
-def _level(sheaf: ItemSheaf, signals: ItemSignals, told: Tensor, factor: Tensor) -> float:
+def level_of_new_items(
+    sheaf: ItemSheaf, signals: ItemSignals, told: Float[Tensor, "n c"], factor: Float[Tensor, "c c"]
+) -> float:
+    """By what the content of new items is multiplied; see the module's docstring.
+
+    Args:
+        told, factor: of :func:`recbole_sheaf.sheaf.cold_items.content_regression`.
+    """
     if (cold := sheaf.cold) is not None:
         unscaled = hear(signals.content[cold.items.cpu()], factor)
         return float(cold.heard.norm() / unscaled.norm())
     degree = signals.degree
-    rare = ((degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))).nonzero().squeeze(1)
+    rare = (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
+    rare = (rare & signals.content.any(dim=1)).nonzero().squeeze(1)
     heard = hear(signals.content[rare], factor)
     active = (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
     own, through_content = 0.0, 0.0
@@ -122,7 +131,7 @@ def _level(sheaf: ItemSheaf, signals: ItemSignals, told: Tensor, factor: Tensor)
         others = histories[:, rare] == 0
         own += float(scores[:, rare][others].square().sum())
         through_content += float((((histories + scores) @ told) @ heard.mT)[others].square().sum())
-    return (own / through_content) ** 0.5 if through_content else 0.0
+    return told_share(signals) * (own / through_content) ** 0.5 if through_content else 0.0
 
 
 def _tells(sheaf: ItemSheaf, told: Float[Tensor, "_ c"]) -> Float[Tensor, "n c"]:

@@ -18,7 +18,7 @@ from torch.nn.functional import embedding_bag
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import ArcGraph
-from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps
+from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps, told_share
 from recbole_sheaf.sheaf.item_arcs import choose_neighbours
 from recbole_sheaf.sheaf.item_sheaf import (
     cosine_transport,
@@ -307,11 +307,12 @@ def fit_item_sheaf(
 
 
 def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
-    """Scale the maps into cold items such that their scores are as large as those of rare ones, in root mean square.
+    """Scale the maps into cold items: their scores' root mean square is that of rare items' times :func:`told_share`.
 
     A regression on content knows whom a cold item suits, and not how seldom it is chosen: where interactions shrink the
     maps into rare items, those into cold ones must not be louder. Rare are warm items of at most ``RARE`` interactions,
-    or of the fewest there are.
+    or of the fewest there are. Where content is missing, what is heard through the little that is there must not be
+    as loud as if histories were known in full (docs/results/search-log.md).
     """
     cold = sheaf.cold
     if cold is None:
@@ -325,7 +326,7 @@ def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
         of_rare += float(scores[:, rare.to(scores.device)].square().sum())
         of_cold += float(scores[:, cold.items].square().sum())
     if of_cold:
-        cold.heard.mul_((of_rare / int(rare.sum()) / (of_cold / len(cold.items))) ** 0.5)
+        cold.heard.mul_(told_share(signals) * (of_rare / int(rare.sum()) / (of_cold / len(cold.items))) ** 0.5)
     return sheaf
 
 

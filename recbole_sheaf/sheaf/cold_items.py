@@ -9,7 +9,8 @@ fitted to the signals that *are* observed there, the coordinates of content, as 
 :math:`C_w` content of the warm and :math:`C_k` of the cold items (the second form is of rank c). What travels along
 them is a user's history together with what the warm items' maps B add to it, :math:`s_k = K^\top (x + B^\top x)`: a
 history of three items is alike in content to few cold items, its scores for all warm items to many. K says whom a cold
-item suits, not how often it is chosen; its level is set where it is used.
+item suits, not how often it is chosen; its level is set where it is used. Of the warm items without content it is told
+nothing (:func:`told_share`): the fewer have content, the more of it is chance.
 """
 
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ def cold_maps(signals: ItemSignals, ridge: float) -> Optional[ColdMaps]:
         return None
     told, factor = content_regression(signals, ridge)
     return ColdMaps(items, told, hear(signals.content[items], factor))
+
+
+def told_share(signals: ItemSignals) -> float:
+    """Share of all interactions at items with content: how much of histories the maps K are told; 0 without any."""
+    has = signals.content.any(dim=1)
+    return float(signals.degree[has].sum() / signals.degree.sum().clamp(min=1))
 
 
 def content_regression(signals: ItemSignals, ridge: float) -> tuple[Float[Tensor, "n c"], Float[Tensor, "c c"]]:

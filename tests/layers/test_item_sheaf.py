@@ -51,7 +51,7 @@ def with_cold_items():
 
 
 def level(scores, rare, cold):
-    """By what cold items' scores are multiplied: the ratio of root mean squares."""
+    """By what cold items' scores are multiplied where all warm items have content: the ratio of root mean squares."""
     return (scores[:, rare].square().mean() / scores[:, cold].square().mean()).sqrt()
 
 
@@ -74,6 +74,21 @@ def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(n
     items, values = sheaf.item_vectors(4)
     torch.testing.assert_close(values[maps.items].abs(), expected.T[maps.items].abs().topk(4, dim=1).values)
     torch.testing.assert_close(values, expected.T.gather(1, items.clamp(min=0)) * (items >= 0))
+
+
+@pytest.mark.parametrize("neighbours", [0, 3])
+def test_the_less_of_the_histories_content_tells_the_quieter_cold_items_are(neighbours):
+    """Items 0 and 4 lose their content; what is left of the interactions is at those of items 1, 3, 6 and 8."""
+    X, signals = with_cold_items()
+    content = signals.content.clone()
+    content[[0, 4]] = 0.0
+    signals = item_signals(*X.nonzero(as_tuple=True), 40, 9, content, 0.5)
+    sheaf = fit((X, signals), neighbours, cold_ridge=0.3)
+    told = float(X[:, [1, 3, 6, 8]].sum() / X.sum())
+    assert 0.4 < told < 0.9
+    scores = sheaf.scores(USERS)
+    loudness = scores[:, [2, 5]].square().mean().sqrt() / scores[:, [4]].square().mean().sqrt()
+    assert float(loudness) == pytest.approx(told)
 
 
 @pytest.mark.parametrize("neighbours", [0, 3])
