@@ -39,6 +39,27 @@ def test_models_that_were_trained_have_their_table_when_a_later_one_fails(toy, w
     assert list((workplace / "results").glob("toy-*.csv"))
 
 
+@pytest.mark.parametrize(
+    "files, arguments, ours",
+    [
+        ([], [], True),
+        (["bars"], [], False),
+        (["bars", "none"], [], True),
+        (["none", "bars"], [], False),
+        (["bars"], ["--show_progress=False"], True),
+        (["none"], ["--show_progress=True"], False),
+    ],
+)
+def test_our_bar_stays_away_where_recboles_are_asked_for(toy, workplace, capsys, files, arguments, ours):
+    """The last file wins, and the command line over the files; no screen watches, so our bar is a line a run."""
+    for name, shown in (("bars", "True"), ("none", "False")):
+        (workplace / f"{name}.yaml").write_text(f"show_progress: {shown}\n")
+    given = [f"--config_files={' '.join(f'{name}.yaml' for name in files)}"] if files else []
+    settings = [setting for setting in _arguments(toy, epochs=1) if "show_progress" not in setting]
+    assert main(["run", "--model=BPR", "--dataset=toy", *settings, *given, *arguments]) == 0
+    assert ("BPR on toy, seed 2020: valid" in capsys.readouterr().err) == ours
+
+
 def test_one_run_writes_json(toy, workplace):
     assert main(["run", "--model=MMSheaf", "--dataset=toy", "--result_file=run.json", *_arguments(toy)]) == 0
     assert json.loads((workplace / "run.json").read_text())["config"]["train_batch_size"] == 64
