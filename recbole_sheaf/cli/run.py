@@ -3,14 +3,14 @@
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.settings_files import NotYaml, parse, read_yaml
+from recbole_sheaf.settings_files import NotYaml, parse
 
 QUIET = {"show_progress": False, "state": "WARNING"}  # what a command sets where a bar of its own tells how far it is
 
@@ -99,6 +99,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     options, others = parser().parse_known_args(argv)
     from recbole_sheaf.experiments.progress import ProgressBar, RunsProgress
     from recbole_sheaf.experiments.runs import refuse_unwritable, run_models
+    from recbole_sheaf.experiments.settings import settings_by_model
     from recbole_sheaf.experiments.sinks import Results
 
     if options.model is not None and options.models is not None:
@@ -107,23 +108,17 @@ def main(argv: Optional[list[str]] = None) -> int:
     models = model_names("MMSheaf" if given is None else given)
     settings = read_settings(others)
     files = options.config_files.replace(",", " ").split()
+    resolved = settings_by_model(models, options.dataset, files, settings).values()
+    recboles_bars = any(own.get("show_progress") for own in resolved)  # beside which ours stays away
     refuse_unwritable(options.table_file)
     results = Results()
     try:
-        with ProgressBar(len(models), "run", quiet=_with_recboles_bars(files, settings), **RunsProgress.LOOKS) as bar:
+        with ProgressBar(len(models), "run", quiet=recboles_bars, **RunsProgress.LOOKS) as bar:
             sinks = [results, RunsProgress(len(models), bar)]
             run_models(models, options.dataset, files, settings, options.result_file, sinks, _quiet_beside_a_bar())
     finally:  # where one model ends in an error, those before it have their table
         _show(results.rows, options, len(models) > 1)
     return 0
-
-
-def _with_recboles_bars(files: Sequence[str], settings: Mapping[str, Any]) -> bool:
-    """Whether RecBole's own bars are asked for, beside which ours stays away."""
-    for given in (settings, *(read_yaml(Path(file)) for file in reversed(files))):
-        if "show_progress" in given:
-            return bool(given["show_progress"])
-    return False
 
 
 def _quiet_beside_a_bar() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from recbole_sheaf.embeddings.item_maps import COLD, between_items, cold_told, s
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures
-from recbole_sheaf.layers.item_sheaf import LEVEL_SCORES, RARE, ItemSheaf, LocalItemSheaf
+from recbole_sheaf.layers.item_sheaf import LEVEL_SCORES, ItemSheaf, LocalItemSheaf, rare_items
 from recbole_sheaf.models.itemsheaf import ItemSheaf as ItemSheafModel
 from recbole_sheaf.models.itemsheaf import share_out, training_signals
 from recbole_sheaf.sheaf.cold_items import content_regression, hear, told_share
@@ -118,9 +118,7 @@ def level_of_new_items(
     if (cold := sheaf.cold) is not None:
         unscaled = hear(signals.content[cold.items.cpu()], factor)
         return float(cold.heard.norm() / unscaled.norm())
-    degree = signals.degree
-    rare = (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
-    rare = (rare & signals.content.any(dim=1)).nonzero().squeeze(1)
+    rare = (rare_items(signals) & signals.has_content).nonzero().squeeze(1)
     heard = hear(signals.content[rare], factor)
     active = (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
     own, through_content = 0.0, 0.0

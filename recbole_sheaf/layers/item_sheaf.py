@@ -12,7 +12,7 @@ settings, which a checkpoint needs anyway to be loaded, and is fitted again in s
 from typing import Optional, Union
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
@@ -306,19 +306,24 @@ def fit_item_sheaf(
     return _with_cold_items_level(sheaf, signals)
 
 
+def rare_items(signals: ItemSignals) -> Bool[Tensor, " n"]:
+    """Warm items of at most ``RARE`` interactions, or of the fewest there are."""
+    degree = signals.degree
+    return (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
+
+
 def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
     """Scale the maps into cold items: their scores' root mean square is that of rare items' times :func:`told_share`.
 
     A regression on content knows whom a cold item suits, and not how seldom it is chosen: where interactions shrink the
-    maps into rare items, those into cold ones must not be louder. Rare are warm items of at most ``RARE`` interactions,
-    or of the fewest there are. Where content is missing, what is heard through the little that is there must not be
-    as loud as if histories were known in full (docs/results/search-log.md).
+    maps into rare items, those into cold ones must not be louder. Where content is missing, what is heard through the
+    little that is there must not be as loud as if histories were known in full (docs/results/search-log.md).
     """
     cold = sheaf.cold
     if cold is None:
         return sheaf
-    degree, active = signals.degree, (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
-    rare = (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
+    active = (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
+    rare = rare_items(signals)
     users = spaced_users(active, sheaf.n_items, LEVEL_SCORES).to(cold.told.device)
     of_rare, of_cold = 0.0, 0.0
     for some in users.split(max(1, COLD_ENTRIES // sheaf.n_items)):

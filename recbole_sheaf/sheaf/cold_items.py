@@ -54,9 +54,7 @@ def cold_maps(signals: ItemSignals, ridge: float) -> Optional[ColdMaps]:
     """
     if ridge < 0:
         raise ConfigError(f"cold_ridge is {ridge}, expected a number > 0, or 0 to leave cold items as they are")
-    lengths = signals.content.square().sum(1)
-    warm = signals.degree > 0
-    items = (~warm & (lengths > 0)).nonzero().squeeze(1)
+    items = ((signals.degree == 0) & signals.has_content).nonzero().squeeze(1)
     if not ridge or not len(items):
         return None
     told, factor = content_regression(signals, ridge)
@@ -65,8 +63,7 @@ def cold_maps(signals: ItemSignals, ridge: float) -> Optional[ColdMaps]:
 
 def told_share(signals: ItemSignals) -> float:
     """Share of all interactions at items with content: how much of histories the maps K are told; 0 without any."""
-    has = signals.content.any(dim=1)
-    return float(signals.degree[has].sum() / signals.degree.sum().clamp(min=1))
+    return float(signals.degree[signals.has_content].sum() / signals.degree.sum().clamp(min=1))
 
 
 def content_regression(signals: ItemSignals, ridge: float) -> tuple[Float[Tensor, "n c"], Float[Tensor, "c c"]]:

@@ -60,6 +60,11 @@ class ItemSignals:
         """How many users chose each item."""
         return self.item_offsets.diff()
 
+    @property
+    def has_content(self) -> Bool[Tensor, " n"]:
+        """Of which items content says something."""
+        return self.content.square().sum(1) > 0
+
 
 def item_signals(
     users: Int[Tensor, " t"],

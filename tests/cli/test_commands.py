@@ -48,12 +48,15 @@ def test_models_that_were_trained_have_their_table_when_a_later_one_fails(toy, w
         (["none", "bars"], [], False),
         (["bars"], ["--show_progress=False"], True),
         (["none"], ["--show_progress=True"], False),
+        (["none", "model"], [], False),
     ],
 )
 def test_our_bar_stays_away_where_recboles_are_asked_for(toy, workplace, capsys, files, arguments, ours):
     """The last file wins, and the command line over the files; no screen watches, so our bar is a line a run."""
-    for name, shown in (("bars", "True"), ("none", "False")):
-        (workplace / f"{name}.yaml").write_text(f"show_progress: {shown}\n")
+    texts = {"bars": "show_progress: True", "none": "show_progress: False"}
+    texts["model"] = "model_settings: {BPR: {show_progress: True}}"
+    for name, text in texts.items():
+        (workplace / f"{name}.yaml").write_text(text)
     given = [f"--config_files={' '.join(f'{name}.yaml' for name in files)}"] if files else []
     settings = [setting for setting in _arguments(toy, epochs=1) if "show_progress" not in setting]
     assert main(["run", "--model=BPR", "--dataset=toy", *settings, *given, *arguments]) == 0
