@@ -109,11 +109,10 @@ def main(argv: Optional[list[str]] = None) -> int:
     settings = read_settings(others)
     files = options.config_files.replace(",", " ").split()
     resolved = settings_by_model(models, options.dataset, files, settings).values()
-    recboles_bars = any(own.get("show_progress") for own in resolved)  # beside which ours stays away
     refuse_unwritable(options.table_file)
     results = Results()
     try:
-        with ProgressBar(len(models), "run", quiet=recboles_bars, **RunsProgress.LOOKS) as bar:
+        with ProgressBar(len(models), "run", beside=resolved, **RunsProgress.LOOKS) as bar:
             sinks = [results, RunsProgress(len(models), bar)]
             run_models(models, options.dataset, files, settings, options.result_file, sinks, _quiet_beside_a_bar())
     finally:  # where one model ends in an error, those before it have their table

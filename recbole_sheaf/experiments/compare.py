@@ -63,7 +63,7 @@ def run_grid(
     store = Store(experiment.store)
     store.add_entries(_entries(experiment.runs))
     runs = list({run.id: run for run in experiment.runs}.values())
-    with workers, ProgressBar(len(runs), "run", quiet) as bar:
+    with workers, ProgressBar(len(runs), "run", quiet, [run.settings for run in runs]) as bar:
         grid = _Grid(store, runs, call, GridProgress(len(runs), workers.slots, bar))
         work_off(grid, workers)
     return grid.report

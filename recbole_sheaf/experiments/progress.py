@@ -6,7 +6,7 @@ Where the standard error is no terminal there is no bar, since a log would keep 
 import contextlib
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from tqdm import tqdm
@@ -26,11 +26,15 @@ class ProgressBar:
     Args:
         total: of the whole command, in ``unit``.
         quiet: neither bar nor lines.
+        beside: settings of what runs; where RecBole draws bars of its own, ours stays away.
     """
 
-    def __init__(self, total: float, unit: str, quiet: bool = False, **options: Any) -> None:
+    def __init__(
+        self, total: float, unit: str, quiet: bool = False, beside: Iterable[Mapping[str, Any]] = (), **options: Any
+    ) -> None:
         self.quiet, self.screen = quiet, sys.stderr
-        watched = self.screen.isatty() and not quiet
+        recboles_bars = any(settings.get("show_progress") for settings in beside)
+        watched = self.screen.isatty() and not quiet and not recboles_bars
         self.bar = tqdm(total=total, unit=unit, disable=not watched, dynamic_ncols=True, file=self.screen, **options)
         self._streams = contextlib.ExitStack()
 
@@ -91,7 +95,7 @@ class GridProgress(Sink):
 class RunsProgress(Sink):
     """A bar over models in a row, of which each is one part that its epochs fill."""
 
-    LOOKS = {"bar_format": "{desc} {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left", "leave": False}
+    LOOKS: dict[str, Any] = {"bar_format": "{desc} {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left", "leave": False}
 
     def __init__(self, runs: int, bar: ProgressBar) -> None:
         self.runs, self.bar, self.ended, self.epochs = runs, bar, 0, 1

@@ -197,7 +197,8 @@ def run_searches(searches: Sequence[Search], store: Store, workers: Workers, qui
     open_experiments(search.tracking for search in searches)
     for search in searches:
         _record_study(store, search)
-    with ProgressBar(sum(search.wanted for search in searches), "trial", quiet) as bar, workers:
+    wanted, settings = sum(search.wanted for search in searches), [search.settings for search in searches]
+    with ProgressBar(wanted, "trial", quiet, settings) as bar, workers:
         bar.bar.update(sum(trial.state.is_finished() for search in searches for trial in search.trials))
         source = _Searches(searches, store, bar)
         work_off(source, workers)

@@ -1,11 +1,13 @@
 """The command line: exit codes, one sentence on the standard error, tables and files."""
 
 import csv
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr
 from importlib import metadata
 
 import pytest
@@ -14,6 +16,20 @@ from recbole_sheaf.cli import COMMANDS, main
 from recbole_sheaf.cli.run import read_settings
 from recbole_sheaf.errors import ConfigError
 from tests.conftest import TOY
+
+
+class Screen(io.StringIO):
+    """A standard error that somebody watches."""
+
+    def isatty(self):
+        return True
+
+
+def watched(arguments):
+    """What somebody at a terminal sees of a command that succeeds."""
+    with redirect_stderr(Screen()) as screen:
+        assert main(arguments) == 0
+    return screen.getvalue()
 
 
 def _arguments(data_path, **settings):
@@ -51,16 +67,34 @@ def test_models_that_were_trained_have_their_table_when_a_later_one_fails(toy, w
         (["none", "model"], [], False),
     ],
 )
-def test_our_bar_stays_away_where_recboles_are_asked_for(toy, workplace, capsys, files, arguments, ours):
-    """The last file wins, and the command line over the files; no screen watches, so our bar is a line a run."""
+def test_our_bar_stays_away_where_recboles_are_asked_for(toy, workplace, files, arguments, ours):
+    """The last file wins, and the command line over the files; the line of a run that ended stays."""
     texts = {"bars": "show_progress: True", "none": "show_progress: False"}
     texts["model"] = "model_settings: {BPR: {show_progress: True}}"
     for name, text in texts.items():
         (workplace / f"{name}.yaml").write_text(text)
     given = [f"--config_files={' '.join(f'{name}.yaml' for name in files)}"] if files else []
     settings = [setting for setting in _arguments(toy, epochs=1) if "show_progress" not in setting]
-    assert main(["run", "--model=BPR", "--dataset=toy", *settings, *given, *arguments]) == 0
-    assert ("BPR on toy, seed 2020: valid" in capsys.readouterr().err) == ours
+    seen = watched(["run", "--model=BPR", "--dataset=toy", *settings, *given, *arguments])
+    assert "BPR on toy, seed 2020: valid" in seen
+    assert (" left" in seen) == ours
+
+
+@pytest.mark.parametrize("command, unit", [("compare", "run"), ("tune", "trial")])
+@pytest.mark.parametrize("recboles", [False, True])
+def test_a_grid_and_a_search_leave_the_screen_to_recboles_bars_too(toy, workplace, command, unit, recboles):
+    of_all = f"show_progress: {recboles}"
+    (workplace / "grid.yaml").write_text(f"datasets: [toy]\nmodels: [BPR]\nseeds: [1]\nsettings: {{{of_all}}}\n")
+    (workplace / "settings.yaml").write_text(of_all)
+    arguments = {
+        "compare": ["grid.yaml"],
+        "tune": ["--models=BPR", "--dataset=toy", "--trials=1", "--config_files=settings.yaml"],
+    }
+    settings = [setting for setting in _arguments(toy, epochs=1) if "show_progress" not in setting]
+    seen = watched([command, *arguments[command], *settings])
+    assert "BPR on toy" in seen
+    assert (f"{unit}/s" in seen or f"s/{unit}" in seen) != recboles
+    assert ("Train " in seen) == recboles
 
 
 def test_one_run_writes_json(toy, workplace):
