@@ -11,6 +11,7 @@ EPILOG = """\
 examples
   recbole-sheaf report tiktok.duckdb --to=report
   recbole-sheaf report tiktok.duckdb --to=report --lang=ru --experiment=tiktok-softmax --metric=NDCG@20,Recall@20
+  recbole-sheaf report tiktok.duckdb --to=report --searches=tuned.duckdb
   recbole-sheaf report ml.duckdb --to=report --export=mmsheaf.npz --titles=ml-100k/ml-100k.item
 
 report.<language>.html needs nothing beside itself: open it, print it, send it. report.<language>.md and .tex (pdflatex)
@@ -36,6 +37,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         names_in(options.metric),
         options.export,
         options.titles,
+        [Store(Path(path)) for path in names_in(options.searches)],
     )
     print("written: " + ", ".join(map(str, written)) + ", and beside each .md and .tex")
     return 0
@@ -56,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--experiment", help="experiments, separated by commas (default: all)")
     options.add_argument("--dataset", help="datasets, separated by commas (default: all)")
     options.add_argument("--metric", help="metrics to show, the leading one first (default: what chose, and more)")
+    options.add_argument("--searches", help="other stores, separated by commas, whose searches the report tells of too")
     options.add_argument("--export", type=Path, help="embeddings of a model, for the section on its item sheaf")
     options.add_argument("--titles", type=Path, help="table with item_id and a title, for the worked examples")
     return options

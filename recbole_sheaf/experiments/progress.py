@@ -95,7 +95,10 @@ class GridProgress(Sink):
 class RunsProgress(Sink):
     """A bar over models in a row, of which each is one part that its epochs fill."""
 
-    LOOKS: dict[str, Any] = {"bar_format": "{desc} {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left", "leave": False}
+    LOOKS: dict[str, Any] = {
+        "bar_format": "{desc} {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left",
+        "leave": False,
+    }
 
     def __init__(self, runs: int, bar: ProgressBar) -> None:
         self.runs, self.bar, self.ended, self.epochs = runs, bar, 0, 1

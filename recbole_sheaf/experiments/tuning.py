@@ -89,7 +89,7 @@ class Search:
         self.epochs = config["epochs"]
         if config["eval_step"] < 1:
             raise ConfigError(f"eval_step is {config['eval_step']}, but a search needs validation; set it to 1 or more")
-        self.loss = {"loss": config["loss"]} if hasattr(config.model_class, "losses") else {}
+        self.loss = {"loss": config["loss"]} if len(getattr(config.model_class, "losses", ())) > 1 else {}
         self.tracking = tracking_of(config)
         self.name = _study_name(config, self.space, budget)
         self.folder = folder / self.name
@@ -326,7 +326,7 @@ def _record_study(store: Store, search: Search) -> None:
                 search.wanted,
                 search.epochs,
                 json.dumps({name: str(distribution) for name, distribution in search.space.items()}),
-                json.dumps(plain_settings(search.settings)),
+                json.dumps(plain_settings({**search.settings, **search.loss})),
             ],
         )
 

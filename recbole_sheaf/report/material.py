@@ -175,20 +175,23 @@ class Material:
     failures: pd.DataFrame
 
 
-def read_material(store: Store, filters: Filters, metrics: Sequence[str] = ()) -> Material:
+def read_material(
+    store: Store, filters: Filters, metrics: Sequence[str] = (), searched: Sequence[Store] = ()
+) -> Material:
     """Read a store.
 
     Args:
         filters: names allowed in ``experiment`` and ``dataset``; absent means any.
         metrics: to show in the place of the usual ones.
+        searched: stores whose searches are read too.
 
     Raises:
         StoreError: if there is no store, or one of another version.
-        DataError: if nothing matches, a metric is nowhere, or rows of a group have no common split or no metric.
+        DataError: if nothing matches, a metric is nowhere, rows of a group have no common split or no metric, or a
+            store of ``searched`` holds no trial.
     """
     found = store.rows("SELECT * EXCLUDE (train_loss) FROM entries JOIN runs USING (run, dataset, seed) ORDER BY ALL")
-    studies = store.rows("SELECT * FROM studies ORDER BY ALL")
-    trials = store.rows("SELECT * FROM trials ORDER BY study, trial")
+    studies, trials = _searches([store, *searched])
     if found.empty and trials.empty:
         raise DataError(f"{store.path} holds no finished run and no trial; run 'recbole-sheaf compare' into it first")
     kept = _filtered(store, found, filters)
@@ -202,6 +205,23 @@ def read_material(store: Store, filters: Filters, metrics: Sequence[str] = ()) -
     if wanted:
         failures = failures[failures["experiment"].isin(list(wanted))]
     return Material(store.path.name, groups, studies, trials, failures)
+
+
+def _searches(stores: Sequence[Store]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``studies`` and ``trials`` of all stores; of a search that several hold, those of the first."""
+    studies, trials, known = [], [], set[str]()
+    for number, store in enumerate(stores):
+        own, tried = store.rows("SELECT * FROM studies"), store.rows("SELECT * FROM trials")
+        if number and tried.empty:
+            raise DataError(f"{store.path} holds no trial; give stores that 'recbole-sheaf tune' wrote to --searches")
+        fresh = set(own["study"]) | set(tried["study"])
+        studies.append(own[~own["study"].isin(known)])
+        trials.append(tried[~tried["study"].isin(known)])
+        known |= fresh
+    return (
+        pd.concat(studies).sort_values(["dataset", "model", "study"], ignore_index=True),
+        pd.concat(trials).sort_values(["study", "trial"], ignore_index=True),
+    )
 
 
 def _filtered(store: Store, found: pd.DataFrame, filters: Filters) -> pd.DataFrame:

@@ -26,6 +26,7 @@ def write_report(
     metrics: Sequence[str] = (),
     export: Optional[Path] = None,
     titles: Optional[Path] = None,
+    searched: Sequence[Store] = (),
 ) -> list[Path]:
     """Write ``report.<language>.html``, ``.md`` and ``.tex`` and their figures into a folder.
 
@@ -36,18 +37,20 @@ def write_report(
         metrics: to show in the place of the usual ones, the leading one first.
         export: embeddings that ``recbole-sheaf export`` wrote, whose item sheaf is told of.
         titles: a table with the columns ``item_id`` and a title, such as RecBole's ``.item`` file.
+        searched: stores whose searches belong to the report, beside those of the store itself.
 
     Returns:
         The HTML files.
 
     Raises:
         ConfigError: if the folder cannot be written.
-        StoreError, DataError: if store, export or titles cannot be read, or hold nothing to report; nothing is written.
+        StoreError, DataError: if a store, export or titles cannot be read, or hold nothing to report; nothing is
+            written.
 
     A second or two, and for each pair of models that is tested a second for 9,000 users.
     """
     _refuse_place(folder)
-    material = read_material(store, filters or {}, metrics)
+    material = read_material(store, filters or {}, metrics, searched)
     exported: Optional[Exported] = None
     if export is not None:
         exported = read_exported(export, titles)

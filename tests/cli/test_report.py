@@ -4,7 +4,7 @@ import pytest
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.experiments.store import Store
-from tests.report.stores import SPLIT, add
+from tests.report.stores import SPLIT, add, add_search
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,15 @@ def test_one_language_is_written(path, tmp_path, capsys):
     assert [file.name for file in sorted((tmp_path / "out").glob("*.html"))] == ["report.en.html"]
 
 
+def test_searches_of_other_stores_are_told_of(path, tmp_path):
+    other = Store(tmp_path / "tuned.duckdb")
+    add_search(other, scores=(0.2, 0.4))
+    arguments = [f"--to={tmp_path / 'out'}", "--experiment=e", "--lang=en", f"--searches={other.path}"]
+    assert main(["report", path, *arguments]) == 0
+    page = (tmp_path / "out" / "report.en.md").read_text(encoding="utf-8")
+    assert "Trials of searches: 2" in page and "number 0 of 2 trials, not the best" in page
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -35,10 +44,13 @@ def test_one_language_is_written(path, tmp_path, capsys):
         (["--experiment=g"], "no finished run of experiment 'g'"),
         (["--titles=x.item"], "there is no --export beside"),
         (["--export=absent.npz"], "there is no file absent.npz"),
+        (["--searches=absent.duckdb"], "there is no store absent.duckdb"),
+        (["--searches=STORE"], "holds no trial; give stores that 'recbole-sheaf tune' wrote to --searches"),
     ],
 )
 def test_refusals_are_one_sentence_and_exit_code_2(path, tmp_path, capsys, arguments, message):
-    assert main(["report", path, f"--to={tmp_path / 'out'}", *arguments]) == 2
+    given = [argument.replace("STORE", path) for argument in arguments]
+    assert main(["report", path, f"--to={tmp_path / 'out'}", *given]) == 2
     said = capsys.readouterr().err.strip()
     assert message in said and "\n" not in said and not (tmp_path / "out").exists()
 

@@ -36,8 +36,8 @@ def test_a_search_keeps_its_budget_starts_from_the_defaults_and_never_tests(toy_
     assert trials[0][0] == {"learning_rate": 0.01, "reg_weight": 0.01}
     rows = Store(workplace / "store.duckdb").rows("SELECT trial, score, state FROM trials ORDER BY trial")
     assert list(rows["trial"]) == [0, 1, 2, 3]
-    budgets = Store(workplace / "store.duckdb").rows("SELECT model, trials, epochs FROM studies")
-    assert budgets.values.tolist() == [["LightGCN", 4, 2]]
+    budgets = Store(workplace / "store.duckdb").rows("SELECT model, trials, epochs, settings->>'loss' FROM studies")
+    assert budgets.values.tolist() == [["LightGCN", 4, 2, "bpr"]], "its loss stands in it, though nobody gave one"
     assert searched(search(toy_settings, workplace / "a", learning_rate=0.01, reg_weight=0.01), workplace)[0] == trials
 
 

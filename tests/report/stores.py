@@ -29,6 +29,10 @@ SPLIT = {"train": 800, "valid": 100, "test": 100, "users": USERS, "items": 50}
 MARKUP = "<script>alert(1)</script> | $x_1$ \\input{a} {{b}} [c](d) \u202eevil"
 
 
+SPACE = {
+    "learning_rate": "FloatDistribution(high=0.01, log=True, low=0.0003, step=None)",
+    "embedding_size": "CategoricalDistribution(choices=(64, 128))",
+}
 PLACE = {"ablation": "real", "dataset": "toy", "experiment": "e"}
 
 
@@ -81,15 +85,11 @@ def add(store, label, seed, level, model="BPR", split=None, entered=None, **sett
     return run
 
 
-def add_search(store, model="BPR", scores=(0.2, 0.3, None, 0.25), dataset="toy", study=None):
-    """A search over the learning rate; a trial without a score failed."""
+def add_search(store, model="BPR", scores=(0.2, 0.3, None, 0.25), dataset="toy", study=None, space=SPACE, **settings):
+    """A search over the learning rate, with settings that its trials share; a trial without a score failed."""
     study = study or f"{model}-{dataset}"
-    space = {
-        "learning_rate": "FloatDistribution(high=0.01, log=True, low=0.0003, step=None)",
-        "embedding_size": "CategoricalDistribution(choices=(64, 128))",
-    }
     with store.writing() as connection:
-        row = [study, model, dataset, "Recall@20", len(scores), 5, json.dumps(space), "{}"]
+        row = [study, model, dataset, "Recall@20", len(scores), 5, json.dumps(space), json.dumps(settings)]
         connection.execute("INSERT INTO studies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         for number, score in enumerate(scores):
             parameters = json.dumps({"learning_rate": 0.001 * (number + 1), "embedding_size": 64})

@@ -20,7 +20,11 @@ def sections(documents):
 
 
 def only(section, kind):
-    (found,) = [block for block in section.blocks if isinstance(block, kind)]
+    return only_of(section.blocks, kind)
+
+
+def only_of(blocks, kind):
+    (found,) = [block for block in blocks if isinstance(block, kind)]
     return found
 
 
@@ -74,7 +78,7 @@ def test_the_best_on_test_is_not_taken_for_the_best_on_validation(tmp_path):
 def test_hyperparameters_of_every_row_and_where_they_are_from(sections):
     table = only(sections["hyperparameters"], Table)
     assert column(table, "learning_rate") == ["0.001", "0.001", "0.001", "0.002"]
-    assert column(table, "where from") == ["not searched here"] * 3 + ["best of 4 trials (number 1)"]
+    assert column(table, "where from") == ["not searched"] * 3 + ["best of 4 trials (number 1)"]
     assert (
         column(table, "its own settings")[0].startswith("embedding_size = 64")
         and "restriction_map = diagonal" in (column(table, "its own settings")[0])
@@ -99,6 +103,82 @@ def test_unequal_budgets_are_said(tmp_path):
     add_search(store, model="LightGCN", scores=(0.1, 0.2))
     text = " ".join(b.text for b in searches(read_material(store, {}), Words("en")) if isinstance(b, Paragraph))
     assert "different budgets of trials or epochs on toy" in text
+
+
+@pytest.fixture
+def two_searches(tmp_path):
+    """A model searched under either loss, the second search in a store of its own; trial 1 is the best of both."""
+    store, other = Store(tmp_path / "store.duckdb"), Store(tmp_path / "searches.duckdb")
+    for label, rate, settings in (
+        ("own", 0.002, {"loss": "bpr"}),
+        ("softmax", 0.002, {"loss": "softmax", "embedding_size": 64}),
+        ("its trial", 0.003, {"loss": "softmax"}),
+        ("by hand", 0.005, {"loss": "softmax"}),
+        ("wider", 0.002, {"loss": "softmax", "embedding_size": 192}),
+        ("noise", 0.002, {"loss": "softmax", "features": "noise"}),
+        ("longer", 0.002, {"loss": "softmax", "stopping_step": 60}),
+    ):
+        add(store, label, 1, 0.3, model="LightGCN", learning_rate=rate, **settings)
+    add(store, "Pop", 1, 0.1, model="Pop")
+    add_search(store, model="Pop", scores=(0.1,), study="none", space={})
+    add_search(store, model="LightGCN", scores=(0.2, 0.3), study="one", loss="bpr")
+    add_search(
+        other, model="LightGCN", scores=(0.2, 0.4, 0.1), study="two", loss="softmax", embedding_size=64, data_path="/x"
+    )
+    add_search(other, model="LightGCN", scores=(0.9,), study="one")
+    return read_material(store, {}, searched=[other])
+
+
+def test_rows_are_held_against_the_searches_of_their_own_loss_and_width(two_searches):
+    from recbole_sheaf.report.sections.hyperparameters import hyperparameters
+
+    (group,) = two_searches.groups
+    found = column(only_of(hyperparameters(group, Words("en"), two_searches), Table), "where from")
+    assert dict(zip([row.label for row in group.models], found)) == {
+        "own": "best of 2 trials (number 1)",
+        "softmax": "best of 3 trials (number 1)",
+        "its trial": "number 2 of 3 trials, not the best",
+        "by hand": "none of the 3 trials of its search",
+        "wider": "not searched",
+        "noise": "none of the 3 trials of its search",
+        "longer": "best of 3 trials (number 1)",
+        "Pop": "nothing to search",
+    }
+
+
+def test_searches_of_one_model_are_told_apart_and_their_common_settings_stand_beside(two_searches):
+    from recbole_sheaf.report.sections.searches import searches
+
+    blocks = searches(two_searches, Words("en"))
+    table, trials = [block for block in blocks if isinstance(block, Table)]
+    names = ["LightGCN, loss = bpr", "LightGCN, loss = softmax, embedding_size = 64"]
+    assert column(table, "class") == [*names, "Pop"], "and the first store's search of a name is the one told of"
+    assert column(table, "the same in all trials") == ["loss = bpr", "loss = softmax, embedding_size = 64", ""]
+    assert column(trials, "class") == ["Pop"] + [names[0]] * 2 + [names[1]] * 3
+    figure = only_of(blocks, Figure)
+    assert "that of LightGCN, loss = softmax, embedding_size = 64: +0.2" in figure.sees
+
+
+def test_searches_that_differ_in_their_training_alone_are_told_apart_by_it(tmp_path):
+    from recbole_sheaf.report.sections.searches import searches
+
+    store = Store(tmp_path / "store.duckdb")
+    for study, stop in (("one", 5), ("two", 60)):
+        add_search(store, model="BM3", scores=(0.1, 0.2), study=study, stopping_step=stop, epochs=60)
+    table, *_ = [block for block in searches(read_material(store, {}), Words("en")) if isinstance(block, Table)]
+    assert column(table, "class") == ["BM3, stopping_step = 5", "BM3, stopping_step = 60"]
+
+
+def test_the_best_searches_are_drawn_and_how_many_is_said(tmp_path):
+    from recbole_sheaf.report.drawing import MOST_SERIES
+    from recbole_sheaf.report.sections.searches import searches
+
+    store = Store(tmp_path / "store.duckdb")
+    for number in range(MOST_SERIES + 1):
+        add_search(store, model=f"M{number}", scores=(number, number + (0.1 if number else 0.9)))
+    figure = only_of(searches(read_material(store, {}), Words("en")), Figure)
+    assert f"Drawn are the {MOST_SERIES} best of {MOST_SERIES + 1} searches." in figure.sees
+    assert "that of M0" not in figure.sees, "the worst of them gained most, and is left out"
 
 
 def test_spaces_that_optuna_never_wrote_are_shown_as_they_are():

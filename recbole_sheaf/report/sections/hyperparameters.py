@@ -6,10 +6,14 @@ from typing import Any, Optional
 
 import pandas as pd
 
+from recbole_sheaf.evaluation.cells import one_line
 from recbole_sheaf.report.document import Block, Cell, Paragraph, Table
 from recbole_sheaf.report.material import Group, Material, Row
-from recbole_sheaf.report.settings import TRAINING, as_text, model_settings, value_text
+from recbole_sheaf.report.settings import TRAINING, as_text, changed_settings, model_settings, value_text
 from recbole_sheaf.report.words import Words
+
+# A search and the runs with what it found may end, batch and be judged otherwise.
+JUDGING = {"epochs", "stopping_step", "train_batch_size", "eval_step", "metrics", "topk", "seen_at_test"}
 
 
 def hyperparameters(group: Group, words: Words, material: Material) -> list[Block]:
@@ -31,19 +35,42 @@ def _setting(value: Any) -> Cell:
 
 
 def _found(group: Group, row: Row, words: Words, material: Material) -> str:
-    studies = material.studies
-    own = studies[(studies["model"] == row.model) & (studies["dataset"] == group.dataset)]
-    if own.empty:
+    of_data = material.studies[material.studies["dataset"] == group.dataset]
+    of_model = of_data[of_data["model"] == row.model].to_dict("records")
+    own = [study for study in of_model if _agrees(fixed_settings(study), row.config)]
+    if not own:
         return words("hyper.not_searched")
-    for study in own.to_dict("records"):
+    searched = [study for study in own if parsed(study["search_space"])]
+    if not searched:
+        return words("searches.no_space")
+    for study in searched:
         best = best_trial(study, material.trials)
-        if best is not None and _agrees(parsed(best["parameters"]), row.config):
+        if best is not None and _is_of(best, study, row):
             return words("hyper.searched", trials=study["trials"], trial=best["trial"])
-    return words("hyper.other", trials=int(own["trials"].max()))
+    for study in searched:
+        tried = material.trials[material.trials["study"] == study["study"]].to_dict("records")
+        if same := [trial for trial in tried if _is_of(trial, study, row)]:
+            return words("hyper.tried", trials=study["trials"], trial=same[0]["trial"])
+    return words("hyper.other", trials=max(int(study["trials"]) for study in searched))
+
+
+def _is_of(trial: Mapping[Any, Any], study: Mapping[Any, Any], row: Row) -> bool:
+    """Whether a row was trained with what a trial tried, and all else as the search had it."""
+    tried = parsed(trial["parameters"])
+    changed = changed_settings(row.model, str(study["dataset"]), row.config)
+    besides = changed.keys() - tried.keys() - fixed_settings(study).keys() - JUDGING
+    return bool(tried) and not besides and _agrees(tried, row.config)
+
+
+def fixed_settings(study: Mapping[str, Any]) -> dict[str, Any]:
+    """What all trials of a search share of their model's own settings, and its loss."""
+    settings = parsed(study["settings"])
+    loss = {"loss": settings["loss"]} if "loss" in settings else {}
+    return {**loss, **model_settings(one_line(str(study["model"])), settings)}
 
 
 def _agrees(parameters: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    return bool(parameters) and all(_same(value, config.get(key)) for key, value in parameters.items())
+    return all(_same(value, config.get(key)) for key, value in parameters.items())
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -58,9 +85,13 @@ def best_trial(study: Mapping[str, Any], trials: pd.DataFrame) -> Optional[dict[
     own = trials[(trials["study"] == study["study"]) & (trials["state"] == "complete") & trials["score"].notna()]
     if own.empty:
         return None
-    smaller = str(study["valid_metric"]).lower() in ("rmse", "mae", "logloss")
-    place = own["score"].idxmin() if smaller else own["score"].idxmax()
+    place = own["score"].idxmin() if smaller_is_better(study) else own["score"].idxmax()
     return {str(key): value for key, value in own.loc[place].to_dict().items()}
+
+
+def smaller_is_better(study: Mapping[str, Any]) -> bool:
+    """Whether the metric that chose is an error."""
+    return str(study["valid_metric"]).lower() in ("rmse", "mae", "logloss")
 
 
 def parsed(text: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Searches for hyperparameters: the space, the budget, what was found, and how soon."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import pandas as pd
@@ -10,8 +10,8 @@ from recbole_sheaf.evaluation.cells import one_line
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, drawn, lines
 from recbole_sheaf.report.material import Material
-from recbole_sheaf.report.sections.hyperparameters import best_trial, parsed
-from recbole_sheaf.report.settings import as_text
+from recbole_sheaf.report.sections.hyperparameters import best_trial, fixed_settings, parsed, smaller_is_better
+from recbole_sheaf.report.settings import TRAINING, as_text
 from recbole_sheaf.report.words import Words
 
 MOST_TRIALS = 400  # lines of a table that a page bears
@@ -21,14 +21,40 @@ def searches(material: Material, words: Words) -> list[Block]:
     """A line per search, its trials below, and the best score by trial."""
     if material.studies.empty:
         return [Paragraph(words("searches.none"))]
-    studies = material.studies.to_dict("records")
+    studies = _named(material.studies.to_dict("records"))
     blocks: list[Block] = [Paragraph(words("searches.what")), Paragraph(_equal(material, words))]
     blocks.append(_table(material, words, studies))
     for number, dataset in enumerate(sorted({str(study["dataset"]) for study in studies}), start=1):
         own = [study for study in studies if study["dataset"] == dataset]
         if figure := _figure(material, words, dataset, number, own):
             blocks.append(figure)
-    return [*blocks, _trials(material, words)]
+    return [*blocks, _trials(material, words, studies)]
+
+
+def _named(studies: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """Each with a ``name``: its model, and where a dataset has several searches of one, what tells them apart."""
+    named = []
+    for study in studies:
+        model = one_line(str(study["model"]))
+        twins = [other for other in studies if (other["model"], other["dataset"]) == (study["model"], study["dataset"])]
+        differ = as_text(_apart(study, twins))
+        named.append({**study, "name": f"{model}, {differ}" if differ else model})
+    return named
+
+
+def _apart(study: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings in which searches of one model differ: its own, or else those of training."""
+    for settings in (fixed_settings, _training):
+        own, all_of_them = settings(study), [settings(twin) for twin in twins]
+        differ = {key: value for key, value in own.items() if any(one.get(key) != value for one in all_of_them)}
+        if any(one != own for one in all_of_them):
+            return differ
+    return {}
+
+
+def _training(study: Mapping[str, Any]) -> dict[str, Any]:
+    settings = parsed(study["settings"])
+    return {key: settings[key] for key in TRAINING if key in settings}
 
 
 def _equal(material: Material, words: Words) -> str:
@@ -56,7 +82,10 @@ def _set_text(text: str, words: Words) -> str:
 
 
 def _table(material: Material, words: Words, studies: list[dict[Any, Any]]) -> Table:
-    names = ("class", "dataset", "metric", "trials", "states", "limit", "time", "space", "best", "found_values")
+    names = (
+        *("class", "dataset", "metric", "trials", "states", "limit", "time"),
+        *("fixed", "space", "best", "found_values"),
+    )
     rows = []
     for study in studies:
         own = material.trials[material.trials["study"] == study["study"]]
@@ -65,13 +94,14 @@ def _table(material: Material, words: Words, studies: list[dict[Any, Any]]) -> T
         spent = float(own["seconds"].sum())
         rows.append(
             [
-                Cell(one_line(str(study["model"]))),
+                Cell(str(study["name"])),
                 Cell(one_line(str(study["dataset"]))),
                 Cell(one_line(str(study["valid_metric"]))),
                 Cell(words.count(study["trials"]), study["trials"]),
                 Cell(", ".join(f"{words.state(str(state))} {count}" for state, count in states.items())),
                 Cell(words.count(study["epochs"]), study["epochs"]),
                 Cell(words.seconds(spent), spent),
+                Cell(as_text({**_training(study), **fixed_settings(study)})),
                 Cell(space_text(parsed(study["search_space"]), words) or words("searches.no_space")),
                 words.cell(float(best["score"]) if best else None),
                 Cell(as_text(parsed(best["parameters"])) if best else ""),
@@ -83,8 +113,10 @@ def _table(material: Material, words: Words, studies: list[dict[Any, Any]]) -> T
 def _figure(
     material: Material, words: Words, dataset: str, number: int, studies: list[dict[Any, Any]]
 ) -> Optional[Figure]:
-    found = [(one_line(str(study["model"])), _best_so_far(material.trials, study)) for study in studies]
-    shown = [(label, best) for label, best in found if len(best) > 1][:MOST_SERIES]
+    found = [(str(study["name"]), _best_so_far(material.trials, study)) for study in studies]
+    several = [(label, best) for label, best in found if len(best) > 1]
+    better = -1 if smaller_is_better(studies[0]) else 1
+    shown = sorted(several, key=lambda pair: -better * pair[1].iloc[-1])[:MOST_SERIES]
     if not shown:
         return None
 
@@ -97,21 +129,23 @@ def _figure(
     gains = {label: best.iloc[-1] - best.iloc[0] for label, best in shown}
     label = max(gains, key=lambda name: gains[name])
     sees += " " + words("searches.gain", label=label, gain=words.signed(gains[label]))
+    if len(shown) < len(several):
+        sees += " " + words("searches.drawn", shown=len(shown), n=len(several))
     return drawn(f"searches-{number}", words("searches.figure", dataset=one_line(dataset)), sees, words, draw)
 
 
 def _best_so_far(trials: pd.DataFrame, study: Mapping[str, Any]) -> pd.Series:
     own = trials[(trials["study"] == study["study"]) & (trials["state"] == "complete") & trials["score"].notna()]
     scores = own.set_index("trial")["score"].sort_index()
-    return scores.cummin() if str(study["valid_metric"]).lower() in ("rmse", "mae", "logloss") else scores.cummax()
+    return scores.cummin() if smaller_is_better(study) else scores.cummax()
 
 
-def _trials(material: Material, words: Words) -> Table:
-    models = dict(zip(material.studies["study"], material.studies["model"]))
+def _trials(material: Material, words: Words, studies: Sequence[Mapping[str, Any]]) -> Table:
+    names_of = {study["study"]: (str(study["name"]), one_line(str(study["dataset"]))) for study in studies}
     shown = material.trials.head(MOST_TRIALS)
     rows = [
         [
-            Cell(one_line(str(models.get(trial["study"], trial["study"])))),
+            *map(Cell, names_of.get(trial["study"], (one_line(str(trial["study"])), ""))),
             Cell(words.count(trial["trial"]), trial["trial"]),
             Cell(words.state(str(trial["state"]))),
             words.cell(float(trial["score"]) if pd.notna(trial["score"]) else None),
@@ -121,7 +155,7 @@ def _trials(material: Material, words: Words) -> Table:
         ]
         for trial in shown.to_dict("records")
     ]
-    names = ("class", "trial", "state", "score", "epochs", "time", "found_values")
+    names = ("class", "dataset", "trial", "state", "score", "epochs", "time", "found_values")
     left = len(material.trials) - len(shown)
     note = words("searches.left", n=left) if left else ""
     return Table(words("searches.trials"), [words(f"head.{name}") for name in names], rows, note, folded=True)

@@ -1,0 +1,54 @@
+"""The searches behind ``docs/results/tuned`` as a store: ``python docs/searches.py searches.duckdb``.
+
+``results/searches.csv`` has a line per search: the file that holds its trials, and its name there. Searches that were
+made in stores of their own are told of in the report by ``recbole-sheaf report --searches=searches.duckdb``. Names of
+settings are today's: of MMGCN and GRCN one was renamed since. Those of MMSheaf's first design, a model that is no more,
+are left out.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+import pandas as pd
+
+from recbole_sheaf.experiments.store import Store
+
+RESULTS = Path(__file__).parent / "results"
+STUDY = ["study", "model", "dataset", "valid_metric", "trials", "epochs", "search_space", "settings"]
+TRIAL = ["study", "trial", "parameters", "score", "state", "epochs", "seconds"]
+
+
+def read_searches() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of a store's ``studies`` and ``trials``."""
+    searches = pd.read_csv(RESULTS / "searches.csv")
+    trials = [_trials_of(search.file, search.name, search.study) for search in searches.itertuples(index=False)]
+    return searches[STUDY], pd.concat(trials, ignore_index=True)[TRIAL]
+
+
+def _trials_of(file: str, name: str, study: str) -> pd.DataFrame:
+    rows = pd.read_csv(RESULTS / file)
+    return rows[rows["study" if "study" in rows else "model"] == name].assign(study=study)
+
+
+def write_searches(store: Store) -> tuple[int, int]:
+    """Put them into a store, which keeps what else it holds; gives how many searches and trials."""
+    studies, trials = read_searches()
+    with store.writing() as connection:
+        for table, rows in (("studies", studies), ("trials", trials)):
+            connection.register("given", rows)
+            connection.execute(f"INSERT OR REPLACE INTO {table} BY NAME SELECT * FROM given")
+    return len(studies), len(trials)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Write, and say what."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("store", type=Path, help="the DuckDB file to write")
+    path = parser.parse_args(argv).store
+    print("{} searches, {} trials in {}".format(*write_searches(Store(path)), path))
+
+
+if __name__ == "__main__":
+    main()
