@@ -164,9 +164,10 @@ def test_searches_that_differ_in_their_training_alone_are_told_apart_by_it(tmp_p
 
     store = Store(tmp_path / "store.duckdb")
     for study, stop in (("one", 5), ("two", 60)):
-        add_search(store, model="BM3", scores=(0.1, 0.2), study=study, stopping_step=stop, epochs=60)
+        add_search(store, model="BM3", scores=(0.1, 0.2), study=study, stopping_step=stop, epochs=60, eval_step=2)
     table, *_ = [block for block in searches(read_material(store, {}), Words("en")) if isinstance(block, Table)]
     assert column(table, "class") == ["BM3, stopping_step = 5", "BM3, stopping_step = 60"]
+    assert column(table, "the same in all trials")[0] == "epochs = 60, stopping_step = 5, eval_step = 2"
 
 
 def test_the_best_searches_are_drawn_and_how_many_is_said(tmp_path):

@@ -28,6 +28,7 @@ def test_a_store_with_one_run_makes_a_report(small, tmp_path):
     assert write_report(small, tmp_path, ["en"]) == [tmp_path / "report.en.html"]
     there = files(tmp_path)
     assert {"mine.txt", "report.en.html", "report.en.md", "report.en.tex", "figures/en/figures.pdf"} <= set(there)
+    assert not [name for name in there if "intervals" in name], "one interval is in the table and needs no drawing"
     assert "figures/en/curves-1.svg" in there and not [name for name in there if name.startswith(".")]
     assert "BPR, the only model, has recall@20" in (tmp_path / "report.en.html").read_text(encoding="utf-8")
     markdown = (tmp_path / "report.en.md").read_text(encoding="utf-8")

@@ -24,7 +24,9 @@ def leaderboard(group: Group, words: Words) -> list[Block]:
         words("board.table"), _heads(group, words), _rows(group, words, found, intervals), _legend(group, words, found)
     )
     there = [(row, each) for row, each in zip(group.models, intervals) if each is not None][:MOST_DRAWN]
-    drawing: list[Block] = [_figure(group, words, there)] if there else [Paragraph(words("board.no_users"))]
+    drawing: list[Block] = [] if there else [Paragraph(words("board.no_users"))]
+    if len(there) > 1:
+        drawing = [_figure(group, words, there)]
     return [Paragraph(_first(group, words)), table, *drawing]
 
 

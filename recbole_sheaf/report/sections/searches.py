@@ -54,7 +54,7 @@ def _apart(study: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> dict
 
 def _training(study: Mapping[str, Any]) -> dict[str, Any]:
     settings = parsed(study["settings"])
-    return {key: settings[key] for key in TRAINING if key in settings}
+    return {key: settings[key] for key in (*TRAINING, "eval_step") if key in settings}
 
 
 def _equal(material: Material, words: Words) -> str:
