@@ -88,6 +88,15 @@ def test_what_is_no_file_is_refused(tmp_path):
             read_yaml(path)
 
 
+def test_a_file_read_again_is_as_it_stands_whatever_was_done_to_what_it_gave_before(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("a: [1, 2]\n")
+    read_yaml(path)["a"].append(3)
+    assert read_yaml(path) == {"a": [1, 2]}
+    path.write_text("a: [1, 4]\n")
+    assert read_yaml(path) == {"a": [1, 4]}
+
+
 def test_the_process_wide_yaml_loader_stays_as_it_was():
     assert yaml.load("1e-3", Loader=SettingsLoader) == 0.001
     assert yaml.safe_load("1e-3") == "1e-3" and str(yaml.safe_load("2020-01-31")) == "2020-01-31"

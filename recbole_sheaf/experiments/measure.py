@@ -1,5 +1,6 @@
 """What a run costs: peak memory and parameters, and the versions it ran with."""
 
+import functools
 import platform
 import resource
 import sys
@@ -62,6 +63,11 @@ def trainable_parameters(model: torch.nn.Module) -> int:
 
 def versions() -> dict[str, str]:
     """Releases of Python and of the packages that a number depends on."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
