@@ -122,8 +122,14 @@ class RunsProgress(Sink):
 
 
 def _came_to(outcome: Outcome) -> str:
-    chosen = outcome.completed.config["valid_metric"].lower()
-    return f"valid {chosen} {outcome.completed.valid.get(chosen, float('nan')):.4f}, {outcome.seconds:.0f} s"
+    result = outcome.completed
+    chosen = result.config["valid_metric"].lower()
+    said = f"valid {chosen} {result.valid.get(chosen, float('nan')):.4f}, {outcome.seconds:.0f} s"
+    if result.best_epoch == 0 and result.epochs > 1:  # MMSheaf's is nearly its item sheaf alone
+        said += (
+            f", the first of {result.epochs} epochs was the best (stopping_step higher, learning_rate lower may help)"
+        )
+    return said
 
 
 def mean_seconds(seconds: Mapping[tuple[str, str], Sequence[float]]) -> float:

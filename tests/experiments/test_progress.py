@@ -47,7 +47,7 @@ def planned(label):
     return Planned("id", label, "toy", 1, 1, {}, f"{label} on toy, seed 1", label=label)
 
 
-OUTCOME = Outcome(COMPLETE, result(valid={"recall@20": 0.25}), [], None, None, 40.0)
+OUTCOME = Outcome(COMPLETE, result(valid={"recall@20": 0.25}, best_epoch=1), [], None, None, 40.0)
 
 
 LABELS = ("Pop", "BPR")
@@ -61,6 +61,15 @@ def two_models():
             for number in range(3):
                 progress.epoch(Epoch(number, 1.0, 1.0, score=0.1 * number))
             progress.result(planned(label), OUTCOME)
+
+
+@pytest.mark.parametrize("best, epochs, said", [(0, 12, True), (1, 12, False), (0, 1, False)])
+def test_a_run_that_was_best_at_once_says_so(best, epochs, said):
+    outcome = Outcome(COMPLETE, result(best_epoch=best, epochs=epochs), [], None, None, 40.0)
+    screen = Screen(False)
+    with redirect_stderr(screen), ProgressBar(1, "run") as bar:
+        RunsProgress(1, bar).result(planned("BPR"), outcome)
+    assert ("the first of 12 epochs was the best (stopping_step higher" in screen.getvalue()) == said
 
 
 def test_a_row_of_models_has_one_bar_that_their_epochs_fill(screen):
