@@ -20,7 +20,7 @@ def test_both_languages_are_written_and_named(path, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "report.en.html" in said and "report.ru.html" in said
     page = (tmp_path / "out" / "report.ru.html").read_text(encoding="utf-8")
-    assert '<html lang="ru">' in page and "ndcg@20 с интервалом" in page and "LightGCN" not in page
+    assert '<html lang="ru">' in page and "Единственная модель, BPR: ndcg@20" in page and "LightGCN" not in page
 
 
 def test_one_language_is_written(path, tmp_path, capsys):
