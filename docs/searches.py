@@ -23,12 +23,12 @@ TRIAL = ["study", "trial", "parameters", "score", "state", "epochs", "seconds"]
 def read_searches() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of a store's ``studies`` and ``trials``."""
     searches = pd.read_csv(RESULTS / "searches.csv")
-    trials = [_trials_of(search.file, search.name, search.study) for search in searches.itertuples(index=False)]
+    files = {file: pd.read_csv(RESULTS / file) for file in searches["file"].unique()}
+    trials = [_trials_of(files[one.file], one.name, one.study) for one in searches.itertuples(index=False)]
     return searches[STUDY], pd.concat(trials, ignore_index=True)[TRIAL]
 
 
-def _trials_of(file: str, name: str, study: str) -> pd.DataFrame:
-    rows = pd.read_csv(RESULTS / file)
+def _trials_of(rows: pd.DataFrame, name: str, study: str) -> pd.DataFrame:
     return rows[rows["study" if "study" in rows else "model"] == name].assign(study=study)
 
 

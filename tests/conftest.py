@@ -1,5 +1,7 @@
 """Shared fixtures: RecBole sees no command line, writes into a temporary folder, and reads a small dataset."""
 
+import importlib.util
+import io
 import os
 import sys
 from pathlib import Path
@@ -19,6 +21,21 @@ DATA = Path(os.environ.get("RECBOLE_SHEAF_DATA", REPOSITORY.parent / "shared" / 
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+class Terminal(io.StringIO):
+    """A stream that somebody watches."""
+
+    def isatty(self):
+        return True
+
+
+def script_of_docs(name):
+    """A module of ``docs/``, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """What the pictures and derivations of docs/mathematics.md claim, and that the committed pictures are those drawn."""
 
-import importlib.util
 import re
 
 import matplotlib
@@ -9,15 +8,12 @@ import torch
 
 from recbole_sheaf.sheaf import coboundary, global_sections, laplacian
 from recbole_sheaf.sheaf.item_sheaf import ridge_diagonal
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, script_of_docs
 
 
 @pytest.fixture(scope="module")
 def drawings():
-    spec = importlib.util.spec_from_file_location("drawings", REPOSITORY / "docs" / "drawings.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_of_docs("drawings")
 
 
 @pytest.mark.parametrize("agree", [True, False])

@@ -1,7 +1,6 @@
 """The searches behind the tuned settings that are kept: budgets, spaces, and what they found."""
 
 import ast
-import importlib.util
 import json
 
 import optuna.distributions
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from recbole_sheaf.experiments.store import Store
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, script_of_docs
 
 TUNED = REPOSITORY / "docs" / "results" / "tuned"
 FIRST_DESIGN = {TUNED / dataset / "MMSheaf.yaml" for dataset in ("tiktok", "ml-100k")}  # of a model that is no more
@@ -17,10 +16,7 @@ FIRST_DESIGN = {TUNED / dataset / "MMSheaf.yaml" for dataset in ("tiktok", "ml-1
 
 @pytest.fixture(scope="module")
 def searches():
-    spec = importlib.util.spec_from_file_location("searches", REPOSITORY / "docs" / "searches.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_of_docs("searches")
 
 
 @pytest.fixture(scope="module")

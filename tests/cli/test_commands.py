@@ -1,7 +1,6 @@
 """The command line: exit codes, one sentence on the standard error, tables and files."""
 
 import csv
-import io
 import json
 import signal
 import subprocess
@@ -15,19 +14,12 @@ import pytest
 from recbole_sheaf.cli import COMMANDS, main
 from recbole_sheaf.cli.run import read_settings
 from recbole_sheaf.errors import ConfigError
-from tests.conftest import TOY
-
-
-class Screen(io.StringIO):
-    """A standard error that somebody watches."""
-
-    def isatty(self):
-        return True
+from tests.conftest import TOY, Terminal
 
 
 def watched(arguments):
     """What somebody at a terminal sees of a command that succeeds."""
-    with redirect_stderr(Screen()) as screen:
+    with redirect_stderr(Terminal()) as screen:
         assert main(arguments) == 0
     return screen.getvalue()
 

@@ -9,6 +9,7 @@ import pytest
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.cli.results import SHOWN
+from tests.conftest import Terminal
 from tests.experiments.planted import plant
 
 
@@ -237,11 +238,6 @@ def test_every_table_is_written_to_every_ending(path, capsys, tmp_path, show, en
         assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
     if ending == "html":
         assert text.count("<table") == text.count("</table>") == 1 and "..." not in text
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 def on_a_terminal(monkeypatch, *arguments):

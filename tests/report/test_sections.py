@@ -182,6 +182,17 @@ def test_the_best_searches_are_drawn_and_how_many_is_said(tmp_path):
     assert "that of M0" not in figure.sees, "the worst of them gained most, and is left out"
 
 
+def test_of_a_metric_that_is_better_small_the_smallest_trial_is_the_best(tmp_path):
+    from recbole_sheaf.report.sections.searches import searches
+
+    store = Store(tmp_path / "store.duckdb")
+    add_search(store, scores=(0.9, 0.7, 0.8))
+    with store.writing() as connection:
+        connection.execute("UPDATE studies SET valid_metric = 'GiniIndex@20'")
+    table, *_ = [block for block in searches(read_material(store, {}), Words("en")) if isinstance(block, Table)]
+    assert column(table, "best score") == ["0.7000"]
+
+
 def test_spaces_that_optuna_never_wrote_are_shown_as_they_are():
     assert space_text({"a": "Odd(1)"}, Words("en")) == "a ∈ Odd(1)"
 

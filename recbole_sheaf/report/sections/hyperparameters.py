@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 import pandas as pd
 
+from recbole_sheaf.evaluation.best import bigger_is_better
 from recbole_sheaf.evaluation.cells import one_line
 from recbole_sheaf.report.document import Block, Cell, Paragraph, Table
 from recbole_sheaf.report.material import Group, Material, Row
@@ -40,26 +41,31 @@ def _found(group: Group, row: Row, words: Words, material: Material) -> str:
     own = [study for study in of_model if _agrees(fixed_settings(study), row.config)]
     if not own:
         return words("hyper.not_searched")
-    searched = [study for study in own if parsed(study["search_space"])]
+    searched = [study for study in own if _space(study)]
     if not searched:
         return words("searches.no_space")
-    for study in searched:
+    changed = changed_settings(row.model, group.dataset, row.config).keys() - JUDGING
+    alike = [study for study in searched if changed <= _space(study) | fixed_settings(study).keys()]
+    for study in alike:
         best = best_trial(study, material.trials)
-        if best is not None and _is_of(best, study, row):
+        if best is not None and _is_of(best, row):
             return words("hyper.searched", trials=study["trials"], trial=best["trial"])
-    for study in searched:
+    for study in alike:
         tried = material.trials[material.trials["study"] == study["study"]].to_dict("records")
-        if same := [trial for trial in tried if _is_of(trial, study, row)]:
+        if same := [trial for trial in tried if _is_of(trial, row)]:
             return words("hyper.tried", trials=study["trials"], trial=same[0]["trial"])
     return words("hyper.other", trials=max(int(study["trials"]) for study in searched))
 
 
-def _is_of(trial: Mapping[Any, Any], study: Mapping[Any, Any], row: Row) -> bool:
-    """Whether a row was trained with what a trial tried, and all else as the search had it."""
+def _space(study: Mapping[Any, Any]) -> set[str]:
+    """Which settings a search tried values of."""
+    return set(parsed(study["search_space"]))
+
+
+def _is_of(trial: Mapping[Any, Any], row: Row) -> bool:
+    """Whether a row was trained with what a trial tried."""
     tried = parsed(trial["parameters"])
-    changed = changed_settings(row.model, str(study["dataset"]), row.config)
-    besides = changed.keys() - tried.keys() - fixed_settings(study).keys() - JUDGING
-    return bool(tried) and not besides and _agrees(tried, row.config)
+    return bool(tried) and _agrees(tried, row.config)
 
 
 def fixed_settings(study: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,13 +91,8 @@ def best_trial(study: Mapping[str, Any], trials: pd.DataFrame) -> Optional[dict[
     own = trials[(trials["study"] == study["study"]) & (trials["state"] == "complete") & trials["score"].notna()]
     if own.empty:
         return None
-    place = own["score"].idxmin() if smaller_is_better(study) else own["score"].idxmax()
+    place = own["score"].idxmax() if bigger_is_better(str(study["valid_metric"])) else own["score"].idxmin()
     return {str(key): value for key, value in own.loc[place].to_dict().items()}
-
-
-def smaller_is_better(study: Mapping[str, Any]) -> bool:
-    """Whether the metric that chose is an error."""
-    return str(study["valid_metric"]).lower() in ("rmse", "mae", "logloss")
 
 
 def parsed(text: Any) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from typing import Any, Optional
 import pandas as pd
 from matplotlib.axes import Axes
 
+from recbole_sheaf.evaluation.best import bigger_is_better
 from recbole_sheaf.evaluation.cells import one_line
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, drawn, lines
 from recbole_sheaf.report.material import Material
-from recbole_sheaf.report.sections.hyperparameters import best_trial, fixed_settings, parsed, smaller_is_better
+from recbole_sheaf.report.sections.hyperparameters import best_trial, fixed_settings, parsed
 from recbole_sheaf.report.settings import TRAINING, as_text
 from recbole_sheaf.report.words import Words
 
@@ -115,8 +116,8 @@ def _figure(
 ) -> Optional[Figure]:
     found = [(str(study["name"]), _best_so_far(material.trials, study)) for study in studies]
     several = [(label, best) for label, best in found if len(best) > 1]
-    better = -1 if smaller_is_better(studies[0]) else 1
-    shown = sorted(several, key=lambda pair: -better * pair[1].iloc[-1])[:MOST_SERIES]
+    bigger = bigger_is_better(str(studies[0]["valid_metric"]))
+    shown = sorted(several, key=lambda pair: pair[1].iloc[-1], reverse=bigger)[:MOST_SERIES]
     if not shown:
         return None
 
@@ -137,7 +138,7 @@ def _figure(
 def _best_so_far(trials: pd.DataFrame, study: Mapping[str, Any]) -> pd.Series:
     own = trials[(trials["study"] == study["study"]) & (trials["state"] == "complete") & trials["score"].notna()]
     scores = own.set_index("trial")["score"].sort_index()
-    return scores.cummin() if smaller_is_better(study) else scores.cummax()
+    return scores.cummax() if bigger_is_better(str(study["valid_metric"])) else scores.cummin()
 
 
 def _trials(material: Material, words: Words, studies: Sequence[Mapping[str, Any]]) -> Table:
