@@ -1,13 +1,18 @@
 """Arrows between rooms point one way: what the import statements of each room name, and nothing else."""
 
 import ast
+import importlib
 from pathlib import Path
 
+import jaxtyping
 import pytest
+import torch
 
 import recbole_sheaf
 from recbole_sheaf.experiments import run_id
 from recbole_sheaf.registration import MODELS
+from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt
+from tests.conftest import SHAPE_CHECKED
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
 # They import no room, so any room but the mathematics may import them.
@@ -118,3 +123,14 @@ def test_node_classification_counts_for_no_recommender(model):
     reached = run_id._reached((*run_id._ROOTS, MODELS[model]))
     assert MODELS[model] in reached and any(name.startswith("recbole_sheaf.layers.") for name in reached)
     assert not [name for name in reached if name.startswith("recbole_sheaf.nsd")]
+
+
+def test_every_room_that_says_shapes_is_checked_while_tests_run():
+    says = {room for room in ROOMS if any("jaxtyping" in name for file in files_of(room) for name in imports(file))}
+    assert says == set(SHAPE_CHECKED)
+    for room in SHAPE_CHECKED:
+        for file in files_of(room):
+            module = importlib.import_module(".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts))
+            assert type(module.__spec__.loader).__module__.startswith("jaxtyping"), module.__name__
+    with pytest.raises(jaxtyping.TypeCheckError):
+        matrix_inverse_sqrt(torch.zeros(2, 3, 4))
