@@ -62,6 +62,11 @@ def our_refusals(monkeypatch):
 
 
 @pytest.fixture
+def as_users_run(our_refusals):
+    """For tests that train much: a quarter faster, and tests of models and layers check the shapes."""
+
+
+@pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A temporary current folder, since RecBole writes saved/, log/ and log_tensorboard/ where it runs."""
     monkeypatch.chdir(tmp_path)

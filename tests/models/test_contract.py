@@ -214,6 +214,7 @@ def test_a_model_without_graph_builds_none(toy_settings, name):
     assert not hasattr(model, "graph") and not hasattr(model, "message_passing")
 
 
+@pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize("name, loss", [(name, loss) for name in sorted(MODELS) for loss in LOSSES[name]])
 def test_a_planted_taste_is_found(toy_settings, name, loss):
     """Even users like even items: among unseen items the right half must come first."""
