@@ -56,14 +56,9 @@ def no_command_line(monkeypatch):
 
 
 @pytest.fixture
-def our_refusals(monkeypatch):
-    """Let wrong shapes and types through to our own checks: tests run with jaxtyping's, users without."""
+def unchecked_shapes(monkeypatch):
+    """As users run, without jaxtyping's checks: wrong shapes reach our own, and trainings take a quarter less."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-
-
-@pytest.fixture
-def as_users_run(our_refusals):
-    """For tests that train much: a quarter faster, and tests of models and layers check the shapes."""
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_the_defaults_of_the_dataclass_are_those_of_the_yaml():
         ({"reg_weight": -1.0}, "reg_weight is -1.0, expected a number >= 0"),
     ],
 )
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_a_value_out_of_range_is_refused(settings, message):
     with pytest.raises(ConfigError) as error:
         MMSheafSettings(**settings)

@@ -151,7 +151,7 @@ def test_a_name_that_another_class_has_is_refused(place):
         check_model_name("other:Factors")
 
 
-def test_bad_settings_are_refused(place, our_refusals):
+def test_bad_settings_are_refused(place, unchecked_shapes):
     from mine import Factors
 
     with pytest.raises(ConfigError, match="there is no settings file .*absent.yaml"):

@@ -79,7 +79,7 @@ def test_our_commands_give_our_defaults_to_recboles_models_too(toy_settings):
     assert config["split_seed"] == 2020
 
 
-@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("name", OURS)
 def test_run_recbole_and_load_data_and_model(toy_settings, workplace, name):
     result = run_recbole(model=name, dataset="toy", config_dict={**toy_settings, **content_of(name)})

@@ -751,13 +751,13 @@ GROUPS = {
 @pytest.mark.parametrize(
     "row", [pytest.param(row, id=f"{group}: {row.name}") for group in GROUPS for row in GROUPS[group]]
 )
-def test_a_sentence_or_the_very_reading(row, workplace, our_refusals, caplog):
+def test_a_sentence_or_the_very_reading(row, workplace, unchecked_shapes, caplog):
     lay_out(row, workplace / "data")
     with caplog.at_level("INFO"):
         judge(row, workplace / "data", lambda: caplog.text)
 
 
-def test_a_run_is_named_without_reading_pipes(workplace, our_refusals):
+def test_a_run_is_named_without_reading_pipes(workplace, unchecked_shapes):
     row = Row("pipes", {"features/image.npz": os.mkfifo, "x_feat.npy": os.mkfifo, "toy.x": os.mkfifo}, AS_IT_IS)
     lay_out(row, workplace / "data")
     config = resolve_configs(["VBPR"], "toy", [], {"data_path": str(workplace / "data")})[0]

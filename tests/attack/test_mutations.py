@@ -115,7 +115,7 @@ def mutations(examples):
 
 
 @pytest.fixture
-def toy_config(workplace, our_refusals):
+def toy_config(workplace, unchecked_shapes):
     """Settings of a dataset whose files are good, and its folder."""
     folder = workplace / "data" / "toy"
     folder.mkdir(parents=True)
@@ -182,7 +182,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_feature_files(tmp_path, our_refusals, name):
+def test_feature_files(tmp_path, unchecked_shapes, name):
     content = FORMATS[name]()
 
     @mutations(500)
@@ -205,7 +205,7 @@ def test_settings_files(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["toy.inter", "image_feat.npy"])
-def test_mmrec_folders(tmp_path, our_refusals, name):
+def test_mmrec_folders(tmp_path, unchecked_shapes, name):
     folder = tmp_path / "toy"
     folder.mkdir()
     contents = {"toy.inter": MM_GOOD.encode(), "image_feat.npy": npy(ROWS)}

@@ -151,7 +151,7 @@ def test_restricting_keeps_lists_and_drops_users_without_items():
         ({"relevant_items": np.array([2, 2, 3, 1, 6])}, "1 held-out items are listed twice"),
     ],
 )
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_arrays_that_do_not_fit_are_refused(changed, message):
     with pytest.raises(DataError, match=message):
         _two_users(**changed)

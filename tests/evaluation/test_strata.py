@@ -110,7 +110,7 @@ def test_without_training_interactions_every_item_is_cold():
     assert strata.value[0] == per_user_metrics(rankings, ["Recall"], [20])["recall@20"].mean()
 
 
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_counts_that_do_not_fit_are_refused():
     rankings = random_rankings(0, n_items=N_ITEMS)
     with pytest.raises(DataError, match="item_popularity counts ids 0 to 4 but the rankings hold id 39"):

@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def quick(as_users_run):
+def quick(unchecked_shapes):
     """Without shape checks."""

@@ -221,7 +221,7 @@ def test_an_item_without_a_token_is_refused():
         (dict(seed=1.5), "ablation_seed is 1.5, expected a whole number"),
     ],
 )
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_a_value_out_of_range_is_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         FeatureAblation(**values)

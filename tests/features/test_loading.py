@@ -162,7 +162,7 @@ def test_nothing_found_says_what_was_looked_for(folder):
         (["plot"], r"toy.item has no column \['plot'\]"),
     ],
 )
-def test_a_modality_that_is_not_there_is_named(folder, our_refusals, modalities, message):
+def test_a_modality_that_is_not_there_is_named(folder, unchecked_shapes, modalities, message):
     write(folder / "features", "image")
     with pytest.raises(SheafError, match=message):
         load(folder, modalities)

@@ -23,7 +23,7 @@ def test_equals_the_definition_with_both_gradients(backend, weights, undirected)
     assert torch.autograd.gradcheck(lambda x, y: arc_affinity(graph, x, y), inputs)
 
 
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_shapes_that_do_not_fit_are_refused():
     graph = ArcGraph(torch.tensor([0, 1]), torch.tensor([1, 0]), 2, "torch")
     for x, y in ((torch.zeros(3, 1), torch.zeros(3, 1)), (torch.zeros(2, 1), torch.zeros(2, 2))):

@@ -69,7 +69,7 @@ def test_rows_of_zeros_have_a_finite_gradient():
 
 
 @pytest.mark.parametrize("shapes", [((3, 2), (4, 2)), ((3, 2), (3, 1)), ((0, 2), (0, 2)), ((3,), (3,))])
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_views_that_do_not_fit_are_refused(shapes):
     with pytest.raises(ShapeError, match="cannot be contrasted; give two matrices"):
         info_nce(*(torch.zeros(shape) for shape in shapes), 0.2)

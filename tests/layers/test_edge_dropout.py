@@ -62,7 +62,7 @@ def test_a_share_that_is_none_is_refused(keep):
         keep_edges_by_degree(U, V, DEGREES, keep)
 
 
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_ends_that_do_not_pair_are_refused():
     with pytest.raises(ShapeError, match="4 first ends came with 3 second ends"):
         keep_edges_by_degree(U, V[1:], DEGREES, 0.5)

@@ -177,13 +177,13 @@ def test_a_cpu_build_of_dgl_cannot_serve_a_gpu():
         ([], [], 0, "a graph of 0 nodes has nothing to diffuse"),
     ],
 )
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_bad_arcs_are_refused(src, dst, n, message):
     with pytest.raises(GraphError, match=message):
         ArcGraph(torch.tensor(src, dtype=torch.int64), torch.tensor(dst, dtype=torch.int64), n)
 
 
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_bad_shapes_and_backends_are_refused():
     graph, x, w = problem(n=5, e=8, d=2, c=2, seed=0)
     with pytest.raises(ShapeError, match="x has shape .*, the graph has 5 nodes"):

@@ -35,7 +35,7 @@ def test_checkpoints_hold_the_maps_and_not_the_rows():
     assert set(ModalityProjection(ROWS, PRESENT, 2).state_dict()) == {"linear.weight", "linear.bias"}
 
 
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_a_mask_of_another_length_is_refused():
     with pytest.raises(ShapeError, match=r"rows of shape \(4, 3\) came with a mask of shape \(3,\)"):
         ModalityProjection(ROWS, PRESENT[1:], 2)

@@ -158,7 +158,7 @@ def test_degree_normalised_node_scales():
     torch.testing.assert_close(got, expected)
 
 
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_bad_input_is_refused():
     graph, x, (scale, frame) = problem("factored", n=5, e=8, d=2, c=2, seed=0)
     refusals = [

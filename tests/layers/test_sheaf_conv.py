@@ -34,7 +34,7 @@ def test_a_step_lowers_the_energy(family):
 
 
 @every_kernel
-@pytest.mark.usefixtures("our_refusals")
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_arc_scales_start_at_one_and_depend_on_both_ends(backend, weights):
     graph, _, _ = problem("identity", n=6, e=9, d=1, c=1, seed=3, backend=backend, weights=weights)
     h = torch.randn(6, 5)

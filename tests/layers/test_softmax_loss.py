@@ -206,7 +206,7 @@ def test_a_temperature_that_is_not_above_zero_is_refused(temperature):
         softmax_loss(*random_problem(), temperature)
 
 
-def test_shapes_that_do_not_fit_are_refused(our_refusals):
+def test_shapes_that_do_not_fit_are_refused(unchecked_shapes):
     users, items, pairs = random_problem()
     with pytest.raises(ShapeError, match=r"\(4, 3\) and items of shape \(7, 2\) differ in width"):
         softmax_loss(users, items[:, :2], pairs, 0.2)

@@ -21,7 +21,7 @@ def run(name, settings):
     return result
 
 
-@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_CONTENT)))
 def test_every_ablation_changes_what_a_model_learns_and_no_cache_confuses_them(toy_settings, name):
     knn = Path(toy_settings["cache_dir"]) / "knn"
@@ -39,7 +39,7 @@ def test_every_ablation_changes_what_a_model_learns_and_no_cache_confuses_them(t
     assert len(list(knn.glob("*.npz"))) == entries[-1]
 
 
-@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_CONTENT)))
 def test_draws_belong_to_ablation_seed(toy_settings, name):
     ablation = {**toy_settings, "features": "shuffled", "missing_share": 0.3}

@@ -214,7 +214,7 @@ def test_a_model_without_graph_builds_none(toy_settings, name):
     assert not hasattr(model, "graph") and not hasattr(model, "message_passing")
 
 
-@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("name, loss", [(name, loss) for name in sorted(MODELS) for loss in LOSSES[name]])
 def test_a_planted_taste_is_found(toy_settings, name, loss):
     """Even users like even items: among unseen items the right half must come first."""
@@ -224,7 +224,7 @@ def test_a_planted_taste_is_found(toy_settings, name, loss):
     assert result.test["recall@20"] > 0.75
 
 
-@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("name", WITH_CONTENT)
 def test_content_decides_where_a_model_claims_to_use_it_and_is_joined_by_token(toy_settings, name):
     """The same rows in another order in the file are the same features; rows that change hands are others."""

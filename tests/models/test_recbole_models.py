@@ -19,7 +19,7 @@ def test_the_tables_models_are_among_those_tried():
     assert {"BPR", "EASE", "ItemKNN", "LightGCN", "NGCF", "SGL", "SimpleX"} <= set(THEIRS)
 
 
-@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("name, loss", [*((n, "bpr") for n in THEIRS), *((n, "softmax") for n in UNDER_SOFTMAX)])
 def test_a_planted_taste_is_found(toy_settings, name, loss):
     """As in the contract of our models: .39 is chance, a list that knows the taste holds .95 of the answers."""

@@ -55,6 +55,6 @@ def test_there_are_none_without_content_without_cold_items_and_at_ridge_zero():
     assert cold_maps(signals_with(half), 0.2).items.tolist() == [2]
 
 
-def test_a_negative_ridge_is_refused(our_refusals):
+def test_a_negative_ridge_is_refused(unchecked_shapes):
     with pytest.raises(ConfigError, match="cold_ridge is -1.0, expected a number > 0, or 0"):
         cold_maps(signals_with(content()), -1.0)

@@ -294,7 +294,7 @@ def test_a_diagonally_dominant_precision_is_a_sheaf_laplacian():
         (lambda: content_coordinates([(torch.eye(2), torch.ones(2) > 0)], [-1.0]), ConfigError, "weight is -1.0"),
     ],
 )
-def test_what_does_not_fit_is_refused(our_refusals, call, error, message):
+def test_what_does_not_fit_is_refused(unchecked_shapes, call, error, message):
     with pytest.raises(error, match=message):
         call()
 
