@@ -2,6 +2,7 @@
 
 - :mod:`.message_passing`: a graph as arcs, and the sums over them, on DGL's kernels or on PyTorch's.
 - :mod:`.normalised_laplacians`: Delta x for every map family, without a matrix and without anything (arcs, d, c).
+- :mod:`.transports`: what its steps share where every arc has a matrix.
 - :mod:`.sheaf_conv`, :mod:`.map_learners`: diffusion steps on them, and maps learnt from node features.
 - :mod:`.reflections`: orthogonal maps at the nodes, applied and never multiplied out.
 - :mod:`.item_sheaf`: maps between items, fitted in closed form, as a module.
@@ -22,6 +23,7 @@ from recbole_sheaf.layers.normalised_laplacians import (
     wide_delta,
 )
 from recbole_sheaf.layers.sheaf_conv import SheafConv
+from recbole_sheaf.layers.transports import Transports
 
 __all__ = [
     "DELTAS",
@@ -29,6 +31,7 @@ __all__ = [
     "ArcScales",
     "HouseholderFrames",
     "SheafConv",
+    "Transports",
     "diagonal_delta",
     "factored_delta",
     "general_delta",

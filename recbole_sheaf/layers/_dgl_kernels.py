@@ -5,6 +5,7 @@ on use, so that the package works where DGL cannot be installed.
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any, Optional
 
 import torch
@@ -54,18 +55,23 @@ class DGLKernels:
         """``out[v] = sum over arcs u -> v of w[arc] * x[u]`` (u_mul_e, sum)."""
         return self._ops.gspmm(self._toward(transposed), "mul", "sum", x.contiguous(), w.unsqueeze(-1))
 
-    def block_sum(
-        self, x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"], transposed: bool = False
-    ) -> Float[Tensor, "n d c"]:
-        """``out[v] = sum over arcs u -> v of B[arc] x[u]``, or ``B[arc]^T x[v]`` into u: d fused weighted sums.
+    def block_product(self, x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"]) -> Float[Tensor, "n d c"]:
+        """``out[v] = sum over arcs u -> v of B[arc] x[u]``, and ``out[u]`` of ``B[arc]^T x[v]``: 2 d weighted sums.
 
         Each takes one diagonal of the blocks, wrapped around, so that an arc holds d weights at a time.
         """
-        blocks = blocks.mT if transposed else blocks
-        row, out = list(range(x.shape[1])), torch.zeros_like(x)
-        for shift in row:
-            col = row[shift:] + row[:shift]
-            out += self.weighted_sum(x[:, col].contiguous(), blocks[:, row, col], transposed)
+        out = torch.zeros_like(x)
+        for row, col in _wrapped_diagonals(x.shape[1]):
+            out += self.weighted_sum(x[:, col].contiguous(), blocks[:, row, col])
+            out += self.weighted_sum(x[:, col].contiguous(), blocks[:, col, row], transposed=True)
+        return out
+
+    def block_dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d d"]:
+        """``y[dst] x[src]^T + x[dst] y[src]^T``, one wrapped diagonal at a time."""
+        at_src, at_dst = torch.cat([x, y], dim=2), torch.cat([y, x], dim=2)
+        out = x.new_empty(self._graph.num_edges(), x.shape[1], x.shape[1])
+        for row, col in _wrapped_diagonals(x.shape[1]):
+            out[:, row, col] = self.dots(at_src[:, col].contiguous(), at_dst)
         return out
 
     def dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d"]:
@@ -90,3 +96,9 @@ class DGLKernels:
 
     def _toward(self, transposed: bool) -> Any:  # DGL carries no types
         return self._reversed if transposed else self._graph
+
+
+def _wrapped_diagonals(d: int) -> "Iterator[tuple[list[int], list[int]]]":
+    """Rows and columns of each diagonal of a d x d block, continued at its other side."""
+    row = list(range(d))
+    return ((row, row[shift:] + row[:shift]) for shift in row)

@@ -64,20 +64,6 @@ class EdgePairs:
         """``x_u . y_v + y_u . x_v`` over the channels: both arcs of an edge in one pass of twice the width."""
         return self.kernels.dots(_side_by_side(x, y), _side_by_side(y, x))
 
-    def block_product(self, p: Float[Tensor, "e k k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
-        """``out[v] = sum over edges of P x[u]`` and ``out[u]`` of ``P^T x[v]``."""
-        return self.kernels.block_sum(x, p).add_(self.kernels.block_sum(x, p, transposed=True))
-
-    def block_dots(self, x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "e k k"]:
-        """``y_v x_u^T + x_v y_u^T`` for each edge, one wrapped diagonal at a time."""
-        at_src, at_dst = torch.cat([x, y], dim=2), torch.cat([y, x], dim=2)
-        row = list(range(x.shape[1]))
-        out = x.new_empty(len(self.src), len(row), len(row))
-        for shift in row:
-            col = row[shift:] + row[:shift]
-            out[:, row, col] = self.kernels.dots(at_src[:, col].contiguous(), at_dst)
-        return out
-
 
 class ScaledLaplacian(Function):
     """``q y - r M r y``, ``M_vw = s_{v,e} s_{w,e}``, ``r_v = (sum_e s_{v,e}^2)^-1/2``, q = 1 where r > 0, else 0.
@@ -125,35 +111,46 @@ class ScaledLaplacian(Function):
         return grad_y, pairs.join(out, grad_first, grad_second), None
 
 
-class TransportSum(Function):
-    """``out[v] = sum over edges {v, w} of P x[w]`` with the transports ``P = F_{v<e}^T F_{w<e}``, and P^T back.
-
-    With g the incoming gradient: ``dx`` is the same sum of g, ``dP = g_v x_w^T + x_v g_w^T``,
-    ``dF_{v<e} = F_{w<e} dP^T`` and ``dF_{w<e} = F_{v<e} dP``. Keeps x, the maps and one transport per edge.
-    """
+class EdgeTransports(Function):
+    """``P_e = F_{v<e}^T F_{w<e}`` of each edge; ``dF_{v<e} = F_{w<e} dP^T`` and ``dF_{w<e} = F_{v<e} dP``."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, maps: Tensor, pairs: EdgePairs) -> Tensor:
-        of_v, of_w = pairs.ends(maps)
-        p = of_v.mT @ of_w
+    def forward(ctx: Any, maps: Tensor, pairs: EdgePairs) -> Tensor:
         ctx.pairs = pairs
-        ctx.save_for_backward(x, maps, p)
-        return pairs.block_product(p, x)
+        ctx.save_for_backward(maps)
+        of_v, of_w = pairs.ends(maps)
+        return of_v.mT @ of_w
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Gradients:
-        x, maps, p = ctx.saved_tensors
-        pairs, grad = ctx.pairs, grad.contiguous()
-        grad_x = pairs.block_product(p, grad) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
-            return grad_x, None, None
-        of_v, of_w = pairs.ends(maps)
-        grad_p = pairs.block_dots(x, grad)
-        out, grad_v, grad_w = pairs.blank(maps)
-        torch.matmul(of_w, grad_p.mT, out=grad_v)
-        torch.matmul(of_v, grad_p, out=grad_w)
-        return grad_x, pairs.join(out, grad_v, grad_w), None
+        (maps,) = ctx.saved_tensors
+        of_v, of_w = ctx.pairs.ends(maps)
+        out, grad_v, grad_w = ctx.pairs.blank(maps)
+        torch.matmul(of_w, grad.mT, out=grad_v)
+        torch.matmul(of_v, grad, out=grad_w)
+        return ctx.pairs.join(out, grad_v, grad_w), None
+
+
+class TransportSum(Function):
+    """``out[v] = sum over edges {v, w} of P x[w]``, and with P^T back into w.
+
+    With g the incoming gradient ``dx`` is the same sum of g, and ``dP = g_v x_w^T + x_v g_w^T``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: Tensor, pairs: EdgePairs) -> Tensor:
+        ctx.kernels = pairs.kernels
+        ctx.save_for_backward(x, p)
+        return pairs.kernels.block_product(x, p)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
+        x, p = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_x = ctx.kernels.block_product(grad, p) if ctx.needs_input_grad[0] else None
+        return grad_x, ctx.kernels.block_dots(x, grad) if ctx.needs_input_grad[1] else None, None
 
 
 class StalkDegree(Function):

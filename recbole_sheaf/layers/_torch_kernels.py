@@ -5,11 +5,15 @@ n nodes, arcs u -> v, d stalk dimension, c channels. An adjacency row is a desti
 """
 
 import warnings
+from collections.abc import Iterator
 from typing import Optional
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+SMALL_BLOCK = 4  # up to this stalk dimension block-sparse rows are faster than blocks a few at a time
+CACHED = 2**18  # floats on arcs held at once, 1 MiB
 
 
 class Compressed:
@@ -88,14 +92,27 @@ class TorchKernels:
             torch.addmm(place, rows.adjacency(values), column, beta=0, out=place)
         return out.transpose(0, 1)
 
-    def block_sum(
-        self, x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"], transposed: bool = False
-    ) -> Float[Tensor, "n d c"]:
-        """``out[v] = sum over arcs u -> v of B[arc] x[u]``, or ``B[arc]^T x[v]`` into u: one block-sparse product."""
-        rows = self._rows(transposed)
-        blocks = blocks if rows.order is None else blocks.index_select(0, rows.order)
-        matrix = rows.block_adjacency(blocks.mT.contiguous() if transposed else blocks)
-        return (matrix @ x.reshape(-1, x.shape[2])).view_as(x)
+    def block_product(self, x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"]) -> Float[Tensor, "n d c"]:
+        """``out[v] = sum over arcs u -> v of B[arc] x[u]``, and ``out[u]`` of ``B[arc]^T x[v]``.
+
+        Small blocks as two block-sparse products; larger ones a few at a time, read once, where laying them out for the
+        second product takes most of its time.
+        """
+        if blocks.shape[1] <= SMALL_BLOCK:
+            return self._block_rows(x, blocks, self._into_dst).add_(self._block_rows(x, blocks.mT, self._into_src))
+        out = torch.zeros_like(x)
+        for src, dst, block in self._few_at_a_time(blocks, x.shape[2]):
+            out.index_add_(0, dst, block @ x.index_select(0, src))
+            out.index_add_(0, src, block.mT @ x.index_select(0, dst))
+        return out
+
+    def block_dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d d"]:
+        """``y[dst] x[src]^T + x[dst] y[src]^T``, one product of twice the width for each arc."""
+        at_src, at_dst = torch.cat([x, y], dim=2), torch.cat([y, x], dim=2)
+        out = x.new_empty(len(self.src), x.shape[1], x.shape[1])
+        for src, dst, block in self._few_at_a_time(out, at_src.shape[2]):
+            torch.bmm(at_dst.index_select(0, dst), at_src.index_select(0, src).mT, out=block)
+        return out
 
     def dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d"]:
         """``x[src] . y[dst]`` over the channels: one sampled product per stalk coordinate."""
@@ -122,6 +139,19 @@ class TorchKernels:
         top = a.new_full((self._into_dst.shape[0], a.shape[1]), -torch.inf).scatter_reduce_(0, index, a, "amax")
         shares = (a - top.index_select(0, self.dst)).exp_()
         return shares.div_(self.sum_into(shares).index_select(0, self.dst))
+
+    @staticmethod
+    def _block_rows(x: Float[Tensor, "n d c"], blocks: Float[Tensor, "arcs d d"], rows: Compressed) -> Tensor:
+        blocks = blocks if rows.order is None else blocks.index_select(0, rows.order)
+        return (rows.block_adjacency(blocks.contiguous()) @ x.reshape(-1, x.shape[2])).view_as(x)
+
+    def _few_at_a_time(
+        self, blocks: Float[Tensor, "arcs d d"], width: int
+    ) -> "Iterator[tuple[Tensor, Tensor, Tensor]]":
+        """Sources, destinations and blocks of so few arcs that a core's cache holds them with their ends' signals."""
+        held = CACHED if blocks.device.type == "cpu" else 64 * CACHED  # a GPU wants few launches more than a cache
+        size = max(held // (blocks.shape[1] * max(blocks.shape[1], width)), 1)
+        return zip(self.src.split(size), self.dst.split(size), blocks.split(size))
 
     def _rows(self, transposed: bool) -> Compressed:
         return self._into_src if transposed else self._into_dst

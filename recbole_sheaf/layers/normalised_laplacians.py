@@ -8,15 +8,17 @@ value (``sum_neighbours`` alone); arc maps cost memory O(a k) or O(a d^2), never
 """
 
 from collections.abc import Callable, Sequence
+from typing import Union
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError, GraphError, ShapeError
-from recbole_sheaf.layers._edge_products import ScaledLaplacian, StalkDegree, TransportSum
+from recbole_sheaf.layers._edge_products import ScaledLaplacian, TransportSum
 from recbole_sheaf.layers.message_passing import ArcGraph
-from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt, scalar_inverse_sqrt
+from recbole_sheaf.layers.transports import Transports
+from recbole_sheaf.sheaf.inverse_sqrt import scalar_inverse_sqrt
 
 
 def identity_delta(graph: ArcGraph, x: Float[Tensor, "n *dc"]) -> Float[Tensor, "n *dc"]:
@@ -89,29 +91,31 @@ def factored_delta(
 
 
 def orthogonal_delta(
-    graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor, "a d d"]
+    graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Union[Float[Tensor, "a d d"], Transports]
 ) -> Float[Tensor, "n d c"]:
     """Orthogonal arc maps, ``x_v - deg_v^-1/2 sum_w F_{v<e}^T F_{w<e} deg_w^-1/2 x_w``, with D_v the degree.
 
-    Time O(a d^2 c), memory O(a d^2). Raises ShapeError, or GraphError on a directed graph.
+    Time O(a d^2 c), memory O(a d^2); less where several steps share what is made of their maps
+    (:class:`~recbole_sheaf.layers.transports.Transports`). Raises ShapeError, or GraphError on a directed graph.
     """
+    made = _transports(graph, x, maps, orthogonal=True)
     q, r = _degree_scales(graph, x)
-    return q * x - r * _transport(graph, r * x, maps)
+    return q * x - r * TransportSum.apply((r * x).contiguous(), made.blocks, graph.pairs)
 
 
-def general_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor, "a k d"]) -> Float[Tensor, "n d c"]:
+def general_delta(
+    graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Union[Float[Tensor, "a k d"], Transports]
+) -> Float[Tensor, "n d c"]:
     """Any arc maps: ``D_v^-1/2 (D_v z_v - sum_w F_{v<e}^T F_{w<e} z_w)`` with ``z = D^-1/2 x``.
 
     ``D_v^-1/2`` is taken on the range of D_v, so that rank-deficient maps give finite results and gradients.
-    Time O(a d^2 (c + k) + n d^3), memory O(a d (k + d)). Raises ShapeError, or GraphError on a directed graph.
+    Time O(a d^2 (c + k) + n d^3), memory O(a d (k + d)); less where several steps share what is made of their maps
+    (:class:`~recbole_sheaf.layers.transports.Transports`). Raises ShapeError, or GraphError on a directed graph.
     """
-    _check_signal(graph, x)
-    _check_pairs(graph)
-    _check_maps(graph, x, maps)
-    degree = StalkDegree.apply(maps, graph)
-    root = matrix_inverse_sqrt(degree)
+    made = _transports(graph, x, maps, orthogonal=False)
+    degree, root = made.degree_and_root
     z = root @ x
-    return root @ (degree @ z - _transport(graph, z, maps))
+    return root @ (degree @ z - TransportSum.apply(z.contiguous(), made.blocks, graph.pairs))
 
 
 DELTAS: dict[str, Callable[..., Tensor]] = {
@@ -125,12 +129,13 @@ DELTAS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def _transport(graph: ArcGraph, x: Tensor, maps: Tensor) -> Tensor:
-    """``sum over w of F_{v<e}^T F_{w<e} x_w``."""
+def _transports(graph: ArcGraph, x: Tensor, maps: Union[Tensor, Transports], orthogonal: bool) -> Transports:
+    """Those given, or those of the maps given."""
     _check_signal(graph, x)
-    _check_pairs(graph)
-    _check_maps(graph, x, maps)
-    return TransportSum.apply(x.contiguous(), maps.contiguous(), graph.pairs)
+    if isinstance(maps, Tensor):
+        _check_maps(graph, x, maps)
+        return Transports.of(graph, maps, orthogonal)
+    return maps
 
 
 def _degree_scales(graph: ArcGraph, x: Tensor) -> "tuple[Tensor, Tensor]":

@@ -2,8 +2,11 @@ r"""Steps of sheaf diffusion by message passing.
 
 n nodes, d stalk dimension, c channels; a step takes the family's maps after the signal, as the family's function in
 :mod:`recbole_sheaf.layers.normalised_laplacians` does: nothing for ``identity``; arc maps for ``diagonal``,
-``orthogonal`` and ``general``; scales and frames for ``factored`` and ``node_factored``; frames for ``wide``.
+``orthogonal`` and ``general``, of the latter two also the :class:`~.transports.Transports` that several steps share;
+scales and frames for ``factored`` and ``node_factored``; frames for ``wide``.
 """
+
+from typing import Union
 
 import torch
 from jaxtyping import Float
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.normalised_laplacians import DELTAS
+from recbole_sheaf.layers.transports import Transports
 
 
 class SheafConv(nn.Module):
@@ -35,7 +39,9 @@ class SheafConv(nn.Module):
             raise ConfigError(f"step_size {step_size} is outside (0, 1], the stable range on a normalised Laplacian")
         self.family, self.step_size = family, step_size
 
-    def forward(self, graph: ArcGraph, x: Float[Tensor, "n *dc"], *maps: Tensor) -> Float[Tensor, "n *dc"]:
+    def forward(
+        self, graph: ArcGraph, x: Float[Tensor, "n *dc"], *maps: Union[Tensor, Transports]
+    ) -> Float[Tensor, "n *dc"]:
         """Step once. Costs and errors are those of the family's function."""
         return torch.sub(x, DELTAS[self.family](graph, x, *maps), alpha=self.step_size)
 

@@ -1,5 +1,7 @@
 """The restriction maps of a recommender's sheaf, learnt from node content and starting at the identity."""
 
+from typing import Union
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 from recbole_sheaf.layers.map_learners import ArcScales, HouseholderFrames
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.reflections import Reflections
+from recbole_sheaf.layers.transports import Transports
 from recbole_sheaf.sheaf.orthogonal import orthogonal_maps
 from recbole_sheaf.sheaf.restriction_maps import orthonormal_columns
 
@@ -46,13 +49,17 @@ class ArcMatrices(nn.Module):
         self.ends = nn.Linear(in_features, 2 * self.num_parameters, bias=False)
         nn.init.zeros_(self.ends.weight)
 
-    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> Float[Tensor, "a D D"]:
-        """Maps of all arcs. Time O(n p D^2 + a D^2), times D if orthogonal; memory O(a D^2)."""
+    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> Transports:
+        """What steps need of the maps. Time O(n p D^2 + a D^3), memory O(a D^2)."""
         at_src, at_dst = self.ends(self.dropout(h)).chunk(2, dim=1)
-        numbers = self.beta * torch.tanh(graph.add_ends(at_src, at_dst))
+        return Transports.learnt(graph, at_src, at_dst, self.maps, self.orthogonal)
+
+    def maps(self, numbers: Float[Tensor, "some q"]) -> Float[Tensor, "some D D"]:
+        """The map of an arc, of what its ends say together."""
+        numbers = self.beta * torch.tanh(numbers)
         if self.orthogonal:
             return orthogonal_maps(numbers, self.stalk_dim, "cayley")
-        eye = torch.eye(self.stalk_dim, dtype=h.dtype, device=h.device)
+        eye = torch.eye(self.stalk_dim, dtype=numbers.dtype, device=numbers.device)
         return eye + numbers.view(-1, self.stalk_dim, self.stalk_dim)
 
 
@@ -85,9 +92,13 @@ class LearntMaps(nn.Module):
         self.frames = HouseholderFrames(in_features, stalk_size, dropout=dropout) if framed else None
         self.wide = WideFrames(in_features, stalk_size, stalk_size, beta, dropout) if family == "wide" else None
 
-    def forward(self, graph: ArcGraph, h: Float[Tensor, "n p"]) -> tuple[tuple[Tensor, ...], Reflections]:
+    def forward(
+        self, graph: ArcGraph, h: Float[Tensor, "n p"]
+    ) -> tuple[tuple[Union[Tensor, Transports], ...], Reflections]:
         """What the steps take after the signal, and the frames; frames of no reflections where there are none."""
-        on_arcs = [learner(graph, h) for learner in (self.matrices, self.scales) if learner is not None]
+        on_arcs: list[Union[Tensor, Transports]] = [
+            learner(graph, h) for learner in (self.matrices, self.scales) if learner is not None
+        ]
         at_nodes = [] if self.wide is None else [self.wide(h)]
         none = Reflections(h.new_zeros(len(h), 0, self.stalk_size))
         return (*on_arcs, *at_nodes), none if self.frames is None else self.frames.reflections(h)

@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from recbole_sheaf.layers import _torch_kernels
 from recbole_sheaf.layers.map_learners import ArcScales
 from recbole_sheaf.layers.normalised_laplacians import DELTAS
 from tests.layers.problems import FAMILIES, KERNELS, problem
@@ -35,7 +36,8 @@ def watch(call, inputs):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("backend, weights", KERNELS)
-def test_a_step_neither_sorts_nor_holds_arcs_times_channels(family, backend, weights):
+def test_a_step_neither_sorts_nor_holds_arcs_times_channels(monkeypatch, family, backend, weights):
+    monkeypatch.setattr(_torch_kernels, "CACHED", 2**11)  # smaller than the arcs' signals, as it is on graphs of weight
     graph, x, maps = problem(family, n=20, e=150, d=2, c=64, seed=0, backend=backend, weights=weights)
     inputs = [t.requires_grad_() for t in (x, *maps)]
     watched = watch(lambda x, *maps: DELTAS[family](graph, x, *maps), inputs)
