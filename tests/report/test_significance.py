@@ -8,7 +8,7 @@ from scipy import stats
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report import significance
 from recbole_sheaf.report.material import read_material
-from tests.report.stores import USERS, add
+from tests.report.stores import USERS, add, with_many_runs
 
 
 def test_an_interval_is_students_over_users():
@@ -57,3 +57,10 @@ def test_four_seeds_give_no_mark(tmp_path):
             add(store, label, seed, level)
     found = significance.marks(read_material(store, {}).groups[0], ["recall@20"])
     assert found.reference is None and not found.of
+
+
+def test_twenty_rows_are_compared_and_others_counted(tmp_path):
+    """The worst rows of a table of fifteen, whose differences are the largest, have their marks."""
+    store = with_many_runs(tmp_path / "store.duckdb", labels=23, seeds=5)
+    found = significance.marks(read_material(store, {}).groups[0], ["recall@20"])
+    assert len(found.of) == 20 and found.passed_over == 2
