@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recbole_sheaf.errors import ConfigError, GraphError, ShapeError
+from recbole_sheaf.errors import ConfigError, ShapeError
 from recbole_sheaf.layers._edge_products import ScaledLaplacian, TransportSum
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.transports import Transports
@@ -73,7 +73,6 @@ def diagonal_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tenso
     on a directed graph.
     """
     _check_signal(graph, x)
-    _check_pairs(graph)
     _check_shape("maps", maps, (graph.num_arcs, x.shape[1]), "one diagonal per arc")
     return ScaledLaplacian.apply(x, maps.contiguous(), graph)
 
@@ -160,11 +159,6 @@ def _check_maps(graph: ArcGraph, x: Tensor, maps: Tensor) -> None:
         raise ShapeError(
             f"maps have shape {tuple(maps.shape)}, expected ({graph.num_arcs}, k, {x.shape[1]}): one matrix per arc"
         )
-
-
-def _check_pairs(graph: ArcGraph) -> None:
-    if not graph.undirected:
-        raise GraphError("arc maps need both arcs of every edge, but the graph is directed; build it undirected")
 
 
 def _check_shape(name: str, tensor: Tensor, shape: Sequence[int], meaning: str) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from recbole_sheaf.errors import GraphError, ShapeError
+from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.layers._arc_autograd import Gradients
 from recbole_sheaf.layers._edge_products import EdgePairs, EdgeTransports, StalkDegree
 from recbole_sheaf.layers.message_passing import ArcGraph
@@ -38,9 +38,8 @@ class Transports:
     @classmethod
     def of(cls, graph: ArcGraph, maps: Float[Tensor, "a k d"], orthogonal: bool = False) -> "Transports":
         """From the map of every arc. Time O(a k d^2), memory O(a d^2). Raises GraphError on a directed graph."""
-        _check_pairs(graph)
-        degree = None if orthogonal else StalkDegree.apply(maps, graph)
-        return cls(EdgeTransports.apply(maps.contiguous(), graph.pairs), degree)
+        blocks = EdgeTransports.apply(maps.contiguous(), graph.pairs)
+        return cls(blocks, None if orthogonal else StalkDegree.apply(maps, graph))
 
     @classmethod
     def learnt(
@@ -58,8 +57,10 @@ class Transports:
 
         Args:
             make_maps: gives maps from such numbers, row by row; a function of them alone.
+
+        Raises:
+            GraphError: on a directed graph.
         """
-        _check_pairs(graph)
         if graph.num_arcs * at_src.shape[1] <= KEPT:
             return cls.of(graph, make_maps(graph.add_ends(at_src, at_dst)), orthogonal)
         blocks, degree = _FewAtATime.apply(at_src, at_dst, make_maps, graph.pairs, orthogonal)
@@ -126,8 +127,3 @@ def _numbers(at_src: Tensor, at_dst: Tensor, u: Tensor, v: Tensor) -> "list[Tens
     """What the ends of each edge u -> v say of the map of v, and of that of u."""
     ends = (u, v), (v, u)
     return [at_src.index_select(0, src).add_(at_dst.index_select(0, dst)) for src, dst in ends]
-
-
-def _check_pairs(graph: ArcGraph) -> None:
-    if not graph.undirected:
-        raise GraphError("arc maps need both arcs of every edge, but the graph is directed; build it undirected")

@@ -114,5 +114,5 @@ def test_bad_transports_are_refused():
         lambda: Transports.of(directed, torch.ones(1, 3, 3)),
         lambda: Transports.learnt(directed, ends, ends, lambda numbers: numbers.view(-1, 3, 3)),
     ):
-        with pytest.raises(GraphError, match="the graph is directed; build it undirected"):
+        with pytest.raises(GraphError, match="here each needs one; build it undirected"):
             make()
