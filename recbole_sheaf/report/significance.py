@@ -44,7 +44,9 @@ class Marks:
     """Which rows are better or worse than the reference.
 
     Attributes:
-        reference: the best on validation among the rows with seeds enough; None where there are no two of them.
+        reference: the row that all others change in something, if there is one, else the best on validation; among
+            the rows with seeds enough, None where there are no two of them.
+        changed: whether all others change the reference in something.
         of: marks by metric and label; only compared rows are there.
         p: adjusted p values, the same way.
         left_out: labels of rows with too few seeds.
@@ -56,6 +58,7 @@ class Marks:
     p: dict[tuple[str, str], float]
     left_out: Sequence[str]
     passed_over: int = 0
+    changed: bool = False
 
 
 def interval_of(values: pd.Series) -> Optional[Interval]:
@@ -85,12 +88,22 @@ def difference(group: Group, row: Row, other: Row, metric: str) -> Optional[Inte
     return interval_of(a - b) if (a.isna() == b.isna()).all() else None
 
 
+def _whole(rows: Sequence[Row]) -> Optional[Row]:
+    """The row that bears its model's name, where all rows train that model."""
+    if len({row.model for row in rows}) > 1:
+        return None
+    return next((row for row in rows if row.label == row.model), None)
+
+
 def marks(group: Group, metrics: Sequence[str]) -> Marks:
-    """Compare the rows without an ablation that have seeds enough with the best of them on validation."""
+    """Compare the rows without an ablation that have seeds enough with one of them."""
     enough = [row for row in group.models if row.seeds >= SEEDS_FOR_A_MARK]
     left_out = [row.label for row in group.models if row.seeds < SEEDS_FOR_A_MARK]
-    compared = [row.label for row in enough[: MOST_COMPARED + 1]]
-    found = Marks(compared[0] if len(compared) > 1 else None, {}, {}, left_out, len(enough) - len(compared))
+    whole = _whole(enough)
+    ordered = sorted(enough, key=lambda row: row is not whole)  # else as they are, the best on validation first
+    compared = [row.label for row in ordered[: MOST_COMPARED + 1]]
+    reference = compared[0] if len(compared) > 1 else None
+    found = Marks(reference, {}, {}, left_out, len(enough) - len(compared), whole is not None)
     for metric in metrics if found.reference else ():
         users = group.per_user(metric)
         there = {label: users[label, group.base] for label in compared if (label, group.base) in users}

@@ -8,6 +8,8 @@ from scipy import stats
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report import significance
 from recbole_sheaf.report.material import read_material
+from recbole_sheaf.report.sections.leaderboard import leaderboard
+from recbole_sheaf.report.words import Words
 from tests.report.stores import USERS, add, with_many_runs
 
 
@@ -64,3 +66,22 @@ def test_twenty_rows_are_compared_and_others_counted(tmp_path):
     store = with_many_runs(tmp_path / "store.duckdb", labels=23, seeds=5)
     found = significance.marks(read_material(store, {}).groups[0], ["recall@20"])
     assert len(found.of) == 20 and found.passed_over == 2
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_variants_of_one_model_are_compared_with_it(tmp_path, another):
+    """Not with the best of them on validation, unless other models are there too."""
+    store = Store(tmp_path / "store.duckdb")
+    for seed in range(5):
+        add(store, "BPR", seed, 0.3)
+        add(store, "wider", seed, 0.4)
+        if another:
+            add(store, "Pop", seed, 0.1, model="Pop")
+    group = read_material(store, {}).groups[0]
+    found = significance.marks(group, ["recall@20"])
+    assert (found.reference, found.changed) == (("wider", False) if another else ("BPR", True))
+    assert found.of["recall@20", "BPR" if another else "wider"] == ("▼" if another else "▲")
+    said = leaderboard(group, Words("en"))[1].note
+    assert (
+        "worse than wider, the first on validation:" if another else "than BPR, which every other row changes"
+    ) in said

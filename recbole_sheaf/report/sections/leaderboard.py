@@ -79,7 +79,8 @@ def _legend(group: Group, words: Words, found: Marks) -> str:
         return " ".join(parts)
     compared = len({label for _, label in found.of})
     metrics = words.listed(group.metrics[:COMPARED])
-    parts.append(words("board.marks", reference=found.reference, compared=compared, metrics=metrics))
+    which = words("board.changed" if found.changed else "board.first")
+    parts.append(words("board.marks", reference=found.reference, which=which, compared=compared, metrics=metrics))
     if found.passed_over:
         parts.append(words("board.passed_over", compared=compared, others=found.passed_over))
     if found.left_out:
