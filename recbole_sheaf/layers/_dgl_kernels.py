@@ -62,8 +62,9 @@ class DGLKernels:
         """
         out = torch.zeros_like(x)
         for row, col in _wrapped_diagonals(x.shape[1]):
-            out += self.weighted_sum(x[:, col].contiguous(), blocks[:, row, col])
-            out += self.weighted_sum(x[:, col].contiguous(), blocks[:, col, row], transposed=True)
+            turned = x[:, col].contiguous()
+            out += self.weighted_sum(turned, blocks[:, row, col])
+            out += self.weighted_sum(turned, blocks[:, col, row], transposed=True)
         return out
 
     def block_dots(self, x: Float[Tensor, "n d c"], y: Float[Tensor, "n d c"]) -> Float[Tensor, "arcs d d"]:

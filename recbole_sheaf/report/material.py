@@ -348,6 +348,11 @@ def _rows_of(store: Store, table: str, experiment: str, dataset: str) -> pd.Data
     return rows
 
 
+def named_after_its_model(rows: Sequence[Row]) -> Optional[Row]:
+    """The row labelled as its model is, with which that model's variants are compared; the first, if there are more."""
+    return next((row for row in rows if row.label == row.model), None)
+
+
 def mean(values: Sequence[float]) -> Optional[float]:
     """None of nothing."""
     return float(np.mean(values)) if values else None

@@ -17,7 +17,7 @@ from recbole_sheaf.evaluation import randomisation_tests
 from recbole_sheaf.evaluation.comparison import BETTER, WORSE
 from recbole_sheaf.evaluation.significance import MIN_USERS
 from recbole_sheaf.experiments.results import SEED
-from recbole_sheaf.report.material import Group, Row
+from recbole_sheaf.report.material import Group, Row, named_after_its_model
 
 SEEDS_FOR_A_MARK = 5
 MOST_COMPARED = 20  # rows beside the reference, the best on validation
@@ -88,18 +88,11 @@ def difference(group: Group, row: Row, other: Row, metric: str) -> Optional[Inte
     return interval_of(a - b) if (a.isna() == b.isna()).all() else None
 
 
-def _whole(rows: Sequence[Row]) -> Optional[Row]:
-    """The row that bears its model's name, where all rows train that model."""
-    if len({row.model for row in rows}) > 1:
-        return None
-    return next((row for row in rows if row.label == row.model), None)
-
-
 def marks(group: Group, metrics: Sequence[str]) -> Marks:
     """Compare the rows without an ablation that have seeds enough with one of them."""
     enough = [row for row in group.models if row.seeds >= SEEDS_FOR_A_MARK]
     left_out = [row.label for row in group.models if row.seeds < SEEDS_FOR_A_MARK]
-    whole = _whole(enough)
+    whole = named_after_its_model(enough) if len({row.model for row in enough}) == 1 else None
     ordered = sorted(enough, key=lambda row: row is not whole)  # else as they are, the best on validation first
     compared = [row.label for row in ordered[: MOST_COMPARED + 1]]
     reference = compared[0] if len(compared) > 1 else None

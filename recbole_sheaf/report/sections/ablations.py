@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, drawn, forest, lines
-from recbole_sheaf.report.material import Group, Row
+from recbole_sheaf.report.material import Group, Row, named_after_its_model
 from recbole_sheaf.report.settings import as_text, differing
 from recbole_sheaf.report.significance import Interval, difference
 from recbole_sheaf.report.words import Words
@@ -36,7 +36,7 @@ def variants(group: Group, words: Words) -> list[Block]:
     found = []
     for model in dict.fromkeys(row.model for row in group.models):
         rows = [row for row in group.models if row.model == model]
-        base = next((row for row in rows if row.label == model), rows[0])
+        base = named_after_its_model(rows) or rows[0]
         found += [_change(group, row, base) for row in rows if row is not base and not _same_runs(row, base)]
     if not found:
         return [Paragraph(words("variants.none"))]
