@@ -208,6 +208,25 @@ def check_loss(config: Any) -> None:
         )
 
 
+LISTS = (
+    *("numerical_features", "additional_feat_suffix", "normalize_field", "benchmark_filename"),
+    *(f"alias_of_{what}_id" for what in ("user", "item", "entity", "relation")),
+)
+MAPPINGS_OF_LISTS = ("load_col", "unload_col", "unused_col")
+
+
+def make_lists(config: Any) -> None:
+    """Put a name that stands without its list into one; RecBole would take its letters for names."""
+    settings = config.final_config_dict
+    for key in LISTS:
+        if isinstance(settings.get(key), str):
+            settings[key] = [settings[key]]
+    for key in MAPPINGS_OF_LISTS:
+        if isinstance(settings.get(key), dict):
+            alone = {table: [name] for table, name in settings[key].items() if isinstance(name, str) and name != "*"}
+            settings[key] = {**settings[key], **alone}
+
+
 _SHARES = {"RS": [0.8, 0.1, 0.1]}
 EVAL_ARGS: Mapping[str, Mapping[str, Any]] = {  # what each `split` means to RecBole
     "random": {"split": _SHARES, "order": "RO", "group_by": "user"},

@@ -2,8 +2,8 @@
 
 A row names an attribute of a RecBole module or class, what makes the replacement out of RecBole's own, and why. Every
 replacement keeps RecBole's signature. What they do is in ``recbole_compat`` (mends), ``registration`` (our models,
-defaults and datasets), ``data.recbole_tables`` (its tables) and ``models.recbole_softmax`` (the softmax for RecBole's
-own models).
+defaults and datasets), ``data.recbole_tables`` (its tables), ``data.exact_times`` (their order in time) and
+``models.recbole_softmax`` (the softmax for RecBole's own models).
 """
 
 import importlib
@@ -13,6 +13,7 @@ import torch
 
 from recbole_sheaf import recbole_compat as mends
 from recbole_sheaf import registration as ours
+from recbole_sheaf.data import exact_times as times
 from recbole_sheaf.data import recbole_tables as tables
 from recbole_sheaf.models.recbole_softmax import served
 
@@ -48,6 +49,7 @@ _POP = "recbole.model.general_recommender.pop:Pop"
 _TRAINER = "recbole.trainer.trainer"
 _CHECKPOINTS = "torch.load refuses RecBole's checkpoints from release 2.6 (RecBole issue 2215)"
 _LOADERS = "loss: softmax trains on batches of users, and RecBole chooses its loaders by the model's name"
+_FLOAT32 = "RecBole orders by times in float32, in which seconds of today are 128 apart"
 _WORKERS = "a spawned process finds the function under our name, and so knows our models"
 
 PATCHES = (
@@ -68,7 +70,15 @@ PATCHES = (
     Patch(_DATASET, "_download", mends.download_alone, "waits at a barrier nobody opened (RecBole issues 1989, 2050)"),
     Patch(_DATASET, "_load_feat", _instead(tables.load_feat), "a quote swallows lines, a user NA is dropped"),
     Patch(_DATASET, "_load_data", tables.with_interactions_checked, "one pair in training and in test, without a word"),
-    Patch(_DATASET, "build", ours.split_by_its_own_seed, "each model seed would be judged on other interactions"),
+    Patch(_DATASET, "_remove_duplication", times.duplicates_removed, _FLOAT32),
+    Patch(_DATASET, "_reset_index", times.places_kept, _FLOAT32),
+    Patch(_DATASET, "_change_feat_format", times.placed, _FLOAT32),
+    Patch(
+        _DATASET,
+        "build",
+        lambda build: ours.split_by_its_own_seed(times.by_exact_times(build)),
+        f"each model seed would be judged on other interactions; {_FLOAT32}",
+    ),
     Patch("recbole.data", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch("recbole.data.utils", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch(f"{_TRAINER}:Trainer", "_save_checkpoint", _instead(mends.save_checkpoint), _CHECKPOINTS),

@@ -11,7 +11,7 @@ from recbole_sheaf.errors import ConfigError, nearest
 from recbole_sheaf.rules import Rule
 
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
-_TRANSFORMS = ("mask_itemseq", "inverse_itemseq", "crop_itemseq", "reorder_itemseq", "user_defined")
+_TRANSFORMS = ("mask_itemseq", "inverse_itemseq", "crop_itemseq", "reorder_itemseq")
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _NUMBER = r"\s*-?(inf|\d+(\.\d*)?(e-?\d+)?)\s*"
 _INTERVALS = rf"[\[(]{_NUMBER},{_NUMBER}[\])](\s*;\s*[\[(]{_NUMBER},{_NUMBER}[\])])*"
@@ -126,6 +126,9 @@ RECBOLE_RULES: Mapping[str, Rule] = {
     "preload_weight": _MAPPING,
     "normalize_field": _NAMES,
     "normalize_all": Rule(bool, optional=True),
+    "discretization": Rule(
+        dict, optional=True, each=Rule(dict, entries={"method": Rule(str, choices=("ED", "LD")), "bucket": _COUNT})
+    ),
     "MAX_ITEM_LIST_LENGTH": _COUNT,
     "kg_reverse_r": _TRUTH,
     "benchmark_filename": _NAMES,

@@ -24,6 +24,7 @@ from recbole_sheaf.config import (
     check_loss,
     check_settings,
     default_settings,
+    make_lists,
 )
 from recbole_sheaf.errors import ConfigError, nearest
 from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
@@ -223,6 +224,7 @@ def settings_checked(init: Callable) -> Callable:
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
+        make_lists(self)
         ours = is_ours(self.model, self.model_class)
         if ours or _is_recboles(self.model_class):
             check_loss(self)

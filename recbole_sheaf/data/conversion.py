@@ -123,17 +123,11 @@ def _item_table(raw: RawDataset) -> pd.DataFrame:
 
 
 def _write_table(path: Path, table: pd.DataFrame, types: Mapping[str, str]) -> None:
-    """Numbers as short as they can be; whatever is text has neither tabs nor line ends by now."""
-    out = pd.DataFrame({f"{name}:{types.get(name, 'token_seq')}": _as_text(table[name]) for name in table})
+    """Every column is text, with neither tabs nor line ends by now."""
+    out = table.rename(columns={name: f"{name}:{types.get(name, 'token_seq')}" for name in table})
     lines = out.agg("\t".join, axis=1) if len(out.columns) > 1 else out.iloc[:, 0]
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("\n".join(["\t".join(out.columns), *lines]) + "\n")
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    if column.dtype != np.float64:
-        return column
-    return column.map(lambda number: str(int(number)) if number == int(number) else repr(number))
 
 
 def _summary(raw: RawDataset) -> list[str]:

@@ -1,11 +1,10 @@
-"""Interactions of any table under RecBole's names: which column is which, dates as seconds, ids as they are."""
+"""Interactions of any table under RecBole's names: which column is which, dates as seconds, all else as it is."""
 
 from collections.abc import Mapping
 from typing import Optional
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
 
 from recbole_sheaf.errors import DataError, nearest, shown
 
@@ -19,6 +18,8 @@ GUESSES: Mapping[str, tuple[str, ...]] = {  # in lower case
 }
 ELLIOT = (USER, ITEM, RATING, TIME)  # columns of a table without a header, as Elliot writes and reads it
 PADDING = "[PAD]"
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
+A_NUMBER, A_DATE = "a number", "a date such as 2024-05-31T12:00:00, or seconds since 1970"
 
 
 def interactions_of(source: str, table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -75,18 +76,27 @@ def column_named(source: str, table: pd.DataFrame, wanted: str) -> str:
     return names[wanted]
 
 
-def timestamps(source: str, field: str, texts: pd.Series) -> Float64[np.ndarray, " rows"]:
-    """Seconds since 1970: numbers as they are, ISO dates in UTC where they name no zone.
+def timestamps(source: str, field: str, texts: pd.Series) -> pd.Series:
+    """Times as text: numbers as they are written, dates as seconds since 1970, in UTC where they name no zone.
 
     Raises:
-        DataError: if a text is neither.
+        DataError: if a text is neither, or some are numbers and others dates.
     """
-    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
-    if np.isfinite(numbers).all():
-        return numbers
+    numbers = _are_numbers(texts)
+    if numbers.all():
+        return _as_written(texts)
     dates = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
-    _refuse(source, field, texts, dates.isna().to_numpy(), "a date such as 2024-05-31T12:00:00, or seconds since 1970")
-    return (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
+    if dates.isna().any():
+        mostly_numbers = numbers.sum() > dates.notna().sum()
+        bad = ~numbers if mostly_numbers else dates.isna().to_numpy()
+        _refuse(source, field, texts, bad, "a number as in most rows" if mostly_numbers else A_DATE)
+    return dates.astype("int64").map(_seconds)
+
+
+def _seconds(nanoseconds: int) -> str:
+    """No digit is lost."""
+    whole, part = divmod(abs(nanoseconds), 10**9)
+    return f"{'-' if nanoseconds < 0 else ''}{whole}.{part:09d}".rstrip("0").rstrip(".")
 
 
 def _column(source: str, table: pd.DataFrame, field: str, given: Optional[str]) -> Optional[str]:
@@ -104,10 +114,20 @@ def _column(source: str, table: pd.DataFrame, field: str, given: Optional[str]) 
     )
 
 
-def _numbers(source: str, field: str, texts: pd.Series) -> Float64[np.ndarray, " rows"]:
-    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
-    _refuse(source, field, texts, ~np.isfinite(numbers), "a number")
-    return numbers
+def _numbers(source: str, field: str, texts: pd.Series) -> pd.Series:
+    _refuse(source, field, texts, ~_are_numbers(texts), A_NUMBER)
+    return _as_written(texts)
+
+
+def _are_numbers(texts: pd.Series) -> np.ndarray:
+    """Finite ones as both CSV and Python have them."""
+    stripped = texts.str.strip()
+    return stripped.str.fullmatch(NUMBER).to_numpy(bool) & np.isfinite(pd.to_numeric(stripped, errors="coerce"))
+
+
+def _as_written(texts: pd.Series) -> pd.Series:
+    """No digit is lost; a whole number has no point."""
+    return texts.str.strip().str.replace(r"\.0*$", "", regex=True)
 
 
 def _refuse(source: str, field: str, texts: pd.Series, bad: np.ndarray, expected: str) -> None:

@@ -14,7 +14,8 @@ from typing import Any, Callable, Optional
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.errors import ConfigError, DataError, SheafError, shown
+from recbole_sheaf.data.exact_times import is_ordered_by_time, places_in_time
+from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
 from recbole_sheaf.features.atomic import ROW_OF, Table, column_names, field_types, read_columns, read_table
 from recbole_sheaf.vocabulary import REPETITIONS
 
@@ -44,6 +45,8 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
     table = read_table(Path(filepath), self.config["field_separator"], self.config["encoding"] or "utf-8")
     types = field_types(table.name, table.header)
     fields = [name for name in types if (loaded is None or name in loaded) and not (left and name in left)]
+    _refuse_absent(table.name, "load_col", loaded, types)
+    _refuse_absent(table.name, "unload_col", left, types)
     _check_fields(self, table.name, types, fields, source)
     if source != "link":  # whose columns are known from other files
         _note_fields(self, types, fields, source)
@@ -51,6 +54,14 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
         self.logger.warning(f"No columns has been loaded from [{source}]")
         return None
     return _frame(self, table, types, fields)
+
+
+def _refuse_absent(name: str, key: str, wanted: Optional[set[str]], types: dict[str, str]) -> None:
+    if absent := sorted((wanted or set()) - types.keys() - {"*"}):
+        raise ConfigError(
+            f"{key} names {shown(absent[0])}, which is no column of {name}{nearest(absent[0], types)}; correct it or "
+            "leave it out"
+        )
 
 
 def _check_fields(dataset: Any, name: str, types: dict[str, str], fields: Sequence[str], source: Any) -> None:
@@ -69,6 +80,20 @@ def _check_fields(dataset: Any, name: str, types: dict[str, str], fields: Sequen
             f"{name} gives {time} the type {types[time]}, which has no order in time; expected {time}:float: "
             + HOW_TO_CONVERT
         )
+    if name.endswith(".inter") and time not in fields and is_ordered_by_time(dataset.config):
+        _refuse_no_times(name, time, types)
+
+
+def _refuse_no_times(name: str, time: str, types: dict[str, str]) -> None:
+    if time in types:
+        raise ConfigError(
+            f"load_col or unload_col leaves {time} of {name} out, by which interactions are ordered here; load it, or "
+            "choose another split, such as --split=random"
+        )
+    raise DataError(
+        f"{name} has no column {time}, by which interactions are ordered here; its columns are {', '.join(types)}: "
+        f"add {time}:float, name yours by --TIME_FIELD=COLUMN, or choose another split, such as --split=random"
+    )
 
 
 def _note_fields(dataset: Any, types: dict[str, str], fields: Sequence[str], source: Any) -> None:
@@ -93,10 +118,27 @@ def _frame(dataset: Any, table: Table, types: dict[str, str], fields: Sequence[s
         if field in (dataset.uid_field, dataset.iid_field):
             _refuse_no_ids(table, field, frame[field])
         elif types[field] == "float":
-            frame[field] = _numbers(table, field, frame[field], HOW_TO_CONVERT if field == dataset.time_field else None)
+            frame[field] = _floats(dataset, table, field, frame[field])
         elif types[field].endswith("seq"):
             frame[field] = _sequences(dataset, table, field, types[field], frame[field].fillna(""))
     return frame
+
+
+def _floats(dataset: Any, table: Table, field: str, text: pd.Series) -> np.ndarray:
+    """Numbers of a column; of times of interactions the dataset keeps what is written, which is exact."""
+    if field != dataset.time_field:
+        return _numbers(table, field, text)
+    numbers = _numbers(table, field, text, HOW_TO_CONVERT)
+    if table.name.endswith(".inter"):
+        missing = np.isnan(numbers)
+        if missing.any() and is_ordered_by_time(dataset.config):
+            raise DataError(
+                f"{field} is missing in {int(missing.sum())} lines of {table.name} (first: line "
+                f"{table.lines[int(np.argmax(missing))]}), and interactions are ordered by it here; write a time "
+                "there, or drop the lines"
+            )
+        dataset.times_as_written.append(text)
+    return numbers
 
 
 def _refuse_no_ids(table: Table, field: str, tokens: pd.Series) -> None:
@@ -161,12 +203,16 @@ def _finite(table: Table, field: str, words: Sequence[str], row: int) -> list[fl
 
 
 def with_interactions_checked(load_data: Callable) -> Callable:
-    """After RecBole has loaded its tables: each pair once, and say which interactions and items will not be there."""
+    """After RecBole has loaded its tables: positives alone, each pair once, and say what will not be there."""
 
     @functools.wraps(load_data)
     def _load_data(self: Any, token: str, dataset_path: str) -> None:
+        self.times_as_written, self.order = [], None
         load_data(self, token, dataset_path)
+        self.places = _places(self)
+        _refuse_unfit_columns(self)
         if self.uid_field and self.iid_field:
+            leave_out_negatives(self)
             keep_each_pair_once(self)
             tell_of_unlisted(self)
             tell_of_items_left_out(self, Path(dataset_path) / f"{token}.item")
@@ -174,16 +220,120 @@ def with_interactions_checked(load_data: Callable) -> Callable:
     return _load_data
 
 
+def _refuse_unfit_columns(dataset: Any) -> None:
+    """Refuse settings of columns that are not loaded or of another type, which RecBole passes over or fails on."""
+    config, floats, sequences = dataset.config, {"float", "float_seq"}, {"token_seq", "float_seq"}
+    unused = [field for table in ("inter", "user", "item") for field in (config["unused_col"] or {}).get(table, [])]
+    of_key: list[tuple[str, Any, set[str]]] = [
+        ("unused_col", [field for field in unused if field != dataset.label_field], floats | sequences | {"token"}),
+        ("seq_len", config["seq_len"] or {}, sequences),
+        ("normalize_field", config["normalize_field"] or [], floats),
+        ("numerical_features", config["numerical_features"] or [], floats),
+        ("alias_of_user_id", config["alias_of_user_id"] or [], {"token", "token_seq"}),
+        ("alias_of_item_id", config["alias_of_item_id"] or [], {"token", "token_seq"}),
+    ]
+    for key, fields, kinds in of_key:
+        for field in fields:
+            kind = dataset.field2type[field].value if field in dataset.field2type else None
+            if kind not in kinds:
+                what = f"has the type {kind}, expected {' or '.join(sorted(kinds))}" if kind else "is not loaded"
+                raise ConfigError(f"{key} names {shown(field)}, which {what}; correct it, or load it by load_col")
+    for field, wanted in (config["val_interval"] or {}).items():
+        kind = dataset.field2type[field].value if field in dataset.field2type else "token"
+        if kind.startswith("token") is isinstance(wanted, str):
+            raise ConfigError(
+                f"val_interval.{field} is {shown(wanted)}, but {field} has the type {kind}; expected an interval of "
+                "numbers such as [3,inf), or of tokens a list of those that stay"
+            )
+
+
+def _places(dataset: Any) -> Optional[pd.Series]:
+    """Of each interaction in time, under its label; None where times are not loaded."""
+    written, dataset.times_as_written = dataset.times_as_written, []
+    if not written:
+        return None
+    numbers = dataset.inter_feat[dataset.time_field].to_numpy()
+    return pd.Series(places_in_time(pd.concat(written, ignore_index=True), numbers))
+
+
+def leave_out_negatives(dataset: Any) -> None:
+    """Leave out what ``threshold``, or a loaded column of labels, makes negative, where nobody reads labels.
+
+    RecBole's models that rank, and its evaluation of rankings, take every interaction for a positive one.
+
+    Raises:
+        ConfigError: if training reads labels and evaluation does not, or the other way round.
+        DataError: if no interaction is positive, or the column of the threshold holds no numbers.
+    """
+    positive = _positive(dataset)
+    if positive is None or dataset.config["repeated_interactions"] is None:  # a plain Config of RecBole's: its own way
+        return
+    config = dataset.config
+    reads = {"training": _learns_from_labels(config)}
+    reads.update({phase: config["eval_args"]["mode"][phase] == "labeled" for phase in ("valid", "test")})
+    if all(reads.values()):
+        return
+    what = f"threshold: {config['threshold']}" if config["threshold"] else f"the column {dataset.label_field}"
+    if any(reads.values()):
+        readers, others = (" and ".join(name for name in reads if reads[name] is read) for read in (True, False))
+        raise ConfigError(
+            f"{what} makes some interactions negative; {readers} would take them so and {others} for positive ones: "
+            "set eval_args.mode: labeled and train_neg_sample_args: ~, or neither of them"
+        )
+    if positive.all():
+        return
+    if not positive.any():
+        raise DataError(f"{what} makes every interaction of dataset '{dataset.dataset_name}' negative; correct it")
+    logger.warning(
+        "%d of %d interactions of dataset '%s' are negative by %s and are left out",
+        int((~positive).sum()),
+        len(positive),
+        dataset.dataset_name,
+        what,
+    )
+    _keep(dataset, positive.to_numpy())
+
+
+def _positive(dataset: Any) -> Optional[pd.Series]:
+    """Which interactions are positive, as RecBole labels them; None where nothing says so."""
+    inter, threshold = dataset.inter_feat, dataset.config["threshold"] or {dataset.label_field: np.nextafter(0, 1)}
+    field, lowest = next(iter(threshold.items()))
+    if field not in inter:
+        return None
+    if inter[field].dtype != np.float64:
+        raise DataError(f"{field} of dataset '{dataset.dataset_name}' holds no numbers that tell positive interactions")
+    return inter[field] >= lowest
+
+
+def _learns_from_labels(config: Any) -> bool:
+    from recbole.utils import InputType, ModelType
+
+    by_point = config["MODEL_INPUT_TYPE"] is InputType.POINTWISE and config["loss_type"] != "CE"
+    samples = config["train_neg_sample_args"]["distribution"] != "none"
+    return by_point and not samples and config["MODEL_TYPE"] is not ModelType.TRADITIONAL
+
+
+def _keep(dataset: Any, kept: np.ndarray) -> None:
+    """Keep some interactions; of a ready-made split, in their parts."""
+    if dataset.benchmark_filename_list is not None:
+        ends = np.cumsum(dataset.file_size_list)
+        dataset.file_size_list = [int(part.sum()) for part in np.split(kept, ends[:-1])]
+    dataset.inter_feat = dataset.inter_feat[kept].reset_index(drop=True)
+    if dataset.places is not None:
+        dataset.places = dataset.places[kept].reset_index(drop=True)
+
+
 def keep_each_pair_once(dataset: Any) -> None:
     """Leave out interactions that repeat a user and an item, which else stand in training and in test.
 
     Only where ``repeated_interactions: drop`` says so, and the task is to rank what a user has not had: a sequence may
-    repeat, and so may impressions with a label. Of a ready-made split the earliest part keeps a pair.
+    repeat, and so may impressions with a label. The first in time stays, or where times are not loaded the first line;
+    of a ready-made split the earliest part keeps a pair.
     """
     if not _ranks_unseen_items(dataset):
         return
     inter = dataset.inter_feat
-    repeats = inter.duplicated([dataset.uid_field, dataset.iid_field])
+    repeats = _in_time(dataset).duplicated([dataset.uid_field, dataset.iid_field]).sort_index()
     if not repeats.any():
         return
     first = inter.loc[repeats.idxmax(), [dataset.uid_field, dataset.iid_field]].tolist()
@@ -195,10 +345,16 @@ def keep_each_pair_once(dataset: Any) -> None:
         dataset.dataset_name,
         " and ".join(map(shown, first)),
     )
-    if dataset.benchmark_filename_list is not None:
-        ends = np.cumsum(dataset.file_size_list)
-        dataset.file_size_list = [int(part.sum()) for part in np.split(~repeats.to_numpy(), ends[:-1])]
-    dataset.inter_feat = inter[~repeats].reset_index(drop=True)
+    _keep(dataset, ~repeats.to_numpy())
+
+
+def _in_time(dataset: Any) -> pd.DataFrame:
+    """The interactions in the order of time, within each part of a ready-made split."""
+    if dataset.places is None:
+        return dataset.inter_feat
+    ready = dataset.benchmark_filename_list is not None
+    parts = np.repeat(np.arange(len(dataset.file_size_list)), dataset.file_size_list) if ready else 0 * dataset.places
+    return dataset.inter_feat.iloc[np.lexsort((dataset.places, parts))]
 
 
 def _ranks_unseen_items(dataset: Any) -> bool:
@@ -209,7 +365,8 @@ def _ranks_unseen_items(dataset: Any) -> bool:
     if choice not in (None, *REPETITIONS):
         raise ConfigError(f"repeated_interactions is {choice!r}, expected {' or '.join(REPETITIONS)}")
     removed_by_recbole = config["rm_dup_inter"] is not None and dataset.benchmark_filename_list is None
-    labelled = dataset.label_field in dataset.inter_feat
+    positive = _positive(dataset)
+    labelled = positive is not None and not positive.all()
     ranking = config["MODEL_TYPE"] in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.KNOWLEDGE)
     return choice == "drop" and ranking and not (removed_by_recbole or labelled or config["repeatable"])
 

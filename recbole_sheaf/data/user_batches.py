@@ -10,10 +10,10 @@ from recbole_sheaf.config import LossSettings
 
 
 class TrainingUsers(UserDataLoader):
-    """Batches of the users who have training interactions, in a new order each epoch; no negatives are sampled.
+    """Batches of the users who have training interactions, in a new order each epoch unless ``shuffle`` is off.
 
-    ``train_batch_size`` counts users. Batches of an epoch are equally large but for rounding, so that no step rests on
-    a handful of users, and there are at least ``softmax_steps`` of them.
+    No negatives are sampled. ``train_batch_size`` counts users. Batches of an epoch are equally large but for rounding,
+    so that no step rests on a handful of users, and there are at least ``softmax_steps`` of them.
     """
 
     def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = True) -> None:
@@ -21,7 +21,7 @@ class TrainingUsers(UserDataLoader):
         users = dataset.inter_feat[self.uid_field].unique()
         self.user_list = Interaction({self.uid_field: users})
         self.sample_size = len(users)
-        AbstractDataLoader.__init__(self, config, dataset, sampler, shuffle=True)
+        AbstractDataLoader.__init__(self, config, dataset, sampler, shuffle=shuffle)
 
     def _init_batch_size_and_step(self) -> None:
         min_steps = LossSettings.from_recbole(self.config).softmax_steps

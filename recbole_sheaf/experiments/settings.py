@@ -19,9 +19,12 @@ from recbole_sheaf.config import (
     properties_folder,
     rules_for,
 )
-from recbole_sheaf.errors import ConfigError, SheafError, first_line, shown
+from recbole_sheaf.data.exact_times import is_ordered_by_time
+from recbole_sheaf.errors import ConfigError, SheafError, first_line, nearest, shown
+from recbole_sheaf.experiments.idle_settings import refuse_idle
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
+from recbole_sheaf.features.atomic import read_header
 from recbole_sheaf.recbole_rules import check_evaluation
 from recbole_sheaf.registration import check_model_name
 from recbole_sheaf.rules import check_values, refuse_unknown_keys
@@ -50,7 +53,8 @@ def resolve_configs(
         check_evaluation({**beneath, **own})
         config = _config(model, dataset, {**beneath, **own})
         _refuse_contradictions(config)
-        _load_timestamps(config)
+        refuse_idle(config)
+        _load_columns(config)
         refuse_absent_wandb(config)
         refuse_unsafe(config)
         configs.append(config)
@@ -85,11 +89,42 @@ def _refuse_contradictions(config: Config) -> None:
         )
 
 
-def _load_timestamps(config: Config) -> None:
-    """Where interactions are ordered by time, load that column; RecBole loads users and items alone."""
-    columns = (config["load_col"] or {}).get("inter")
-    if config["eval_args"]["order"] == "TO" and columns is not None and config["TIME_FIELD"] not in columns:
-        config.final_config_dict["load_col"] = {**config["load_col"], "inter": [*columns, config["TIME_FIELD"]]}
+def _load_columns(config: Config) -> None:
+    """Load the columns by which interactions are ordered, labelled or filtered; RecBole loads users and items alone."""
+    if config["load_col"] is None:
+        return
+    _load(config, "inter", [config["TIME_FIELD"]] if is_ordered_by_time(config) else [])
+    _load(config, "inter", list(config["threshold"] or {}))
+    for field in config["val_interval"] or {}:
+        _load(config, _table_with(config, field), [field])
+
+
+def _load(config: Config, table: str, fields: list[str]) -> None:
+    ids = {"user": [config["USER_ID_FIELD"]], "item": [config["ITEM_ID_FIELD"]]}
+    columns = config["load_col"].get(table, ids.get(table, []))
+    columns = [columns] if isinstance(columns, str) else columns
+    if fields and "*" not in columns:
+        config.final_config_dict["load_col"] = {**config["load_col"], table: list(dict.fromkeys([*columns, *fields]))}
+
+
+def _table_with(config: Config, field: str) -> str:
+    """The table of interactions, users or items that has a column by which ``val_interval`` filters."""
+    loaded = [table for table, columns in config["load_col"].items() if field in columns]
+    there = loaded or [table for table in ("inter", "user", "item") if field in _columns(config, table)]
+    if there:
+        return there[0]
+    raise ConfigError(
+        f"val_interval names {shown(field)}, which is no column of dataset '{config['dataset']}'"
+        f"{nearest(field, [name for table in ('inter', 'user', 'item') for name in _columns(config, table)])}; "
+        "correct it or leave it out"
+    )
+
+
+def _columns(config: Config, table: str) -> list[str]:
+    path = Path(config["data_path"]) / f"{config['dataset']}.{table}"
+    if not path.is_file():
+        return []
+    return [column.partition(":")[0] for column in read_header(path, config["field_separator"])[0]]
 
 
 def settings_by_model(

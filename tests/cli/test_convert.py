@@ -284,5 +284,5 @@ def test_a_write_that_fails_leaves_the_old_folder_and_nothing_else(raw, monkeypa
 
 def test_dates_with_and_without_zone_and_numbers():
     texts = pd.Series(["1970-01-02", "1970-01-01T01:00:00+01:00", "1970-01-01 00:00:01"])
-    assert timestamps("x", "at", texts).tolist() == [86400, 0, 1]
-    assert timestamps("x", "at", pd.Series(["5", "1e3"])).tolist() == [5, 1000]
+    assert timestamps("x", "at", texts).tolist() == ["86400", "0", "1"]
+    assert timestamps("x", "at", pd.Series(["5", "1e3"])).tolist() == ["5", "1e3"]

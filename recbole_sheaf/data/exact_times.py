@@ -1,0 +1,130 @@
+"""The order of interactions in time, exact in any unit.
+
+RecBole keeps times as float32, in which seconds of today are 128 apart, and orders by those. Here each interaction has
+its *place*, 1 for the earliest, by its time as it is written. While RecBole orders and splits, whole places stand where
+the times do; afterwards the times stand there again. Of equal times the line that comes first stays first.
+"""
+
+import functools
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float64, Int64
+
+DIGITS_OF_FLOAT64 = 15  # any number of so many digits or fewer is another float64
+
+
+def places_in_time(written: pd.Series, numbers: Float64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+    """Place of each time among the different ones, 1 for the earliest; a missing time comes after all others.
+
+    Args:
+        written: the times as text, exact.
+        numbers: the same times, rounded; NaN where there is none.
+
+    Time O(rows log rows): 0.1 seconds for a million times of up to 15 digits, 0.3 for longer ones.
+    """
+    places = 1 + np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+    if max(map(len, written.dropna()), default=0) <= DIGITS_OF_FLOAT64:
+        return places
+    different = pd.DataFrame({"place": places, "text": written.to_numpy()}).dropna().drop_duplicates()
+    same_float = different[different["place"].duplicated(keep=False)]
+    if same_float.empty:
+        return places
+    exact = np.unique(np.array([Decimal(text) for text in same_float["text"]], dtype=object), return_inverse=True)[1]
+    within = written.map(dict(zip(same_float["text"], 1 + exact))).fillna(0).to_numpy(np.int64)
+    return 1 + np.unique(places * (1 + within.max()) + within, return_inverse=True)[1].astype(np.int64)
+
+
+def is_ordered_by_time(config: Any) -> bool:
+    """Whether the order of interactions in time counts for a split or for the model."""
+    return _splits_by_time(config) or _reads_order_alone(config)
+
+
+def _splits_by_time(config: Any) -> bool:
+    return config["eval_args"]["order"] == "TO" and config["benchmark_filename"] is None
+
+
+def _reads_order_alone(config: Any) -> bool:
+    """DiffRec and LDiffRec weigh a user's items by their order in time, and read nothing else of times."""
+    return bool(config["time-aware"])
+
+
+def places_kept(reset_index: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Places of the interactions that RecBole's filters leave; their labels are gone afterwards."""
+
+    @functools.wraps(reset_index)
+    def _reset_index(self: Any) -> None:
+        if self.places is not None:
+            self.places = self.places.loc[self.inter_feat.index].reset_index(drop=True)
+        reset_index(self)
+
+    return _reset_index
+
+
+def duplicates_removed(remove_duplication: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The first or last of a pair by exact time; RecBole's sort does not keep the order of equal times."""
+
+    @functools.wraps(remove_duplication)
+    def _remove_duplication(self: Any) -> None:
+        keep = self.config["rm_dup_inter"]
+        if keep is None or self.places is None:
+            return remove_duplication(self)
+        in_order = self.inter_feat.loc[self.places.sort_values(kind="stable").index]
+        self.inter_feat = in_order.drop_duplicates([self.uid_field, self.iid_field], keep=keep)
+
+    return _remove_duplication
+
+
+def placed(change_feat_format: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Places for times, in the tensors that RecBole is about to order."""
+
+    @functools.wraps(change_feat_format)
+    def _change_feat_format(self: Any) -> None:
+        change_feat_format(self)
+        if self.order is not None:
+            order = torch.from_numpy(self.order)
+            value_and_bucket = self.inter_feat[self.time_field].dim() == 2  # of one of `numerical_features`
+            self.inter_feat[self.time_field] = torch.stack([order, order], -1) if value_and_bucket else order
+
+    return _change_feat_format
+
+
+def by_exact_times(build: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
+    """Have RecBole order and split by places, and put the times back into the parts."""
+
+    @functools.wraps(build)
+    def _build(self: Any) -> list[Any]:
+        if not is_ordered_by_time(self.config):
+            return build(self)
+        together = "TS" in self.config["eval_args"]["split"]  # equal times are on one side of its boundary
+        self.order = self.places.rank(method="dense" if together else "first").to_numpy(np.int64)
+        times = _times_by_place(self.inter_feat[self.time_field], self.order)
+        parts = build(self)
+        self.order = None
+        for dataset in (self, *parts):
+            dataset.order = None
+            if not _reads_order_alone(self.config):
+                _put_back(dataset, times)
+        return parts
+
+    return _build
+
+
+def _times_by_place(column: pd.Series, order: Int64[np.ndarray, " rows"]) -> torch.Tensor:
+    """What stood in the column for each place, and 0 for the padding of sequences."""
+    times = np.asarray(column.tolist() if column.dtype == object else column, dtype=np.float32)
+    by_place = np.zeros((1 + int(order.max()), *times.shape[1:]), dtype=np.float32)
+    by_place[order] = times
+    return torch.from_numpy(by_place)
+
+
+def _put_back(dataset: Any, times: torch.Tensor) -> None:
+    for field in (dataset.time_field, f"{dataset.time_field}{dataset.config['LIST_SUFFIX']}"):
+        if field in dataset.inter_feat:
+            order = dataset.inter_feat[field]
+            kind = order.dtype if order.is_floating_point() else times.dtype
+            dataset.inter_feat[field] = times[(order[..., 0] if times.dim() == 2 else order).long()].to(kind)
