@@ -122,7 +122,8 @@ def _numbers(source: str, field: str, texts: pd.Series) -> pd.Series:
 def _are_numbers(texts: pd.Series) -> np.ndarray:
     """Finite ones as both CSV and Python have them."""
     stripped = texts.str.strip()
-    return stripped.str.fullmatch(NUMBER).to_numpy(bool) & np.isfinite(pd.to_numeric(stripped, errors="coerce"))
+    numbers = pd.to_numeric(stripped, errors="coerce").to_numpy(np.float64)
+    return stripped.str.fullmatch(NUMBER).to_numpy(bool) & np.isfinite(numbers)
 
 
 def _as_written(texts: pd.Series) -> pd.Series:

@@ -45,9 +45,9 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
     table = read_table(Path(filepath), self.config["field_separator"], self.config["encoding"] or "utf-8")
     types = field_types(table.name, table.header)
     fields = [name for name in types if (loaded is None or name in loaded) and not (left and name in left)]
-    _refuse_absent(table.name, "load_col", loaded, types)
-    _refuse_absent(table.name, "unload_col", left, types)
     _check_fields(self, table.name, types, fields, source)
+    for key in ("load_col", "unload_col"):
+        _refuse_absent(self.config, key, table.name, types, source)
     if source != "link":  # whose columns are known from other files
         _note_fields(self, types, fields, source)
     if not fields:
@@ -56,8 +56,15 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
     return _frame(self, table, types, fields)
 
 
-def _refuse_absent(name: str, key: str, wanted: Optional[set[str]], types: dict[str, str]) -> None:
-    if absent := sorted((wanted or set()) - types.keys() - {"*"}):
+def _refuse_absent(config: Any, key: str, name: str, types: dict[str, str], source: Any) -> None:
+    """Refuse a column that the user names and the file has not; RecBole's own defaults name columns on the chance."""
+    table = getattr(source, "value", source)
+    given, defaults = (
+        (settings.get(key) or {}).get(table, [])
+        for settings in (config.external_config_dict, config.internal_config_dict)
+    )
+    given = [given] if isinstance(given, str) else given
+    if absent := [field for field in given if field not in {*types, *defaults, "*"}]:
         raise ConfigError(
             f"{key} names {shown(absent[0])}, which is no column of {name}{nearest(absent[0], types)}; correct it or "
             "leave it out"

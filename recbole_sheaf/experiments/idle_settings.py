@@ -59,9 +59,12 @@ def _shuffle(config: Config) -> Optional[str]:
 
 
 def _transform(config: Config) -> Optional[str]:
-    if config["transform"] is None or config["MODEL_TYPE"] is ModelType.SEQUENTIAL:
+    """A model of RecBole's reads the sequences that its own default makes; one of somebody else's may read any."""
+    made, read = config["transform"], config.internal_config_dict["transform"]
+    own = not config.model_class.__module__.startswith("recbole.model.")
+    if made == read or (own and config["MODEL_TYPE"] is ModelType.SEQUENTIAL):
         return None
-    return f"transform is {config['transform']}, which changes sequences, and {config['model']} has none; leave it out"
+    return f"transform is {made}, but {config['model']} reads {read or 'nothing that one would make'}; leave it out"
 
 
 def _sampling(config: Config) -> Optional[str]:

@@ -93,29 +93,30 @@ def _load_columns(config: Config) -> None:
     """Load the columns by which interactions are ordered, labelled or filtered; RecBole loads users and items alone."""
     if config["load_col"] is None:
         return
-    _load(config, "inter", [config["TIME_FIELD"]] if is_ordered_by_time(config) else [])
-    _load(config, "inter", list(config["threshold"] or {}))
+    if is_ordered_by_time(config):
+        _load(config, "inter", config["TIME_FIELD"])
+    for field in config["threshold"] or {}:
+        _load(config, _table_with(config, "threshold", field, ["inter"]), field)
     for field in config["val_interval"] or {}:
-        _load(config, _table_with(config, field), [field])
+        _load(config, _table_with(config, "val_interval", field, ["inter", "user", "item", *config["load_col"]]), field)
 
 
-def _load(config: Config, table: str, fields: list[str]) -> None:
+def _load(config: Config, table: str, field: str) -> None:
     ids = {"user": [config["USER_ID_FIELD"]], "item": [config["ITEM_ID_FIELD"]]}
     columns = config["load_col"].get(table, ids.get(table, []))
-    columns = [columns] if isinstance(columns, str) else columns
-    if fields and "*" not in columns:
-        config.final_config_dict["load_col"] = {**config["load_col"], table: list(dict.fromkeys([*columns, *fields]))}
+    if columns != "*" and field not in columns:
+        config.final_config_dict["load_col"] = {**config["load_col"], table: [*columns, field]}
 
 
-def _table_with(config: Config, field: str) -> str:
-    """The table of interactions, users or items that has a column by which ``val_interval`` filters."""
-    loaded = [table for table, columns in config["load_col"].items() if field in columns]
-    there = loaded or [table for table in ("inter", "user", "item") if field in _columns(config, table)]
-    if there:
-        return there[0]
+def _table_with(config: Config, key: str, field: str, tables: Sequence[str]) -> str:
+    """Which of the tables has the column that a setting names: one that is loaded, or else the first."""
+    loaded = [table for table in tables if field in config["load_col"].get(table, [])]
+    found = loaded or [table for table in tables if field in _columns(config, table)]
+    if found:
+        return found[0]
+    there = [name for table in tables for name in _columns(config, table)]
     raise ConfigError(
-        f"val_interval names {shown(field)}, which is no column of dataset '{config['dataset']}'"
-        f"{nearest(field, [name for table in ('inter', 'user', 'item') for name in _columns(config, table)])}; "
+        f"{key} names {shown(field)}, which is no column of dataset '{config['dataset']}'{nearest(field, there)}; "
         "correct it or leave it out"
     )
 
