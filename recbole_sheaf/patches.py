@@ -71,7 +71,7 @@ PATCHES = (
     Patch(_DATASET, "_load_feat", _instead(tables.load_feat), "a quote swallows lines, a user NA is dropped"),
     Patch(_DATASET, "_load_data", tables.with_interactions_checked, "one pair in training and in test, without a word"),
     Patch(_DATASET, "_remove_duplication", times.duplicates_removed, _FLOAT32),
-    Patch(_DATASET, "_reset_index", times.places_kept, _FLOAT32),
+    Patch(_DATASET, "_reset_index", times.keys_kept, _FLOAT32),
     Patch(_DATASET, "_change_feat_format", times.placed, _FLOAT32),
     Patch(
         _DATASET,

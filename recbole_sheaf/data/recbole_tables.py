@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.data.exact_times import is_ordered_by_time, places_in_time
+from recbole_sheaf.data.exact_times import is_ordered_by_time, keys_of_times
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
 from recbole_sheaf.features.atomic import ROW_OF, Table, column_names, field_types, read_columns, read_table
 from recbole_sheaf.vocabulary import REPETITIONS
@@ -214,9 +214,9 @@ def with_interactions_checked(load_data: Callable) -> Callable:
 
     @functools.wraps(load_data)
     def _load_data(self: Any, token: str, dataset_path: str) -> None:
-        self.times_as_written, self.order = [], None
+        self.times_as_written, self.places = [], None
         load_data(self, token, dataset_path)
-        self.places = _places(self)
+        self.time_keys = _time_keys(self)
         _refuse_unfit_columns(self)
         if self.uid_field and self.iid_field:
             leave_out_negatives(self)
@@ -254,13 +254,13 @@ def _refuse_unfit_columns(dataset: Any) -> None:
             )
 
 
-def _places(dataset: Any) -> Optional[pd.Series]:
-    """Of each interaction in time, under its label; None where times are not loaded."""
+def _time_keys(dataset: Any) -> Optional[pd.Series]:
+    """Key of each interaction's time, under its label; None where times are not loaded."""
     written, dataset.times_as_written = dataset.times_as_written, []
     if not written:
         return None
     numbers = dataset.inter_feat[dataset.time_field].to_numpy()
-    return pd.Series(places_in_time(pd.concat(written, ignore_index=True), numbers))
+    return pd.Series(keys_of_times(pd.concat(written, ignore_index=True), numbers))
 
 
 def leave_out_negatives(dataset: Any) -> None:
@@ -326,8 +326,8 @@ def _keep(dataset: Any, kept: np.ndarray) -> None:
         ends = np.cumsum(dataset.file_size_list)
         dataset.file_size_list = [int(part.sum()) for part in np.split(kept, ends[:-1])]
     dataset.inter_feat = dataset.inter_feat[kept].reset_index(drop=True)
-    if dataset.places is not None:
-        dataset.places = dataset.places[kept].reset_index(drop=True)
+    if dataset.time_keys is not None:
+        dataset.time_keys = dataset.time_keys[kept].reset_index(drop=True)
 
 
 def keep_each_pair_once(dataset: Any) -> None:
@@ -340,10 +340,11 @@ def keep_each_pair_once(dataset: Any) -> None:
     if not _ranks_unseen_items(dataset):
         return
     inter = dataset.inter_feat
-    repeats = _in_time(dataset).duplicated([dataset.uid_field, dataset.iid_field]).sort_index()
-    if not repeats.any():
+    pair = [dataset.uid_field, dataset.iid_field]
+    if not inter.duplicated(pair).any():
         return
-    first = inter.loc[repeats.idxmax(), [dataset.uid_field, dataset.iid_field]].tolist()
+    repeats = _in_time(dataset)[pair].duplicated().sort_index()
+    first = inter.loc[repeats.idxmax(), pair].tolist()
     logger.warning(
         "%d of %d interactions of dataset '%s' repeat a user and an item (first: %s) and are left out, or they were "
         "in training and in test; repeated_interactions: keep has them all",
@@ -357,11 +358,15 @@ def keep_each_pair_once(dataset: Any) -> None:
 
 def _in_time(dataset: Any) -> pd.DataFrame:
     """The interactions in the order of time, within each part of a ready-made split."""
-    if dataset.places is None:
+    if dataset.time_keys is None:
         return dataset.inter_feat
     ready = dataset.benchmark_filename_list is not None
-    parts = np.repeat(np.arange(len(dataset.file_size_list)), dataset.file_size_list) if ready else 0 * dataset.places
-    return dataset.inter_feat.iloc[np.lexsort((dataset.places, parts))]
+    parts = (
+        np.repeat(np.arange(len(dataset.file_size_list)), dataset.file_size_list)
+        if ready
+        else np.zeros(len(dataset.time_keys))
+    )
+    return dataset.inter_feat.iloc[np.lexsort((dataset.time_keys, parts))]
 
 
 def _ranks_unseen_items(dataset: Any) -> bool:

@@ -286,3 +286,75 @@ def test_dates_with_and_without_zone_and_numbers():
     texts = pd.Series(["1970-01-02", "1970-01-01T01:00:00+01:00", "1970-01-01 00:00:01"])
     assert timestamps("x", "at", texts).tolist() == ["86400", "0", "1"]
     assert timestamps("x", "at", pd.Series(["5", "1e3"])).tolist() == ["5", "1e3"]
+
+
+@pytest.mark.parametrize(
+    "written, expected",
+    [
+        (["1717113600", "1717113601"], None),
+        (["1717113600123", "1717113600124"], None),
+        (["1717113600123456789", "1717113600123456790"], None),
+        (["20240531", "20240601"], None),
+        (["9007199254740993", " 9007199254740992 "], ["9007199254740993", "9007199254740992"]),
+        (["1717113600.123456789", "1717113600.0"], ["1717113600.123456789", "1717113600"]),
+        (["2024-05-31T00:00:00.123456789Z", "2024-05-31"], ["1717113600.123456789", "1717113600"]),
+        (["2024-05-31 05:30:00.5+05:30", "20240531T000000"], ["1717113600.5", "1717113600"]),
+        (["1969-12-31T23:59:59.5Z", "1970-01-01"], ["-0.5", "0"]),
+    ],
+)
+def test_no_digit_of_a_time_is_lost(raw, written, expected):
+    (raw / "log.csv").write_text("\n".join(["user,item,time,rating", *(f"a,{x[:4]},{x},5.0" for x in written)]) + "\n")
+    assert convert("log.csv", "--to=data/log") == 0
+    lines = (raw / "data" / "log" / "log.inter").read_text().splitlines()[1:]
+    assert [line.split("\t")[2:] for line in lines] == [["5", time] for time in expected or written]
+
+
+def test_no_digit_of_a_rating_is_lost(raw):
+    (raw / "log.csv").write_text("user,item,rating\na,b,9007199254740993\na,c,0.1\na,d,1e-3\n")
+    assert convert("log.csv", "--to=data/log") == 0
+    lines = (raw / "data" / "log" / "log.inter").read_text().splitlines()[1:]
+    assert [line.split("\t")[2] for line in lines] == ["9007199254740993", "0.1", "1e-3"]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo"])
+def test_times_of_parquet_lose_nothing(raw, unit, zone):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    ticks = [1717113600 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit] + tick for tick in (1, 0)]
+    times = pyarrow.array(ticks, pyarrow.int64()).cast(pyarrow.timestamp(unit, tz=zone))
+    parquet.write_table(
+        pyarrow.table({"user": ["a", "b"], "item": ["c", "d"], "timestamp": times}), raw / "log.parquet"
+    )
+    assert convert("log.parquet", "--to=data/log") == 0
+    lines = (raw / "data" / "log" / "log.inter").read_text().splitlines()[1:]
+    first = {"s": "1717113601", "ms": "1717113600.001", "us": "1717113600.000001", "ns": "1717113600.000000001"}[unit]
+    assert [line.split("\t")[2] for line in lines] == [first, "1717113600"]
+
+
+@pytest.mark.parametrize(
+    "times, message",
+    [
+        (
+            ["100", "200", "yesterday"],
+            "time is 'yesterday' in row 3 of log.csv, expected a number as in most rows (1 such",
+        ),
+        (["100", "", "300"], "time is '' in row 2 of log.csv, expected a number as in most rows (1 such rows)"),
+        (
+            ["2024-05-31", "1717113600", "2024-06-01"],
+            "time is '1717113600' in row 2 of log.csv, expected a date such as",
+        ),
+        (["1", "2024-05-31T10:00", "3"], "time is '2024-05-31T10:00' in row 2 of log.csv, expected a number"),
+        (["1", "inf", "3"], "time is 'inf' in row 2 of log.csv, expected a number"),
+        (["1", "True", "3"], "time is 'True' in row 2 of log.csv, expected a number"),
+        (["1", "1e999", "3"], "time is '1e999' in row 2 of log.csv, expected a number"),
+        (["soon", "later", "now"], "time is 'soon' in row 1 of log.csv, expected a date such as"),
+    ],
+)
+def test_one_bad_time_is_named_by_its_row(raw, capsys, times, message):
+    (raw / "log.csv").write_text(
+        "\n".join(["user,item,time", *(f"a,{row},{time}" for row, time in enumerate(times))]) + "\n"
+    )
+    assert convert("log.csv", "--to=data/log") == 2
+    assert message in capsys.readouterr().err and not (raw / "data").exists()

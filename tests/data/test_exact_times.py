@@ -12,7 +12,7 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.utils import get_model
 
 from recbole_sheaf.data.conversion import RawDataset, write_dataset
-from recbole_sheaf.data.exact_times import places_in_time
+from recbole_sheaf.data.exact_times import keys_of_times
 from recbole_sheaf.data.raw_datasets import read_interactions
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.settings import resolve_configs
@@ -160,12 +160,13 @@ NUMBERS = st.one_of(
 
 @given(st.lists(st.one_of(st.none(), NUMBERS), min_size=1, max_size=20))
 @example(["1700000000000000001", "1700000000000000000", None, "1700000000000000001"])
-def test_places_are_those_of_fractions(texts):
+def test_keys_are_in_the_order_of_fractions(texts):
     numbers = np.array([np.nan if text is None else float(text) for text in texts])
     values = [Fraction(text) for text in texts if text is not None]
     order = {value: place for place, value in enumerate(sorted(set(values)), 1)}
     expected = [len(order) + 1 if text is None else order[Fraction(text)] for text in texts]
-    assert places_in_time(pd.Series(texts, dtype=object), numbers).tolist() == expected
+    keys = keys_of_times(pd.Series(texts, dtype=object), numbers)
+    assert (1 + np.unique(keys, return_inverse=True)[1]).tolist() == expected
 
 
 LATEST = 1_700_000_000_000_000_000
@@ -217,7 +218,12 @@ def test_a_repeated_pair_of_a_ready_made_split_stays_in_its_earliest_part_and_th
     (folder / "log.test.inter").write_text(f"{header}u\td\t{LATEST}\nu\tc\t1\n")
     config = config_of(workplace, load_col={"inter": ["user_id", "item_id", "timestamp"]})
     dataset = Dataset(config)
-    assert items_left(dataset) == ["a", "b", "c", "d"] and dataset.places.tolist() == [4, 3, 2, 2]
+    assert items_left(dataset) == ["a", "b", "c", "d"] and dataset.time_keys.tolist() == [
+        LATEST + 8,
+        LATEST + 7,
+        LATEST,
+        LATEST,
+    ]
     assert dataset.file_size_list == [2, 1, 1]
 
 
