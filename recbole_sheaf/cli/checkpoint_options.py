@@ -1,8 +1,14 @@
 """Options of every command that takes a checkpoint apart."""
 
 import argparse
+from pathlib import Path
 
-from recbole_sheaf.cli.evaluate import TRUST
+from recbole_sheaf.errors import ConfigError
+
+TRUST = (
+    "read a .pth too, which is a pickle: PyTorch is told to take data alone from it, but a file made to harm may still "
+    "find a way to run code, so say this of files only whose writer you know"
+)
 
 
 def add_checkpoint_options(options: argparse.ArgumentParser) -> None:
@@ -24,3 +30,18 @@ def check_own_model(options: argparse.Namespace) -> None:
 
     if options.model:
         check_model_name(options.model)
+
+
+def refuse_export(path: Path) -> None:
+    """Refuse an export where the model itself is needed.
+
+    Raises:
+        ConfigError: if the file is one.
+    """
+    from recbole_sheaf.embeddings.files import holds_embeddings
+
+    if path.is_file() and holds_embeddings(path):
+        raise ConfigError(
+            f"{path} is an export, which holds numbers of a model but not the model; give the checkpoint of its run, a "
+            ".safetensors file in saved/"
+        )

@@ -16,9 +16,10 @@ examples
   recbole-sheaf convert ratings.tsv --to=data/shop --layout=elliot --features=visual=ducho/visual_embeddings/resnet
   recbole-sheaf convert MMREC/baby --to=data/baby
 
-Interactions and items are .csv, .tsv or .parquet. Times are seconds, or ISO dates. Elliot's tables have no header and
-the columns user, item, rating, time. A folder is one of MMRec's, which 'run' also reads as it is; its own split is kept
-either way, unless --drop-split makes one table of it.
+Interactions and items are .csv, .tsv or .parquet, with the names of their columns in the first line. Times are seconds,
+or ISO dates. What each column became is printed; --rating= and --time= leave out what would be taken by its usual name.
+Elliot's tables have no header and the columns user, item, rating, time. A folder is one of MMRec's, which 'run' also
+reads as it is; its own split is kept either way, unless --drop-split makes one table of it.
 
 --features=NAME=PATH[:IDS], as often as there are modalities. PATH is
   .npz           item_id and feature
@@ -27,7 +28,8 @@ either way, unless --drop-split makes one table of it.
   .safetensors   a tensor of rows; item_id in the metadata (a JSON list), or as a tensor
   a folder       <item>.npy for each item, as Ducho writes them; of frames their mean is taken
 
-Items without interactions are kept. The folder appears whole or not at all.
+Items without interactions are kept. The folder appears whole or not at all. --overwrite replaces what an earlier
+conversion wrote, as convert.json in the folder lists it, and leaves every other file there.
 """
 
 
@@ -46,35 +48,40 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def _raw(options: argparse.Namespace) -> Any:
-    from recbole_sheaf.data.conversion import RawDataset
     from recbole_sheaf.data.raw_datasets import item_texts, read_interactions, read_mmrec
     from recbole_sheaf.data.raw_features import read_vectors
 
     named = [_feature(given) for given in options.features]
     columns = {"user_id": options.user, "item_id": options.item, "rating": options.rating, "timestamp": options.time}
-    given = {field: column for field, column in columns.items() if column}
+    given = {field: column for field, column in columns.items() if column is not None}
     if options.source.is_dir():
-        raw = read_mmrec(options.source, given)
+        if options.layout == "elliot":
+            raise ConfigError(f"--layout=elliot is of tables; {options.source} is a folder, whose table has a header")
+        raw = read_mmrec(options.source, given, not options.drop_split)
     elif options.drop_split:
         raise ConfigError(f"--drop-split is of MMRec folders; {options.source} has no split")
     else:
-        raw = RawDataset(read_interactions(options.source, given, options.layout == "elliot"))
+        raw = read_interactions(options.source, given, options.layout == "elliot")
     features = dict(raw.features)
     for name, vectors, ids in named:
         if name in features:
             raise ConfigError(f"the modality '{name}' is given twice; name each once")
         features[name] = read_vectors(vectors, ids)
-    texts = None
+    raw = replace(raw, features=features)
     if options.items is not None:
-        texts = item_texts(options.items, options.items_id or options.item, names_in(options.text))
-    elif options.text:
-        raise ConfigError(f"--text={options.text} names columns of an item table; give that table with --items=PATH")
-    return replace(raw, texts=texts, features=features, parts=None if options.drop_split else raw.parts)
+        texts, said = item_texts(options.items, options.items_id, names_in(options.text), options.item)
+        return replace(raw, texts=texts, said=[*raw.said, *said])
+    for option, value in (("text", options.text), ("items-id", options.items_id)):
+        if value:
+            raise ConfigError(f"--{option}={value} names columns of an item table; give that table with --items=PATH")
+    return raw
 
 
 def _feature(given: str) -> tuple[str, Path, Optional[Path]]:
+    from recbole_sheaf.data.conversion import UNFIT
+
     name, equals, rest = given.partition("=")
-    if not equals or not rest or not name or set(name) & set('/\\:"'):
+    if not equals or not rest or not name or name.startswith(".") or set(name) & UNFIT:
         raise ConfigError(f"--features={given} is not understood; write --features=NAME=PATH or NAME=PATH:IDS")
     path, colon, ids = rest.rpartition(":")
     if not colon or Path(rest).exists() or not path:
@@ -107,5 +114,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--text", metavar="COLUMNS", help="its columns of text, with commas between")
     options.add_argument("--features", action="append", default=[], metavar="NAME=PATH[:IDS]", help="see below")
     options.add_argument("--drop-split", action="store_true", help="of an MMRec folder: leave its x_label out")
-    options.add_argument("--overwrite", action="store_true", help="replace a dataset folder that is there")
+    options.add_argument(
+        "--overwrite", action="store_true", help="replace a dataset that is there, but no file of yours"
+    )
     return options

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 
@@ -68,7 +68,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError("sounds need a model; name one of transformers with --encoder=NAME or a folder")
     if not 0.1 <= options.seconds <= MOST_SECONDS:
         raise ConfigError(f"--seconds is {options.seconds}, expected a number from 0.1 to {MOST_SECONDS}")
-    if options.kind == "text" and not options.columns:
+    if options.kind == "text" and not names_in(options.columns):
         raise ConfigError("--columns is missing; name the columns of text with commas between")
 
 
@@ -79,7 +79,7 @@ def _texts(options: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
     from recbole_sheaf.features.text import encode_texts
     from recbole_sheaf.features.text_encoders import BATCH, sentence_encoder
 
-    table = item_texts(options.source, options.id, [name.strip() for name in options.columns.split(",")])
+    table, _ = item_texts(options.source, options.id, names_in(options.columns))
     joined = table.apply(lambda row: options.separator.join(filter(None, row)), axis=1)
     there = joined != ""
     tokens, texts, without = joined.index[there].tolist(), joined[there].tolist(), joined.index[~there].tolist()

@@ -5,13 +5,9 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.checkpoint_options import TRUST, refuse_export
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
-
-TRUST = (
-    "read a .pth too, which is a pickle: PyTorch is told to take data alone from it, but a file made to harm may still "
-    "find a way to run code, so say this of files only whose writer you know"
-)
 
 
 @one_sentence
@@ -23,6 +19,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
     if options.model:
         check_model_name(options.model)
+    refuse_export(options.checkpoint)
     found = evaluate_checkpoint(options.checkpoint, options.data_path, options.trust_checkpoint)
     print(json.dumps(found) if options.json else _table(found))
     return 0

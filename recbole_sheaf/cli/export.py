@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
+from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model, refuse_export
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_target_options
@@ -51,6 +51,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         raise ConfigError("--layers is given, but databases hold what scores are made of; export layers to a file")
     target.check()
     check_own_model(options)
+    refuse_export(options.checkpoint)
     embeddings = embeddings_of(restore(options.checkpoint, options.data_path, options.trust_checkpoint), options.layers)
     written = target.write(embeddings.with_floats(options.dtype))
     print(summary(embeddings))

@@ -67,7 +67,7 @@ def _users(embeddings: Any, given: Optional[str]) -> tuple[Any, Any]:
 
     if given is None:
         return embeddings, np.arange(len(embeddings.users))
-    named = read_tokens(given)
+    named = read_tokens(given, "user")
     if isinstance(named, dict):
         embeddings = with_users(embeddings, named)
         return embeddings, np.arange(len(embeddings.users))

@@ -8,7 +8,6 @@ from typing import Any, Optional
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
 examples
@@ -60,10 +59,7 @@ def _rows(embeddings: Any, given: Optional[str]) -> Any:
 
     if given is None:
         return np.arange(len(embeddings.items))
-    named = read_tokens(given)
-    if isinstance(named, dict):
-        raise ConfigError(f"{given} has two columns; --items takes one, an item on each line")
-    return embeddings.item_rows(named)
+    return embeddings.item_rows(read_tokens(given, "item"))
 
 
 def parser() -> argparse.ArgumentParser:

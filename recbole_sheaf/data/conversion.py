@@ -1,13 +1,15 @@
 """A dataset folder as RecBole and this package read it, written from interactions, items and vectors of any source.
 
 ``<name>.inter``, or ``<name>.train.inter`` and so on where there is a split already, ``<name>.item`` with every item
-that anything names, and ``features/``. It is built beside its place and moved there in one step.
+that anything names, and ``features/``. It is built beside its place and moved there in one step. ``convert.json`` lists
+what was written, so that a later conversion into the same folder replaces that and leaves every other file.
 """
 
+import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -20,9 +22,14 @@ from recbole_sheaf.data.mmrec_folder import SPLITS
 from recbole_sheaf.data.raw_features import Vectors, write_vectors
 from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
 from recbole_sheaf.errors import DataError, FeatureError, shown
+from recbole_sheaf.features.id_files import ENDINGS as ID_ENDINGS
+from recbole_sheaf.features.tokens import refuse_written_alike
+from recbole_sheaf.regular_files import hash_of_regular, read_regular
+from recbole_sheaf.vocabulary import FEATURE_ENDINGS
 
 TYPES = {USER: "token", ITEM: "token", RATING: "float", TIME: "float"}
 UNFIT = frozenset('/\\:"\t\n')
+MANIFEST, FEATURES = "convert.json", "features"
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class RawDataset:
         features: tokens and rows of each modality.
         listed: items that there are whatever else names them.
         parts: train, valid or test for each interaction; None without a split of its own.
+        said: lines on what became of the columns of its tables.
     """
 
     interactions: pd.DataFrame
@@ -42,6 +50,7 @@ class RawDataset:
     features: Mapping[str, Vectors] = field(default_factory=dict)
     listed: Sequence[str] = ()
     parts: Optional[pd.Series] = None
+    said: Sequence[str] = ()
 
     def items(self) -> list[str]:
         """Every item: those of interactions, of the item table, of vectors and those listed, each once."""
@@ -68,16 +77,19 @@ def check_place(target: Path, overwrite: bool) -> None:
 
 
 def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> list[str]:
-    """Write the folder; gives sentences on what is in it.
+    """Write the folder; gives lines on what is in it. Files of an older folder that no conversion wrote stay in it.
 
     Raises:
-        DataError: as :func:`check_place`.
+        DataError: as :func:`check_place`, if two ids differ in how they are written alone, or a file that stays would
+            stand beside a new one of its modality.
         FeatureError: if no item of a modality has interactions or a line in the item table.
 
     Time and memory O(interactions + items + what is not mapped of the features).
     """
     check_place(target, overwrite)
-    said = _summary(raw)
+    refuse_written_alike("users", raw.interactions[USER].unique())
+    refuse_written_alike("items", raw.items())
+    said = [*raw.said, *_summary(raw)]
     target.parent.mkdir(parents=True, exist_ok=True)
     building = target.parent / f".{uuid.uuid4().hex}.building"
     try:
@@ -86,7 +98,10 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
             _write_table(building / f"{target.name}{part}.inter", interactions, TYPES)
         _write_table(building / f"{target.name}.item", _item_table(raw), {ITEM: "token"})
         for name, vectors in raw.features.items():
-            write_vectors(building / "features", name, vectors)
+            write_vectors(building / FEATURES, name, vectors)
+        _write_manifest(building)
+        if target.exists() and (kept := _keep_others(target, building, raw.features)):
+            said.append(f"left as they are in {target}: {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}")
         _move(building, target)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -98,6 +113,64 @@ def _parts(raw: RawDataset) -> list[tuple[str, pd.DataFrame]]:
     if raw.parts is None:
         return [("", raw.interactions)]
     return [(f".{part}", raw.interactions[raw.parts == part]) for part in SPLITS]
+
+
+def _write_manifest(folder: Path) -> None:
+    written = sorted(path for path in folder.rglob("*") if path.is_file())
+    hashes = {path.relative_to(folder).as_posix(): hash_of_regular(path, DataError) for path in written}
+    (folder / MANIFEST).write_text(json.dumps({"sha256": hashes}, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _written_before(folder: Path) -> dict[str, str]:
+    """Hashes of what an earlier conversion wrote, by path; none where there is no list of them."""
+    if not os.path.lexists(folder / MANIFEST):
+        return {}
+    try:
+        hashes = json.loads(read_regular(folder / MANIFEST, DataError).decode("utf-8"))["sha256"]
+        return {str(path): str(value) for path, value in hashes.items()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"{folder / MANIFEST} is no list of what a conversion wrote; remove it, then its tables alone are replaced"
+        ) from error
+
+
+def _keep_others(old: Path, new: Path, modalities: Collection[str]) -> list[str]:
+    """Link every file that no conversion wrote, or that somebody changed since, into the new folder; gives their paths.
+
+    Tables of the dataset's name are always those of the conversion.
+    """
+    written = _written_before(old)
+    tables = {MANIFEST, *(f"{old.name}{part}" for part in (".item", ".inter", *(f".{part}.inter" for part in SPLITS)))}
+    kept = []
+    for path in _files_and_links(old):
+        name = path.relative_to(old).as_posix()
+        ours = name in tables or os.path.lexists(new / name)
+        if ours or (name in written and path.is_file() and hash_of_regular(path, DataError) == written[name]):
+            continue
+        _refuse_second_file(path, name, modalities)
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, new / name, follow_symlinks=False)
+        except OSError:  # a file system without links
+            shutil.copy2(path, new / name, follow_symlinks=False)
+        kept.append(name)
+    return sorted(kept)
+
+
+def _files_and_links(folder: Path) -> Iterator[Path]:
+    for inside, folders, files in os.walk(folder):
+        paths = [Path(inside, name) for name in folders]
+        yield from (path for path in paths if path.is_symlink())
+        yield from (Path(inside, name) for name in files)
+
+
+def _refuse_second_file(path: Path, name: str, modalities: Collection[str]) -> None:
+    endings = (*FEATURE_ENDINGS, *ID_ENDINGS)
+    for modality in modalities:
+        if name in {f"{FEATURES}/{modality}{ending}" for ending in endings}:
+            raise DataError(
+                f"{path} is not of a conversion and would stand beside the new vectors of '{modality}'; move it away"
+            )
 
 
 def _move(building: Path, target: Path) -> None:

@@ -24,6 +24,8 @@ from recbole_sheaf.data.mmrec_folder import ITEM, LABEL, SPLITS, USER, feature_f
 from recbole_sheaf.errors import DataError, FeatureError
 from recbole_sheaf.features.cache import make_private
 from recbole_sheaf.features.files import write_features
+from recbole_sheaf.features.folder import with_its_ids
+from recbole_sheaf.features.id_files import ids_beside, write_ids
 from recbole_sheaf.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = "mmrec-2"
 MANIFEST = "manifest.json"
 BUILDING, ALIVE = ".building-", "lock"  # a folder in which a conversion is at work, and the lock it holds there
+_ORIGINS: dict[Path, Path] = {}  # of the folders that were converted in this process, for messages
 SECONDS_TO_LOCK = 60  # an unlocked folder older than this has lost its process
 
 
@@ -61,14 +64,15 @@ def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedF
     training interaction exist. Two processes may convert at once: each builds its own copy, the first is kept.
 
     Args:
-        folder: holds ``<name>.inter`` and any number of ``*_feat.npy``.
+        folder: holds ``<name>.inter``, any number of ``*_feat.npy`` and of files in ``features/``.
         name: of the dataset.
         cache_dir: the result lies below it, under a hash of the content.
 
     Raises:
         DataError: if the file is empty, an id or label is none, a part of the split has no interaction, or others may
             write to the cache folder.
-        FeatureError: if a feature file has too few rows, another number of rows than the others, or NaN or Inf.
+        FeatureError: if a feature file has too few rows, another number of rows than the others, an id that
+            is no number of an item, or NaN or Inf.
 
     Under a second for 70,000 interactions; memory O(interactions + items dim).
     """
@@ -79,13 +83,21 @@ def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedF
         logger.info("converting the MMRec-style folder %s", folder)
         _build_at(target, folder, name)
     counts = json.loads((target / MANIFEST).read_text())["counts"]
+    _ORIGINS[target / name] = folder
     return ConvertedFolder(target / name, SPLITS, tuple(counts))
 
 
+def origin_of(folder: Path) -> Path:
+    """The folder that was converted in this process into the given one, or else that one itself."""
+    return _ORIGINS.get(folder, folder)
+
+
 def _content_hash(folder: Path, name: str) -> str:
-    files = [folder / f"{name}.inter", *feature_files_of(folder).values()]
+    features = [each for path in feature_files_of(folder).values() for each in with_its_ids(path) if each.is_file()]
+    files = [folder / f"{name}.inter", *features]
     stamps = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return _hash_of(tuple(files), tuple(stamps))
+    places = "\0".join(str(path.relative_to(folder)) for path in files)  # by which a file's modality is called
+    return hashlib.sha256(f"{places}\0{_hash_of(tuple(files), tuple(stamps))}".encode()).hexdigest()[:32]
 
 
 @functools.lru_cache(maxsize=64)  # a Config is built several times a run, a gigabyte of features is read once
@@ -163,10 +175,23 @@ def _write_all(built: Path, folder: Path, name: str) -> None:
     counts = [_write_split(made / f"{name}.{split}.inter", read.part(split)) for split in SPLITS]
     _write_tokens(made / f"{name}.user", "user_id", np.unique(read.interactions[USER]))
     _write_tokens(made / f"{name}.item", "item_id", np.arange(read.n_items))
-    for modality, rows in read.features.items():
-        write_features(made / "features" / f"{modality}.npz", [str(item) for item in range(len(rows))], rows)
+    paths = feature_files_of(folder)
+    for modality, (tokens, rows) in read.features.items():
+        _write_features(made / "features", modality, paths[modality], tokens, rows)
     hashes = {str(path.relative_to(built)): _file_hash(path) for path in sorted(made.rglob("*")) if path.is_file()}
     (built / MANIFEST).write_text(json.dumps({"counts": counts, "sha256": hashes}))
+
+
+def _write_features(features: Path, modality: str, path: Path, tokens: list[str], rows: np.ndarray) -> None:
+    """As they are where they lie as in any dataset, so that settings name them alike; with ids in any case."""
+    if path.parent.name != features.name:
+        write_features(features / f"{modality}.npz", tokens, rows)
+        return
+    features.mkdir(exist_ok=True)
+    for each in filter(Path.is_file, with_its_ids(path)):
+        shutil.copyfile(each, features / each.name)
+    if path.suffix == ".npy" and ids_beside(path) is None:
+        write_ids(features / f"{modality}.ids.txt", tokens)
 
 
 def _write_split(path: Path, table: pd.DataFrame) -> int:

@@ -1,10 +1,12 @@
 """What an MMRec-style dataset folder holds, checked.
 
 ``x.inter`` is tab separated with the columns ``userID itemID [rating] [timestamp] x_label``; ids are whole numbers from
-0; ``x_label`` is 0, 1, 2 for train, valid, test; row r of each ``*_feat.npy`` belongs to itemID r.
+0; ``x_label`` is 0, 1, 2 for train, valid, test; row r of each ``*_feat.npy`` belongs to itemID r. A folder
+``features/`` beside it holds vectors as that of any dataset does, by the numbers of their items.
 """
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -14,13 +16,15 @@ import pandas as pd
 
 from recbole_sheaf.errors import DataError, FeatureError, shown
 from recbole_sheaf.features.atomic import Table, read_header, read_table
-from recbole_sheaf.features.files import check_features, read_array
+from recbole_sheaf.features.files import check_features, read_array, read_features
+from recbole_sheaf.features.folder import files_in
 
 logger = logging.getLogger(__name__)
 
 USER, ITEM, LABEL = "userID", "itemID", "x_label"
 OPTIONAL = ("rating", "timestamp")
 SPLITS = ("train", "valid", "test")
+NUMBER = r"0|[1-9][0-9]{0,8}"  # 007 would become one user with 7
 FEATURE_SUFFIX = "_feat"
 MOST_ITEMS_FOR_EACH, FEW_ITEMS = 10, 10_000  # numbers of items without features, for each that is seen and beside
 
@@ -32,12 +36,12 @@ class MmrecFolder:
     Attributes:
         interactions: ids and labels as whole numbers, ratings and times as the text that stands there.
         n_items: items are the numbers below it, seen or not.
-        features: a row for each item, by modality.
+        features: items and their rows, by modality.
     """
 
     interactions: pd.DataFrame
     n_items: int
-    features: dict[str, np.ndarray]
+    features: dict[str, tuple[list[str], np.ndarray]]
 
     def part(self, split: str) -> pd.DataFrame:
         """Interactions of train, valid or test, in the file's order."""
@@ -45,20 +49,24 @@ class MmrecFolder:
 
 
 def read_mmrec_folder(folder: Path, name: str) -> MmrecFolder:
-    """Read a folder with ``<name>.inter`` and any number of ``*_feat.npy``.
+    """Read a folder with ``<name>.inter``, any number of ``*_feat.npy`` and of files in ``features/``.
 
     Raises:
         DataError: if the file is empty, an id or label is none, or a part of the split has no interaction.
-        FeatureError: if a feature file has too few rows, another number of rows than the others, or NaN or Inf.
+        FeatureError: if a feature file has too few rows, another number of rows than the others, an id that is no
+            number of an item, or NaN or Inf.
 
     Memory O(interactions); feature files are mapped.
     """
     table = _read_interactions(folder / f"{name}.inter")
-    if not feature_files_of(folder):
+    if not arrays_of(folder):
         _refuse_stray_items(folder / f"{name}.inter", table)
     n_items = 1 + int(table[ITEM].max())
-    features = _read_all_features(folder, n_items)
-    return MmrecFolder(table, max([n_items, *(len(rows) for rows in features.values())]), features)
+    arrays = _read_all_arrays(folder, n_items)
+    numbered = {name: ([str(row) for row in range(len(rows))], rows) for name, rows in arrays.items()}
+    features = {**numbered, **{name: _by_number(path) for name, path in _files(folder).items()}}
+    last = max((int(item) for tokens, _ in features.values() for item in tokens), default=0)
+    return MmrecFolder(table, max(n_items, last + 1), dict(sorted(features.items())))
 
 
 def is_mmrec_folder(folder: Path, name: str) -> bool:
@@ -71,7 +79,20 @@ def is_mmrec_folder(folder: Path, name: str) -> bool:
 
 
 def feature_files_of(folder: Path) -> dict[str, Path]:
-    """Feature files by modality: ``*_feat.npy``, and arrays of other names that are a row of floats for each item.
+    """Feature files by modality; one in ``features/`` goes before an array of the same name.
+
+    Raises:
+        FeatureError: if a modality has two files in ``features/``.
+    """
+    return {**arrays_of(folder), **_files(folder)}
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return files_in(folder / "features")
+
+
+def arrays_of(folder: Path) -> dict[str, Path]:
+    """Arrays beside the table by modality: ``*_feat.npy``, and others that are a row of floats for each item.
 
     Folders hold other arrays too, such as dictionaries of neighbours; beside ``*_feat.npy`` another array has to have
     as many rows.
@@ -108,7 +129,7 @@ def _read_interactions(path: Path) -> pd.DataFrame:
     table = read.read([read.header.index(name) for name in names])
     table.columns = names
     for column, expected in ((USER, "a whole number from 0"), (ITEM, "a whole number from 0"), (LABEL, "0, 1 or 2")):
-        pattern = r"[012]" if column == LABEL else r"[0-9]{1,9}"
+        pattern = r"[012]" if column == LABEL else NUMBER
         _refuse(read, column, table[column], ~table[column].str.fullmatch(pattern), expected)
         table[column] = table[column].astype(np.int64)
     for column in set(OPTIONAL) & set(table):
@@ -146,8 +167,21 @@ def _refuse_stray_items(path: Path, table: pd.DataFrame) -> None:
         )
 
 
-def _read_all_features(folder: Path, n_items: int) -> dict[str, np.ndarray]:
-    features = {name: _read_one(path, n_items) for name, path in feature_files_of(folder).items()}
+def _by_number(path: Path) -> tuple[list[str], np.ndarray]:
+    """Items and rows of a file in ``features/``."""
+    tokens, rows = read_features(path)
+    odd = [token for token in tokens if not re.fullmatch(NUMBER, token)]
+    if odd or max(map(int, tokens)) >= MOST_ITEMS_FOR_EACH * len(tokens) + FEW_ITEMS:
+        stray = odd[0] if odd else max(tokens, key=int)
+        raise FeatureError(
+            f"{path.name} has a row for the item {shown(stray)}; expected numbers as {ITEM} has them, from 0 on"
+        )
+    return tokens, rows
+
+
+def _read_all_arrays(folder: Path, n_items: int) -> dict[str, np.ndarray]:
+    paths = {name: path for name, path in arrays_of(folder).items() if name not in _files(folder)}
+    features = {name: _read_one(path, n_items) for name, path in paths.items()}
     rows = {name: len(matrix) for name, matrix in features.items()}
     if len(set(rows.values())) > 1:
         raise FeatureError(

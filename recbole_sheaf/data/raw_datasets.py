@@ -1,6 +1,8 @@
 """The pieces of a raw dataset from their files: interactions, texts of items, and folders of MMRec."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
@@ -8,12 +10,15 @@ import pandas as pd
 
 from recbole_sheaf.data.conversion import RawDataset
 from recbole_sheaf.data.mmrec_folder import LABEL, SPLITS, is_mmrec_folder, read_mmrec_folder
-from recbole_sheaf.data.raw_interactions import ELLIOT, GUESSES, ITEM, column_named, ids_of, interactions_of
-from recbole_sheaf.data.raw_tables import read_raw
+from recbole_sheaf.data.raw_interactions import ELLIOT, GUESSES, ITEM, fields_of, interactions_of, said_of
+from recbole_sheaf.data.raw_tables import RawTable, place_of, read_raw
 from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.features.atomic import column_names
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
-def read_interactions(path: Path, columns: Mapping[str, str], elliot: bool = False) -> pd.DataFrame:
+def read_interactions(path: Path, columns: Mapping[str, str], elliot: bool = False) -> RawDataset:
     """Interactions under RecBole's names; ``elliot`` says that there is no header and the columns are in its order.
 
     Raises:
@@ -21,36 +26,83 @@ def read_interactions(path: Path, columns: Mapping[str, str], elliot: bool = Fal
     """
     table = read_raw(path, header=not elliot)
     if elliot:
-        if not 2 <= len(table.columns) <= len(ELLIOT):
-            raise DataError(f"{path.name} has {len(table.columns)} columns; expected user, item, rating and time")
-        table.columns = list(ELLIOT[: len(table.columns)])
-    return interactions_of(path.name, table, columns)
+        table = _under_elliots_names(table)
+    fields = fields_of(table, columns)
+    return RawDataset(interactions_of(table, fields), said=said_of(table, fields, columns))
 
 
-def item_texts(path: Path, id_column: Optional[str], wanted: Sequence[str]) -> pd.DataFrame:
-    """Columns of text by item token; blanks for tabs and line ends.
+def item_texts(
+    path: Path, id_column: Optional[str], wanted: Sequence[str], other_column: Optional[str] = None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Columns of text by item token, with blanks for tabs and line ends, and what became of each column.
+
+    Args:
+        path: of a table of items.
+        id_column: of its ids; by default the column that has a usual name.
+        wanted: its columns of text.
+        other_column: of items in another table, whose name this one may have.
 
     Raises:
-        DataError: if a column is not there, or an item has two rows.
+        DataError: if a column is not there or has a name of RecBole's own, or an item has two rows.
     """
     table = read_raw(path)
-    usual = [str(name) for name in table.columns if str(name).partition(":")[0].lower() in (*GUESSES[ITEM], "id")]
-    name = usual[0] if usual else str(table.columns[0])
-    if id_column is not None and (not usual or id_column in table.columns):
-        name = column_named(path.name, table, id_column)
-    ids = ids_of(path.name, table[name])
+    name = _column_of_items(table, id_column, other_column)
+    ids = table.ids(name)
     if ids.duplicated().any():
+        row = int(ids.duplicated().argmax())
         raise DataError(
             f"{path.name} has {int(ids.duplicated().sum())} rows of items that it has already (first: "
-            f"{shown(ids[ids.duplicated()].iloc[0])}); keep one row for each item"
+            f"{shown(ids.iloc[row])} in {place_of(ids, row)}); keep one row for each item"
         )
-    columns = {text: table[column_named(path.name, table, text)] for text in wanted}
-    words = {text: column.str.split().str.join(" ") for text, column in columns.items()}
-    return pd.DataFrame(words, index=None if words else range(len(ids))).set_axis(ids.tolist())
+    columns = {text: table.texts[table.column(text)] for text in wanted}
+    for text in wanted:
+        if text in GUESSES or set(text) & set(":\t\n") or text != text.strip():
+            raise DataError(f"--text={text} cannot name a column of {path.name} in a dataset; rename that column")
+    words = {
+        text: column.map({each: _in_one_line(each) for each in column.unique()}) for text, column in columns.items()
+    }
+    became = {name: ITEM, **{str(column.name): "text" for column in columns.values()}}
+    out = pd.DataFrame(words, index=None if words else range(len(ids))).set_axis(ids.tolist())
+    return out, table.said(became)
 
 
-def read_mmrec(folder: Path, columns: Mapping[str, str]) -> RawDataset:
-    """An MMRec folder with its split, every item up to the last, and a modality for each array, row r for the item r.
+def _in_one_line(text: str) -> str:
+    return " ".join(_CONTROLS.sub(" ", text).split())
+
+
+def _column_of_items(table: RawTable, given: Optional[str], other: Optional[str]) -> str:
+    if given is not None:
+        return table.column(given)
+    if other in table.names:
+        return table.column(other)
+    for usual in (GUESSES[ITEM], ("id",)):
+        found = [name for name in table.names if name.partition(":")[0].lower() in usual]
+        if len(found) == 1:
+            return table.column(found[0])
+        if found:
+            break
+    several = f"several columns that may be its items, {', '.join(map(shown, found))}"
+    none = f"no column of items under a usual name; its columns are {', '.join(table.names[:20])}"
+    raise DataError(f"{table.name} has {several if found else none}; name it with the option for the column of ids")
+
+
+def _under_elliots_names(table: RawTable) -> RawTable:
+    width = len(table.texts.columns)
+    if not 2 <= width <= len(ELLIOT):
+        raise DataError(f"{table.name} has {width} columns; expected user, item, rating and time")
+    usual = {name for names in GUESSES.values() for name in names}
+    if all(cell.strip().partition(":")[0].lower() in usual for cell in table.texts.iloc[0]):
+        raise DataError(f"{table.name} names its columns in {place_of(table.texts, 0)}; leave --layout=elliot out")
+    return replace(table, texts=table.texts.set_axis(ELLIOT[:width], axis=1))
+
+
+def read_mmrec(folder: Path, columns: Mapping[str, str], keep_split: bool = True) -> RawDataset:
+    """An MMRec folder with its split, every item up to the last, and a modality for each array.
+
+    Args:
+        folder: of MMRec's layout.
+        columns: as for :func:`.raw_interactions.fields_of`.
+        keep_split: whether its split is one of the dataset's.
 
     Raises:
         DataError: if the folder is none, or its table or split is not as ``run`` on that folder wants it.
@@ -63,10 +115,13 @@ def read_mmrec(folder: Path, columns: Mapping[str, str]) -> RawDataset:
             "interactions itself"
         )
     read = read_mmrec_folder(folder, name)
-    items = [str(item) for item in range(read.n_items)]
+    table = RawTable(f"{name}.inter", read.interactions.astype(str))
+    fields = fields_of(table, columns)
+    header = RawTable(table.name, pd.DataFrame(columns=column_names(folder / table.name)))
     return RawDataset(
-        interactions_of(f"{name}.inter", read.interactions.astype(str), columns),
-        features={modality: (items[: len(rows)], rows) for modality, rows in read.features.items()},
-        listed=items,
-        parts=read.interactions[LABEL].map(dict(enumerate(SPLITS))),
+        interactions_of(table, fields),
+        features=read.features,
+        listed=[str(item) for item in range(read.n_items)],
+        parts=read.interactions[LABEL].map(dict(enumerate(SPLITS))) if keep_split else None,
+        said=header.said({**fields, **({LABEL: "the split"} if keep_split else {})}),
     )

@@ -11,6 +11,7 @@ from recbole_sheaf.features.arrays import read_npy
 from recbole_sheaf.features.cache import save_arrays
 from recbole_sheaf.features.files import ENDINGS, TOKENS, VECTORS, check_features, read_features
 from recbole_sheaf.features.id_files import write_ids
+from recbole_sheaf.features.tokens import fault_of
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +23,24 @@ Vectors = tuple[list[str], np.ndarray]
 def read_vectors(path: Path, ids: Optional[Path] = None) -> Vectors:
     """Tokens and rows of a feature file, or of a folder of ``<item>.npy`` as Ducho writes one, vectors or frames.
 
+    Tokens are without blanks around them, as those of tables are.
+
     Raises:
-        FeatureError: if the path is neither, or the file does not stand the checks of every feature file.
+        FeatureError: if the path is neither, the file does not stand the checks of every feature file, or a token is no
+            id.
     """
     path = Path(path)
-    if path.is_dir():
-        return _array_for_each_item(path)
+    if path.is_dir() and ids is not None:
+        raise FeatureError(f"{path} is a folder, whose files are named after items, but {ids} is given; leave that out")
+    tokens, rows = _array_for_each_item(path) if path.is_dir() else _of_file(path, ids)
+    stripped = [token.strip() for token in tokens]
+    for row, token in enumerate(stripped):
+        if fault := fault_of(token):
+            raise FeatureError(f"the item id of row {row + 1} of {path.name}, {ascii(token[:60])}, {fault}; mend it")
+    return stripped, rows if stripped == tokens else check_features(path.name, stripped, rows)
+
+
+def _of_file(path: Path, ids: Optional[Path]) -> Vectors:
     if path.suffix not in ENDINGS:
         raise FeatureError(
             f"{path} is no feature file; expected {', '.join(ENDINGS)} or a folder with <item>.npy for each item"

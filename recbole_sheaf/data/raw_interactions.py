@@ -1,79 +1,82 @@
 """Interactions of any table under RecBole's names: which column is which, dates as seconds, all else as it is."""
 
+import re
 from collections.abc import Mapping
 from typing import Optional
 
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.errors import DataError, nearest, shown
+from recbole_sheaf.data.raw_tables import RawTable, place_of
+from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.vocabulary import ITEM_NAMES, USER_NAMES
 
 USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "timestamp"
 OPTIONS = {USER: "user", ITEM: "item", RATING: "rating", TIME: "time"}  # of the command, by RecBole's field
 GUESSES: Mapping[str, tuple[str, ...]] = {  # in lower case
-    USER: tuple("user_id userid user uid user_token reviewerid customer_id visitor_id".split()),
-    ITEM: tuple("item_id itemid item iid item_token asin product_id video_id movieid movie_id".split()),
+    USER: USER_NAMES,
+    ITEM: ITEM_NAMES,
     RATING: tuple("rating overall stars".split()),
     TIME: tuple("timestamp time date datetime unixreviewtime created_at".split()),
 }
 ELLIOT = (USER, ITEM, RATING, TIME)  # columns of a table without a header, as Elliot writes and reads it
-PADDING = "[PAD]"
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
 A_NUMBER, A_DATE = "a number", "a date such as 2024-05-31T12:00:00, or seconds since 1970"
+LARGEST = float(np.finfo(np.float32).max)  # as which RecBole holds a rating
+LIKE_TIMES = re.compile(r"(^|_)(at|on|ts|when)$|time|date", re.IGNORECASE)  # names that may be of a column of times
 
 
-def interactions_of(source: str, table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+def fields_of(table: RawTable, columns: Mapping[str, str]) -> dict[str, str]:
+    """RecBole's field of each column that becomes one, by the column's name.
+
+    Args:
+        table: of interactions.
+        columns: names in the table by RecBole's field, empty for a field that is left out; fields that are not given
+            are looked for by their usual names.
+
+    Raises:
+        DataError: if a column is not there, is given twice, or several have usual names of one field.
+    """
+    given = {field: table.column(name) for field, name in columns.items() if name}
+    if twice := [name for name in given.values() if list(given.values()).count(name) > 1]:
+        raise DataError(
+            f"{table.name} has one column {shown(twice[0])}, which is named for two things; name two columns"
+        )
+    found = {name: field for field, name in given.items()}
+    for field in GUESSES:
+        if field not in columns and (usual := _usual(table, field, found)):
+            found[usual] = field
+    if absent := [field for field in (USER, ITEM) if field not in found.values()]:
+        raise DataError(f"--{OPTIONS[absent[0]]} is empty; interactions need users and items, so name their columns")
+    return found
+
+
+def interactions_of(table: RawTable, fields: Mapping[str, str]) -> pd.DataFrame:
     """The columns of users, items and, where there are any, ratings and times, under RecBole's names.
 
     Args:
-        source: the file's name, for messages.
-        table: its columns as text.
-        columns: names in the table by RecBole's field; fields that are not given are looked for by their usual names.
+        table: of interactions.
+        fields: RecBole's field by the column's name, as :func:`fields_of` finds them.
 
     Raises:
-        DataError: if a column is not there, an id is empty, or a value is no number or no date.
+        DataError: if an id is none, or a value is no number or no date.
     """
-    found = {field: _column(source, table, field, columns.get(field)) for field in GUESSES}
-    out = {field: ids_of(source, table[name]) for field, name in found.items() if name and field in (USER, ITEM)}
-    if rating := found[RATING]:
-        out[RATING] = _numbers(source, rating, table[rating])
-    if time := found[TIME]:
-        out[TIME] = timestamps(source, time, table[time])
-    return pd.DataFrame(out)
+    name_of = {field: name for name, field in fields.items()}
+    out = {field: table.ids(name_of[field]) for field in (USER, ITEM)}
+    if rating := name_of.get(RATING):
+        out[RATING] = _numbers(table.name, rating, table.texts[rating])
+    if time := name_of.get(TIME):
+        out[TIME] = timestamps(table.name, time, table.texts[time])
+    return pd.DataFrame(out).reset_index(drop=True)
 
 
-def ids_of(source: str, column: pd.Series) -> pd.Series:
-    """Ids as they stand there, without blanks around them.
-
-    Raises:
-        DataError: if one is empty, is RecBole's padding, or holds a tab or a line end.
-    """
-    ids = column.str.strip()
-    for bad, what in (
-        (ids == "", "is empty"),
-        (ids == PADDING, f"is {PADDING}, RecBole's name for nobody"),
-        (ids.str.contains(r"[\t\r\n]", regex=True), "holds a tab or a line end"),
-    ):
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise DataError(
-                f"{column.name} {what} in {int(bad.sum())} rows of {source} (first: row {row + 1}); mend or drop them"
-            )
-    return ids
-
-
-def column_named(source: str, table: pd.DataFrame, wanted: str) -> str:
-    """A column by its name, RecBole's type after it or not.
-
-    Raises:
-        DataError: if there is none, with the nearest name.
-    """
-    names = {str(column).partition(":")[0]: str(column) for column in table.columns}
-    names.update({str(column): str(column) for column in table.columns})
-    if wanted not in names:
-        there = ", ".join(map(str, table.columns[:20]))
-        raise DataError(f"{source} has no column '{wanted}'{nearest(wanted, names)}; its columns are {there}")
-    return names[wanted]
+def said_of(table: RawTable, fields: Mapping[str, str], columns: Mapping[str, str]) -> list[str]:
+    """What became of each column of a table of interactions; where no times were found, which may hold some."""
+    hints = {}
+    if TIME not in fields.values() and TIME not in columns:
+        likely = filter(LIKE_TIMES.search, table.texts.columns)
+        hints = {name: f"; if it holds times, name it with --time={name}" for name in likely}
+    return table.said(fields, hints)
 
 
 def timestamps(source: str, field: str, texts: pd.Series) -> pd.Series:
@@ -99,23 +102,30 @@ def _seconds(nanoseconds: int) -> str:
     return f"{'-' if nanoseconds < 0 else ''}{whole}.{part:09d}".rstrip("0").rstrip(".")
 
 
-def _column(source: str, table: pd.DataFrame, field: str, given: Optional[str]) -> Optional[str]:
-    if given is not None:
-        return column_named(source, table, given)
-    for column in table.columns:
-        if str(column).partition(":")[0].lower() in GUESSES[field]:
-            return str(column)
-    if field in (RATING, TIME):
-        return None
+def _usual(table: RawTable, field: str, taken: Mapping[str, str]) -> Optional[str]:
+    """The column under a usual name of a field, among those that are not taken; None where there may be none."""
+    option, optional = OPTIONS[field], field in (RATING, TIME)
+    names = [name for name in table.names if name not in taken]
+    usual = [name for name in names if name.partition(":")[0].lower() in GUESSES[field]]
+    if len(usual) > 1:
+        out = f", or leave all out with --{option}=" if optional else ""
+        raise DataError(
+            f"{table.name} has {len(usual)} columns that may be its {option}s, {', '.join(map(shown, usual))}; name "
+            f"one with --{option}=COLUMN{out}"
+        )
+    if usual or optional:
+        return table.column(usual[0]) if usual else None
     raise DataError(
-        f"{source} has no column of {OPTIONS[field]}s under a usual name; its columns are "
-        f"{', '.join(map(str, table.columns[:20]))}: name it with --{OPTIONS[field]}=COLUMN, or say --layout=elliot "
+        f"{table.name} has no column of {option}s under a usual name; its columns are "
+        f"{', '.join(table.names[:20])}: name it with --{option}=COLUMN, or say --layout=elliot "
         "where there is no header and the columns are user, item, rating, time"
     )
 
 
 def _numbers(source: str, field: str, texts: pd.Series) -> pd.Series:
-    _refuse(source, field, texts, ~_are_numbers(texts), A_NUMBER)
+    fits = _are_numbers(texts)
+    fits[fits] = np.abs(texts[fits].astype(np.float64)) <= LARGEST
+    _refuse(source, field, texts, ~fits, "a number that float32 can hold")
     return _as_written(texts)
 
 
@@ -135,6 +145,6 @@ def _refuse(source: str, field: str, texts: pd.Series, bad: np.ndarray, expected
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(
-            f"{field} is {shown(texts.iloc[row])} in row {row + 1} of {source}, expected {expected} ({int(bad.sum())} "
-            "such rows); correct or drop them"
+            f"{field} is {shown(texts.iloc[row])} in {place_of(texts, row)} of {source}, expected {expected} "
+            f"({int(bad.sum())} such rows); correct or drop them"
         )

@@ -1,25 +1,37 @@
 """Users and items as people name them on a command line: tokens with commas between, or a file."""
 
-import csv
 from pathlib import Path
-from typing import Union
+from typing import Literal, Union, overload
 
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.features.text_tables import read_text_table
+from recbole_sheaf.features.tokens import fault_of
+from recbole_sheaf.vocabulary import ITEM_NAMES, USER_NAMES
 
 ENDINGS = (".csv", ".tsv", ".txt")
-_HEADER = frozenset("user user_id user_token item item_id item_token token".split())
+_KINDS = {**dict.fromkeys(USER_NAMES, "user"), **dict.fromkeys(ITEM_NAMES, "item")}
 
 Named = Union[list[str], dict[str, list[str]]]  # tokens, or lists of items by the token of a new user
 
 
-def read_tokens(given: str) -> Named:
+@overload
+def read_tokens(given: str, kind: Literal["item"]) -> list[str]: ...
+@overload
+def read_tokens(given: str, kind: Literal["user"]) -> Named: ...
+def read_tokens(given: str, kind: Literal["user", "item"]) -> Named:
     """Tokens, from ``a,b,c`` or from a file with one or two columns.
 
-    One column names users or items. Two name a new user and one of the user's items, a line each; lines of a user may
-    stand anywhere. A first line of column names, such as ``user,item``, is passed over.
+    A file of one column names users or items, a token a line; a first line that names the column, such as ``item``, is
+    passed over. One of two columns names a new user and one of the user's items on each line, in the order that its
+    first line gives, such as ``user,item``; lines of a user may stand anywhere.
+
+    Args:
+        given: tokens or the file.
+        kind: what is named.
 
     Raises:
-        DataError: if the file is absent, empty, no text, or its lines differ in their columns.
+        DataError: if the file is absent, empty, no text, its lines differ in their columns or hold no token, or its
+            first line does not name these columns.
     """
     path = Path(given)
     if path.suffix not in ENDINGS:
@@ -27,32 +39,40 @@ def read_tokens(given: str) -> Named:
         if not tokens:
             raise DataError(f"'{given}' names nobody; give tokens with commas between, or a file {', '.join(ENDINGS)}")
         return list(dict.fromkeys(tokens))
-    lines = _lines(path)
-    width = len(lines[0][1])
-    for number, cells in lines:
-        if len(cells) != width or width > 2 or not all(cells):
+    table = read_text_table(path, header=False)
+    table = table.apply(lambda column: column.str.strip())
+    names = [_kind_of(cell) for cell in table.iloc[0]]
+    if len(names) > 1 or names[0]:
+        _check_names(path, table.iloc[0].tolist(), names, kind)
+        table = table.iloc[1:]
+    if not len(table):
+        raise DataError(f"{path} names nobody; give a token on each line, or user,item")
+    for line, *cells in table.itertuples():
+        if fault := next(filter(None, map(fault_of, cells)), None):
             raise DataError(
-                f"line {number} of {path} is {','.join(cells)!r}; expected a token, or user,item, alike in all"
+                f"line {line} of {path} is {shown(','.join(cells))}, where a token {fault}; mend or drop it"
             )
-    if width == 1:
-        return list(dict.fromkeys(cells[0] for _, cells in lines))
+    if len(names) == 1:
+        return table[0].drop_duplicates().tolist()
     lists: dict[str, list[str]] = {}
-    for _, (user, item) in lines:
+    for user, item in zip(table[names.index("user")], table[names.index("item")]):
         lists.setdefault(user, []).append(item)
     return lists
 
 
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Numbered lines that are not empty, without a header."""
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=delimiter)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}); give a text file of tokens in UTF-8") from error
-    lines = [(number, cells) for number, cells in enumerate(rows, start=1) if any(cells)]
-    if lines and all(cell.lower().partition(":")[0] in _HEADER for cell in lines[0][1]):
-        lines = lines[1:]
-    if not lines:
-        raise DataError(f"{path} names nobody; give a token on each line, or user,item")
-    return lines
+def _kind_of(cell: str) -> str:
+    """What a name in a first line names; empty where it is none."""
+    name = cell.removesuffix(":token").lower()
+    return "either" if name == "token" else _KINDS.get(name, "")
+
+
+def _check_names(path: Path, cells: list[str], names: list[str], kind: str) -> None:
+    if len(names) == 1 and names[0] in (kind, "either"):
+        return
+    if kind == "user" and sorted(names) == ["item", "user"]:
+        return
+    expected = "user, or of new users user,item" if kind == "user" else "item alone"
+    raise DataError(
+        f"the first line of {path} is {shown(','.join(cells))}; expected it to name the columns, {expected}"
+        f"{'' if len(names) > 1 else f', or a token of {kind}s without a name'}"
+    )

@@ -77,9 +77,9 @@ def read_table(path: Path, separator: str = "\t", encoding: str = "utf-8") -> Ta
     """
     path = Path(path)
     _refuse_separator(separator)
-    header, _, body = _as_utf8(path.name, read_regular(path, DataError), encoding).partition(b"\n")
+    header, _, body = as_utf8(path.name, read_regular(path, DataError), encoding).partition(b"\n")
     columns = _columns(path.name, header.decode("utf-8"), separator)
-    return Table(path.name, columns, *_rows(path.name, body, len(columns), separator), separator)
+    return Table(path.name, columns, *filled_rows(path.name, body, len(columns), separator), separator)
 
 
 def read_header(path: Path, separator: str = "\t") -> tuple[tuple[str, ...], bool]:
@@ -160,8 +160,13 @@ def _refuse_separator(separator: str) -> None:
         )
 
 
-def _as_utf8(name: str, content: bytes, encoding: str) -> bytes:
-    """The text in UTF-8, without byte order mark, lines ended by line feeds alone."""
+def as_utf8(name: str, content: bytes, encoding: str) -> bytes:
+    """The text in UTF-8, without byte order mark, lines ended by line feeds alone.
+
+    Raises:
+        DataError: if it is no text in this encoding or holds a NUL, naming the line.
+        ConfigError: if the encoding is unknown.
+    """
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -203,8 +208,22 @@ def no_rows(name: str) -> DataError:
     return DataError(f"dataset {name} is empty: a header and no {row}; expected one line per {row}")
 
 
-def _rows(name: str, body: bytes, n_columns: int, separator: str) -> tuple[Int64[np.ndarray, " rows"], bytes]:
-    """Numbers of the lines that are not blank, and those lines, each with ``n_columns`` columns."""
+def filled_rows(
+    name: str, body: bytes, n_columns: int, separator: str, first: int = 2, like: str = "its header"
+) -> tuple[Int64[np.ndarray, " rows"], bytes]:
+    """Numbers of the lines that are not blank, and those lines, each with ``n_columns`` columns.
+
+    Args:
+        name: of the file.
+        body: its lines, ended by line feeds.
+        n_columns: that each has.
+        separator: of columns.
+        first: number of the body's first line.
+        like: what has as many columns, for the message.
+
+    Raises:
+        DataError: if there is no row, or a line has more or fewer columns, naming the first.
+    """
     body = body if body.endswith(b"\n") else body + b"\n"
     buffer = np.frombuffer(body, np.uint8)
     ends = np.flatnonzero(buffer == ord("\n"))
@@ -215,9 +234,9 @@ def _rows(name: str, body: bytes, n_columns: int, separator: str) -> tuple[Int64
     odd = np.flatnonzero(filled & (columns != n_columns))
     if len(odd):
         raise DataError(
-            f"{name} has {len(odd)} lines with another number of columns than its header, which has {n_columns} "
-            f"(first: line {odd[0] + 2} has {columns[odd[0]]}); mend those lines"
+            f"{name} has {len(odd)} lines with another number of columns than {like}, which has {n_columns} "
+            f"(first: line {odd[0] + first} has {columns[odd[0]]}); mend those lines"
         )
     if not filled.all():
         body = b"\n".join(filter(None, body.split(b"\n"))) + b"\n"
-    return np.flatnonzero(filled) + 2, body
+    return np.flatnonzero(filled) + first, body

@@ -24,13 +24,13 @@ from recbole_sheaf.features.cache import save_arrays
 from recbole_sheaf.features.id_files import ids_beside, read_ids
 from recbole_sheaf.features.parquet_file import read_parquet
 from recbole_sheaf.features.safetensors_file import read_safetensors
+from recbole_sheaf.features.tokens import PADDING
 from recbole_sheaf.vocabulary import FEATURE_ENDINGS
 
 logger = logging.getLogger(__name__)
 
 ENDINGS = FEATURE_ENDINGS
 TOKENS, VECTORS = "item_id", "feature"
-PADDING = "[PAD]"
 
 
 def read_features(path: Path, ids: Optional[Path] = None) -> tuple[list[str], Float[np.ndarray, "rows dim"]]:
@@ -38,7 +38,7 @@ def read_features(path: Path, ids: Optional[Path] = None) -> tuple[list[str], Fl
 
     Args:
         path: a file of one of the endings above.
-        ids: the file of tokens of an ``.npy`` or ``.safetensors``, if it does not lie beside it.
+        ids: the file of tokens of an ``.npy`` or ``.safetensors`` without any, if it does not lie beside it.
 
     Returns:
         Tokens and vectors, row by row, in the file's order and float type (whole numbers become float32). The vectors
@@ -46,12 +46,15 @@ def read_features(path: Path, ids: Optional[Path] = None) -> tuple[list[str], Fl
 
     Raises:
         FeatureError: if the file cannot be read, holds pickled objects, lacks an array, is not 2-D or has no column,
-            has more or fewer tokens than rows, a token twice, or a NaN or Inf.
+            has more or fewer tokens than rows, no row, a token twice, or a NaN or Inf, or ``ids`` is given for a file
+            that holds its own.
         EnvironmentMismatch: if Parquet is read without pyarrow.
 
     Time O(rows dim); memory the same for ``.npz`` and ``.parquet``, O(rows) for the others.
     """
     path = Path(path)
+    if path.is_file() and not path.stat().st_size:
+        raise FeatureError(f"{path.name} is empty, 0 bytes; expected vectors of items, so write or copy it anew")
     if path.suffix == ".npy":
         tokens, matrix = None, read_array(path)
     elif path.suffix == ".safetensors":
@@ -65,6 +68,8 @@ def read_features(path: Path, ids: Optional[Path] = None) -> tuple[list[str], Fl
         tokens = _as_tokens(path.name, raw_tokens)
     if tokens is None:
         tokens = _tokens_beside(path, matrix, ids)
+    elif ids is not None:
+        raise FeatureError(f"{path.name} holds the ids of its rows, but {ids} is given for them; leave that out")
     return tokens, check_features(path.name, tokens, matrix)
 
 
@@ -140,6 +145,8 @@ def _as_matrix(source: str, array: np.ndarray) -> Float[np.ndarray, "rows dim"]:
         raise FeatureError(
             f"{source} has feature of shape {array.shape}; expected two dimensions, (rows, dim): reshape it"
         )
+    if not len(array):
+        raise FeatureError(f"{source} has feature of shape {array.shape}, with no row; encode the items again")
     if not array.shape[1]:
         raise FeatureError(f"{source} has feature of shape {array.shape}, with no column; encode the items again")
     if array.dtype.kind not in "fiub":

@@ -30,6 +30,7 @@ def import_pyarrow(instead: str = "") -> Any:
     """
     with from_extra("parquet", "Parquet", instead):
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     return pyarrow
 

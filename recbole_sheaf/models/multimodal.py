@@ -16,6 +16,8 @@ from torch.nn.functional import embedding, normalize
 
 from recbole_sheaf.config import LossSettings, cache_folder
 from recbole_sheaf.data import bipartite_arcs
+from recbole_sheaf.data.mmrec import origin_of
+from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
@@ -168,19 +170,22 @@ def bpr_loss(chosen: Float[Tensor, " b"], sampled: Float[Tensor, " b"]) -> Float
 
 def read_modalities(config: Any, dataset: Any) -> dict[str, ModalityFeatures]:
     """The modalities that the settings name, rows in RecBole's item order, joined by token, ablated as they ask."""
-    features_path = config["features_path"]
-    return load_modalities(
-        folder=Path(config["data_path"]),
-        dataset_name=config["dataset"],
-        token2id=dataset.field2token_id[dataset.iid_field],
-        n_items=dataset.item_num,
-        modalities=config["modalities"],
-        text_modalities=config["text_modalities"] or {},
-        feature_dim_text=config["text_dim"],
-        cache_dir=cache_folder(config),
-        features_path=Path(features_path) if features_path else None,
-        ablation=read_ablation(config),
-    )
+    features_path, folder = config["features_path"], Path(config["data_path"])
+    try:
+        return load_modalities(
+            folder=folder,
+            dataset_name=config["dataset"],
+            token2id=dataset.field2token_id[dataset.iid_field],
+            n_items=dataset.item_num,
+            modalities=config["modalities"],
+            text_modalities=config["text_modalities"] or {},
+            feature_dim_text=config["text_dim"],
+            cache_dir=cache_folder(config),
+            features_path=Path(features_path) if features_path else None,
+            ablation=read_ablation(config),
+        )
+    except FeatureError as error:  # of a converted folder, where nobody but us put anything
+        raise FeatureError(str(error).replace(str(folder), str(origin_of(folder)))) from error
 
 
 def read_ablation(config: Any) -> FeatureAblation:

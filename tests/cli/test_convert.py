@@ -7,10 +7,11 @@ import pytest
 from recbole_sheaf.cli import main
 from recbole_sheaf.data import convert_mmrec_folder
 from recbole_sheaf.data.raw_interactions import timestamps
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, FeatureError
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.features import load_modalities, read_features
+from recbole_sheaf.models.multimodal import read_modalities
 
 CLICKS = "who,what,at\nanna,v1,2024-05-31\nboris,v2,2024-05-31T12:00:00.5\nанна,v1,2024-05-31T02:00:00+02:00\n"
 VIDEOS = 'what;title\nv1;"Кошки; и\tсобаки"\nv3;\nv2;Горы "Альпы"\n'
@@ -157,7 +158,7 @@ def test_an_mmrec_folder_is_one_table_where_its_split_is_dropped(baby, capsys):
     assert convert(str(baby), "--to=data/baby") == 0
     assert convert(str(baby), "--to=data/baby", "--drop-split", "--overwrite") == 0  # a split folder is a dataset too
     made = baby.parents[1] / "data" / "baby"
-    assert sorted(path.name for path in made.iterdir()) == ["baby.inter", "baby.item", "features"]
+    assert sorted(path.name for path in made.iterdir()) == ["baby.inter", "baby.item", "convert.json", "features"]
     assert (made / "baby.inter").read_text().splitlines()[1:] == ["0\t0", "0\t1", "1\t2", "1\t0"]
     assert convert("clicks.csv", "--to=data/x", "--drop-split") == 2
     assert "--drop-split is of MMRec folders; clicks.csv has no split" in capsys.readouterr().err
@@ -221,26 +222,165 @@ def test_a_large_modality_is_an_npy_with_ids(raw, monkeypatch):
 def test_a_folder_is_replaced_only_when_asked_and_only_a_dataset(raw, capsys):
     assert convert(*SHOP) == 0
     assert convert(*SHOP) == 2 and "data/shop exists; give another place, or --overwrite" in capsys.readouterr().err
-    (raw / "data" / "shop" / "old").touch()
-    assert convert(*SHOP, "--overwrite") == 0 and not (raw / "data" / "shop" / "old").exists()
+    assert convert(*SHOP, "--overwrite") == 0
     (raw / "home").mkdir()
     assert convert("clicks.csv", "--to=home", "--user=who", "--item=what", "--overwrite") == 2
     assert "is no dataset folder (no home.inter), so it is not replaced" in capsys.readouterr().err
     assert [path.name for path in (raw / "data").iterdir()] == ["shop"]
 
 
+def test_overwriting_replaces_what_was_written_and_leaves_the_users_files(raw, capsys):
+    """An older modality of the conversion goes, vectors that somebody encoded beside it stay, whatever they are."""
+    assert convert(*SHOP, "--features=video=video.npy:ids.txt", "--features=old=video.npy:ids.txt") == 0
+    shop = raw / "data" / "shop"
+    assert "left as they are" not in capsys.readouterr().out
+    others = {"features/title.npz": b"title", "notes/deep/a.txt": b"mine", "shop.user": b"users", ".hidden": b""}
+    for name, content in others.items():
+        (shop / name).parent.mkdir(parents=True, exist_ok=True)
+        (shop / name).write_bytes(content)
+    (shop / "link").symlink_to("shop.user")
+    (shop / "folder").symlink_to("notes")
+    (shop / "shop.item").write_text("changed")  # of the dataset's own tables there is one maker
+    (shop / "shop.train.inter").write_text("of an older split")
+    (raw / "clicks.csv").write_text("who,what,at\nanna,v9,5\nanna,v1,6\n")
+    assert convert(*SHOP, "--features=video=video.npy:ids.txt", "--overwrite") == 0
+    kept = ".hidden, features/title.npz, folder, link, notes/deep/a.txt, shop.user"
+    assert f"left as they are in data/shop: {kept}\n" in capsys.readouterr().out
+    for name, content in others.items():
+        assert (shop / name).read_bytes() == content
+    assert (shop / "link").readlink().name == "shop.user" and (shop / "folder").readlink().name == "notes"
+    assert (shop / "shop.inter").read_text().splitlines()[1:] == ["anna\tv9\t5", "anna\tv1\t6"]
+    assert (shop / "shop.item").read_text().splitlines()[1:] == ["v9", "v1", "v2", "v4", "v3"]
+    assert sorted(path.name for path in (shop / "features").iterdir()) == ["title.npz", "video.npz"]
+    assert not (shop / "shop.train.inter").exists() and [path.name for path in (raw / "data").iterdir()] == ["shop"]
+
+
+def test_vectors_that_were_made_anew_since_are_the_users(raw):
+    assert convert(*SHOP, "--features=video=video.npy:ids.txt") == 0
+    video = raw / "data" / "shop" / "features" / "video.npz"
+    np.savez(video, item_id=np.array(["v1"]), feature=np.full((1, 3), 7.0))
+    assert convert(*SHOP, "--overwrite") == 0
+    assert read_features(video)[1].tolist() == [[7, 7, 7]]
+    assert convert(*SHOP, "--features=video=video.npy:ids.txt", "--overwrite") == 0  # named, and so replaced
+    assert read_features(video)[0] == ["v2", "v4", "v1", "v3"]
+
+
+def test_a_dataset_of_before_this_list_is_replaced_by_its_tables_alone(raw):
+    shop = raw / "data" / "shop"
+    (shop / "features").mkdir(parents=True)
+    for name in ("shop.inter", "shop.item", "features/old.npz", "shop.user"):
+        (shop / name).write_text("old")
+    assert convert(*SHOP, "--overwrite") == 0
+    assert (shop / "shop.item").read_text().startswith("item_id:token\n")
+    assert (shop / "shop.user").read_text() == (shop / "features/old.npz").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        (
+            "features/video.parquet",
+            "mine",
+            "features/video.parquet is not of a conversion and would stand beside the new",
+        ),
+        (
+            "features/video.ids.txt",
+            "mine",
+            "features/video.ids.txt is not of a conversion and would stand beside the new",
+        ),
+        ("convert.json", "{", "convert.json is no list of what a conversion wrote; remove it"),
+        ("convert.json", "[]", "convert.json is no list of what a conversion wrote; remove it"),
+        ("convert.json", '{"sha256": 3}', "convert.json is no list of what a conversion wrote; remove it"),
+        ("convert.json", "[" * 100_000, "convert.json is no list of what a conversion wrote; remove it"),
+    ],
+)
+def test_what_cannot_be_told_from_the_users_is_refused_and_nothing_changes(raw, capsys, name, content, message):
+    shop = raw / "data" / "shop"
+    assert convert(*SHOP) == 0
+    (shop / name).parent.mkdir(exist_ok=True)
+    (shop / name).write_text(content)
+    before = {path: path.read_bytes() for path in raw.rglob("*") if path.is_file()}
+    assert convert(*SHOP, "--features=video=video.npy:ids.txt", "--overwrite") == 2
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in raw.rglob("*") if path.is_file()} == before
+
+
+def test_what_became_of_each_column_is_said(raw, capsys):
+    (raw / "clicks.csv").write_text("who,what,at,watched_at,place\nanna,v1,5,6,x\n")
+    (raw / "videos.csv").write_text("year,what,title\n1999,v1,One\n")
+    assert convert(*SHOP[:-1], "--items=videos.csv", "--text=title") == 0
+    assert capsys.readouterr().out.splitlines()[:9] == [
+        "columns of clicks.csv:",
+        "  who         user_id",
+        "  what        item_id",
+        "  at          left out; if it holds times, name it with --time=at",
+        "  watched_at  left out; if it holds times, name it with --time=watched_at",
+        "  place       left out",
+        "columns of videos.csv:",
+        "  year   left out",
+        "  what   item_id",
+    ]
+
+
+def test_an_mmrec_folder_has_vectors_beside_its_table_and_in_features(baby, capsys):
+    """Those in features/ go before others of their name, and an item that they alone have is one."""
+    (baby / "features").mkdir()
+    np.savez(baby / "features" / "text.npz", item_id=np.array(["2", "0", "3"]), feature=np.eye(3, dtype=np.float32))
+    np.save(baby / "features" / "sound.npy", np.ones((3, 1), np.float32))
+    np.save(baby / "text_feat.npy", np.zeros((3, 2)))
+    assert convert(str(baby), "--to=data/baby") == 0
+    features = baby.parents[1] / "data" / "baby" / "features"
+    assert read_features(features / "text.npz")[0] == ["2", "0", "3"]
+    assert read_features(features / "sound.npz")[0] == ["0", "1", "2"]
+    converted = convert_mmrec_folder(baby, "baby", baby.parent / "cache")
+    names = sorted(path.name for path in (converted.path / "features").iterdir())
+    assert names == ["all-MiniLM-L6-v2.npz", "sound.ids.txt", "sound.npy", "text.npz"]
+    assert (converted.path / "baby.item").read_text().split() == ["item_id:token", "0", "1", "2", "3"]
+    tokens, rows = read_features(converted.path / "features" / "text.npz")
+    assert tokens == ["2", "0", "3"] and rows.tolist() == np.eye(3).tolist()
+
+
+@pytest.mark.parametrize("token", ["x", "07", "-1", "1.0", "99999999"])
+def test_a_row_in_features_for_no_number_of_an_item_is_refused(baby, capsys, token):
+    (baby / "features").mkdir()
+    np.savez(baby / "features" / "text.npz", item_id=np.array(["0", token]), feature=np.ones((2, 2)))
+    assert convert(str(baby), "--to=data/baby") == 2
+    assert f"text.npz has a row for the item '{token}'; expected numbers as itemID has" in capsys.readouterr().err
+
+
+def test_other_vectors_in_features_are_another_dataset(baby):
+    first = convert_mmrec_folder(baby, "baby", baby.parent / "cache").path
+    (baby / "features").mkdir()
+    np.save(baby / "features" / "x.npy", np.ones((3, 2)))
+    second = convert_mmrec_folder(baby, "baby", baby.parent / "cache").path
+    (baby / "features" / "x.ids.txt").write_text("2\n1\n0\n")
+    third = convert_mmrec_folder(baby, "baby", baby.parent / "cache").path
+    assert len({first, second, third}) == 3
+    assert read_features(third / "features" / "x.npy")[0] == ["2", "1", "0"]
+
+
+def test_a_refusal_of_an_mmrec_folders_content_names_that_folder(baby):
+    (baby / "all-MiniLM-L6-v2.npy").unlink()
+    (baby / "baby.inter").write_text("userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t2\t2\n")
+    given = {"data_path": str(baby.parent), "cache_dir": "cache", "state": "warning"}
+    (config,) = resolve_configs(["VBPR"], "baby", [], given)
+    with pytest.raises(FeatureError) as refused:
+        read_modalities(config, load_split(config).dataset)
+    assert f"looked for {baby}/features/*.npz" in str(refused.value) and "cache" not in str(refused.value)
+
+
 WRONG = {
     "unnamed": (["clicks.csv", "--to=data/x"], "clicks.csv has no column of users under a usual name; its columns are"),
     "no column": (["clicks.csv", "--to=data/x", "--user=wo"], "clicks.csv has no column 'wo' (did you mean 'who'?)"),
-    "no date": (["bad.csv", "--to=data/x", "--time=at"], "at is 'yesterday' in row 2 of bad.csv, expected a date"),
-    "no id": (["empty.csv", "--to=data/x"], "user is empty in 1 rows of empty.csv (first: row 2); mend or drop them"),
+    "no date": (["bad.csv", "--to=data/x", "--time=at"], "at is 'yesterday' in line 3 of bad.csv, expected a date"),
+    "no id": (["empty.csv", "--to=data/x"], "user is empty in 1 rows of empty.csv (first: line 3); mend or drop them"),
     "padding": (["pad.csv", "--to=data/x"], "item is [PAD], RecBole's name for nobody in 1 rows"),
-    "ragged": (["ragged.csv", "--to=data/x"], "ragged.csv is no table of text in UTF-8"),
+    "ragged": (["ragged.csv", "--to=data/x"], "1 lines with another number of columns than its first line, which has 2"),
     "no rows": (["header.csv", "--to=data/x"], "header.csv has no row"),
-    "latin": (["latin.csv", "--to=data/x"], "latin.csv is no table of text in UTF-8"),
+    "latin": (["latin.csv", "--to=data/x"], "latin.csv is not text in utf-8 (byte 0xe6 in line 2); save it as UTF-8"),
     "format": (["ids.xls", "--to=data/x"], "ids.xls ends in '.xls', expected a table: .csv"),
     "absent": (["absent.csv", "--to=data/x"], "absent.csv cannot be read"),
-    "twice": ([*SHOP, "--items=twice.csv"], "twice.csv has 1 rows of items that it has already (first: 'v1')"),
+    "twice": ([*SHOP, "--items=twice.csv"], "twice.csv has 1 rows of items that it has already (first: 'v1' in line"),
     "text": ([*SHOP, "--text=title"], "--text=title names columns of an item table; give that table with --items"),
     "features": ([*SHOP, "--features=video.npy"], "write --features=NAME=PATH or NAME=PATH:IDS"),
     "ids": ([*SHOP, "--features=video=video.npy"], "the features 'video' name none of the items .*'0' there and 'v1'"),

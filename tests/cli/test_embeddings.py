@@ -123,7 +123,10 @@ def test_a_model_without_pieces_recommends_by_itself_and_exports_nothing(toy, wo
         (["recommend", "x.npz", "--users=u33"], "knows no user 'u33' (did you mean 'u3'"),
         (["recommend", "x.npz", "--users=absent.csv"], "absent.csv cannot be read"),
         (["recommend", "x.npz", "--users=, ,"], "names nobody"),
-        (["recommend", "x.npz", "--users=ragged.csv"], "line 2 of ragged.csv is 'u2,i3,x'"),
+        (
+            ["recommend", "x.npz", "--users=ragged.csv"],
+            "another number of columns than its first line, which has 2 (first: line 2 has 3)",
+        ),
         (["recommend", "x.npz", "--users=empty.csv"], "empty.csv names nobody"),
         (["recommend", "x.npz", "--users=known.csv"], "user 'u3' is in the data already"),
         (["recommend", "x.npz", "--k=61"], "k is 61, but there are 60 items"),
@@ -135,9 +138,22 @@ def test_a_model_without_pieces_recommends_by_itself_and_exports_nothing(toy, wo
         (["recommend", "absent.npz"], "there is no file absent.npz"),
         (["recommend", "absent.pth"], "there is no checkpoint absent.pth"),
         (["similar", "x.npz", "--items=i61"], "knows no item 'i61'"),
-        (["similar", "x.npz", "--items=known.csv"], "has two columns"),
+        (
+            ["similar", "x.npz", "--items=known.csv"],
+            "known.csv is 'user,item'; expected it to name the columns, item alone",
+        ),
         (["similar", "x.npz", "--k=60"], "k is 60, but there are 59 items"),
         (["explain", "x.npz", "--user=u1", "--item=i99"], "knows no item 'i99'"),
+        (["embed-items", "x.npz", "--features=data", "--to=y.npz"], "x.npz is an export, which holds numbers of a mod"),
+        (
+            ["export", "x.npz", "--to=y.npz"],
+            "x.npz is an export, which holds numbers of a model but not the model; give",
+        ),
+        (["evaluate", "x.npz"], "x.npz is an export, which holds numbers of a model but not the model; give the check"),
+        (["recommend", "x.npz", "--users=swapped.csv"], "user 'u3' is in the data already"),
+        (["recommend", "x.npz", "--users=item.csv"], "the first line of item.csv is 'item'; expected it to name the c"),
+        (["similar", "x.npz", "--items=user.csv"], "the first line of user.csv is 'user_id'; expected it to name the"),
+        (["recommend", "x.npz", "--users=nameless.csv"], "nameless.csv is 'new,i3'; expected it to name the columns"),
         (["export", "absent.pth", "--to=y.npz"], "there is no checkpoint absent.pth"),
         (["export", "absent.pth", "--to=y.zip"], "ends in '.zip'"),
         (["embed-items", "absent.pth", "--features=data", "--to=y.csv"], "ends in '.csv'"),
@@ -171,6 +187,10 @@ def one_export(tmp_path_factory):
     (folder / "ragged.csv").write_text("u1,i2\nu2,i3,x\n")
     (folder / "empty.csv").write_text("user,item\n\n")
     (folder / "known.csv").write_text("user,item\nu3,i1\n")
+    (folder / "swapped.csv").write_text("item_id,user_id\ni1,u3\n")
+    (folder / "item.csv").write_text("item\nu3\n")
+    (folder / "user.csv").write_text("user_id\ni3\n")
+    (folder / "nameless.csv").write_text("new,i3\n")
     return folder
 
 

@@ -10,7 +10,7 @@ LITERAL = 'item_id\tplot\n1\t"Boyz" and more\n2\t"Heat"\n3\tplain\n'
 
 def rows(path, text):
     path.write_bytes(text.encode("utf-8"))
-    return read_raw(path).to_numpy().tolist()
+    return read_raw(path).texts.to_numpy().tolist()
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -31,7 +31,7 @@ def test_a_lone_quote_swallows_no_line(tmp_path):
 def test_what_pandas_wrote_is_read_back(tmp_path, values):
     table = pd.DataFrame({"item_id": ["1", "2"], "plot": values})
     table.to_csv(tmp_path / "content.tsv", sep="\t", index=False)
-    assert read_raw(tmp_path / "content.tsv").to_numpy().tolist() == table.to_numpy().tolist()
+    assert read_raw(tmp_path / "content.tsv").texts.to_numpy().tolist() == table.to_numpy().tolist()
 
 
 def test_a_csv_keeps_its_quoting(tmp_path):

@@ -17,7 +17,7 @@ ROWS = np.arange(6, dtype=np.float16).reshape(3, 2)
 @given(
     matrix=arrays.arrays(
         st.sampled_from([np.float16, np.float32, np.float64]),
-        st.tuples(st.integers(0, 5), st.integers(1, 4)),
+        st.tuples(st.integers(1, 5), st.integers(1, 4)),
         elements=st.integers(-9, 9),
     )
 )
@@ -55,6 +55,7 @@ DEFECTS = {
     "duplicate": (dict(item_id=["7", "3", "7"], feature=ROWS), r"1 item_id tokens more than once \(first: '7'\)"),
     "one-dimensional": (dict(item_id=TOKENS, feature=ROWS[:, 0]), r"shape \(3,\); expected two dimensions"),
     "no column": (dict(item_id=TOKENS, feature=ROWS[:, :0]), r"shape \(3, 0\), with no column"),
+    "no row": (dict(item_id=TOKENS[:0], feature=ROWS[:0]), r"shape \(0, 2\), with no row; encode the items again"),
     "text": (dict(item_id=TOKENS, feature=np.array([["a"]] * 3)), r"feature of type <U1; expected floats"),
     "token type": (
         dict(item_id=np.ones(3), feature=ROWS),
@@ -83,7 +84,9 @@ def test_a_pickled_npy_is_refused(tmp_path):
 def test_unreadable_file_is_named(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(FeatureError, match=f"{name} cannot be read.*(expected an|check that)"):
+    with pytest.raises(
+        FeatureError, match=f"{name} (cannot be read|is empty, 0 bytes).*(expected (an|vec)|check that)"
+    ):
         read_features(tmp_path / name)
 
 
