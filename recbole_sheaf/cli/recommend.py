@@ -17,8 +17,8 @@ examples
   recbole-sheaf recommend mmsheaf.npz --users=visitors.csv --k=10 --to=lists.jsonl
   recbole-sheaf recommend with_new.npz --among=new --k=3 --to=new_items.csv
 
-A file for --users has one token a line, or two columns with a comma between: a user whom the model never met, and an
-item that this user chose, a line for each item:
+A file for --users has one token a line, or two columns under their names, in any order: a user whom the model never
+met, and an item that this user chose, a line for each item:
   user,item
   visitor,50
   visitor,181

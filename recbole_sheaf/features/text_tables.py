@@ -7,7 +7,6 @@ guessed of a value: what stands there is its text.
 
 import csv
 import io
-import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,6 @@ _BLANKS = re.compile(rb"^[ ]+$", re.MULTILINE)
 _QUOTED = re.compile(rb'"(?:[^"]|"")*"')
 _OPENS = re.compile(rb'(?:^|\t)"', re.MULTILINE)  # a cell that begins with a quote, and one quoted as CSV has it
 _WHOLE_CELL = re.compile(rb'(?:^|\t)"(?:[^"\t\r\n]|"")*"(?=\t|\r?$)', re.MULTILINE)
-_ROWS_AT_ONCE = 1 << 16
 
 
 def read_text_table(path: Path, header: bool = True) -> pd.DataFrame:
@@ -79,20 +77,20 @@ def _literal(source: str, content: bytes, separator: str) -> pd.DataFrame:
 
 
 def _quoted(source: str, text: str, separator: str) -> pd.DataFrame:
-    rows = _records(source, text, separator)
-    width, parts, lines = 0, [], []
+    lines: list[int] = []
+    columns: list[list[str]] = []
     known: dict[str, str] = {}
-    while some := list(itertools.islice(rows, _ROWS_AT_ONCE)):
-        width = width or len(some[0][1])
-        for line, row in some:
-            if len(row) != width:
-                raise DataError(
-                    f"{source} has a line with another number of columns than its first line, which has {width} "
-                    f"(line {line} has {len(row)}); mend that line"
-                )
-        lines += [line for line, _ in some]
-        parts.append(pd.DataFrame([[known.setdefault(cell, cell) for cell in row] for _, row in some], dtype=object))
-    return pd.concat(parts, ignore_index=True).set_axis(pd.Index(lines, name=LINE))
+    for line, row in _records(source, text, separator):
+        columns = columns or [[] for _ in row]
+        if len(row) != len(columns):
+            raise DataError(
+                f"{source} has a line with another number of columns than its first line, which has {len(columns)} "
+                f"(line {line} has {len(row)}); mend that line"
+            )
+        lines.append(line)
+        for column, cell in zip(columns, row):
+            column.append(known.setdefault(cell, cell))
+    return pd.DataFrame(dict(enumerate(columns)), pd.Index(lines, name=LINE), dtype=object)
 
 
 def _records(source: str, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:

