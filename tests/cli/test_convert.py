@@ -355,7 +355,11 @@ def test_other_vectors_in_features_are_another_dataset(baby):
     second = convert_mmrec_folder(baby, "baby", baby.parent / "cache").path
     (baby / "features" / "x.ids.txt").write_text("2\n1\n0\n")
     third = convert_mmrec_folder(baby, "baby", baby.parent / "cache").path
-    assert len({first, second, third}) == 3
+    np.save(baby / "image_feat.npy", np.ones((3, 2)))
+    fourth = convert_mmrec_folder(baby, "baby", baby.parent / "cache").path
+    (baby / "image_feat.npy").rename(baby / "features" / "image_feat.npy")  # a modality of another name
+    fifth = convert_mmrec_folder(baby, "baby", baby.parent / "cache").path
+    assert len({first, second, third, fourth, fifth}) == 5
     assert read_features(third / "features" / "x.npy")[0] == ["2", "1", "0"]
 
 
