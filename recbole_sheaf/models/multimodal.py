@@ -4,8 +4,9 @@ A model takes the parts it needs: VBPR content alone, Sheaf4Rec the graph alone,
 n_users and n_items count RecBole's padding at 0. Nodes are users first, then items: item i is node n_users + i.
 """
 
+import functools
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from jaxtyping import Float, Int
@@ -168,24 +169,36 @@ def bpr_loss(chosen: Float[Tensor, " b"], sampled: Float[Tensor, " b"]) -> Float
     return -nn.functional.logsigmoid(chosen - sampled).mean()
 
 
+def _naming_what_was_given(read: Callable) -> Callable:
+    """Name in refusals the folder that was converted, not the one in the cache, where nobody but us put anything."""
+
+    @functools.wraps(read)
+    def wrapped(config: Any, dataset: Any) -> dict[str, ModalityFeatures]:
+        try:
+            return read(config, dataset)
+        except FeatureError as error:
+            folder = config["data_path"]
+            raise FeatureError(str(error).replace(folder, str(origin_of(Path(folder))))) from error
+
+    return wrapped
+
+
+@_naming_what_was_given
 def read_modalities(config: Any, dataset: Any) -> dict[str, ModalityFeatures]:
     """The modalities that the settings name, rows in RecBole's item order, joined by token, ablated as they ask."""
-    features_path, folder = config["features_path"], Path(config["data_path"])
-    try:
-        return load_modalities(
-            folder=folder,
-            dataset_name=config["dataset"],
-            token2id=dataset.field2token_id[dataset.iid_field],
-            n_items=dataset.item_num,
-            modalities=config["modalities"],
-            text_modalities=config["text_modalities"] or {},
-            feature_dim_text=config["text_dim"],
-            cache_dir=cache_folder(config),
-            features_path=Path(features_path) if features_path else None,
-            ablation=read_ablation(config),
-        )
-    except FeatureError as error:  # of a converted folder, where nobody but us put anything
-        raise FeatureError(str(error).replace(str(folder), str(origin_of(folder)))) from error
+    features_path = config["features_path"]
+    return load_modalities(
+        folder=Path(config["data_path"]),
+        dataset_name=config["dataset"],
+        token2id=dataset.field2token_id[dataset.iid_field],
+        n_items=dataset.item_num,
+        modalities=config["modalities"],
+        text_modalities=config["text_modalities"] or {},
+        feature_dim_text=config["text_dim"],
+        cache_dir=cache_folder(config),
+        features_path=Path(features_path) if features_path else None,
+        ablation=read_ablation(config),
+    )
 
 
 def read_ablation(config: Any) -> FeatureAblation:
