@@ -21,7 +21,7 @@ GUESSES: Mapping[str, tuple[str, ...]] = {  # in lower case
 }
 ELLIOT = (USER, ITEM, RATING, TIME)  # columns of a table without a header, as Elliot writes and reads it
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
-A_NUMBER, A_DATE = "a number", "a date such as 2024-05-31T12:00:00, or seconds since 1970"
+A_DATE = "a date such as 2024-05-31T12:00:00, or seconds since 1970"
 LARGEST = float(np.finfo(np.float32).max)  # as which RecBole holds a rating
 LIKE_TIMES = re.compile(r"(^|_)(at|on|ts|when)$|time|date", re.IGNORECASE)  # names that may be of a column of times
 
