@@ -24,7 +24,7 @@ examples
 
 http://localhost:8000 is a page on which one picks a user or items and sees recommendations, with titles and posters
 where they are given, and what each modality and each item of the user has to say for them; /docs describes every
-request. Neither asks another host for anything. A refusal is {"error": a sentence} with status 400, 404, 413 or 422.
+request. Neither asks another host for anything. A refusal is {"error": a sentence} with a status from 400 to 422.
 
 --titles is a table (.csv, .tsv, .txt, .item) with items in its first column and a column named like 'title', or a
 column of the .item file a checkpoint was trained beside. --posters is a folder of <item>.jpg, .png, .webp or .gif.
@@ -40,14 +40,13 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Take the port, read, answer until stopped."""
     options = parser().parse_args(argv)
     _check_installed()
-    from recbole_sheaf.serving.app import LOOPBACK, build_app
-    from recbole_sheaf.serving.server import address_of, listen, serve
+    from recbole_sheaf.serving.app import build_app
+    from recbole_sheaf.serving.server import address_of, answers_as, listen, serve
 
     with listen(options.host, options.port) as listener, ending_on_sigterm():
         check_own_model(options)
         catalogue = _catalogue(options)
-        hosts = LOOPBACK if options.host in LOOPBACK else ("*",)
-        app = build_app(catalogue, hosts)
+        app = build_app(catalogue, answers_as(options.host, listener))
         print(_summary(catalogue, address_of(listener)), flush=True)
         serve(app, listener)
     return 0

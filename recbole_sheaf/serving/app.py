@@ -1,22 +1,23 @@
 """Routes: tokens in, tokens and numbers out, refusals in a sentence; and the page.
 
 Requests are answered in the event loop, one after another: an answer takes less than the way through a pool of threads.
+Pictures, which are read from a disk, go that way.
 Nothing asks another host, scripts of other sites are let nowhere near (no CORS, a policy for the page), and on a
 loopback address requests under any other host's name are refused, by which such a site would pass for this one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 from typing import Any, Literal, Optional
 from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from recbole_sheaf.errors import DataError, SheafError, shown
+from recbole_sheaf.errors import DataError, SheafError, first_line, shown
 from recbole_sheaf.serving.bodies import (
     Columns,
     Embed,
@@ -31,10 +32,8 @@ from recbole_sheaf.serving.bodies import (
     Vector,
 )
 from recbole_sheaf.serving.catalogue import Catalogue, Entry
-from recbole_sheaf.serving.limits import MOST_LETTERS, MOST_NAMES, KnownHosts, LimitedBody
-from recbole_sheaf.serving.posters import MEDIA
+from recbole_sheaf.serving.limits import MOST_LETTERS, MOST_NAMES, AnswersHead, KnownHosts, LimitedBody
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PAGE = {"": "text/html", "page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -44,16 +43,17 @@ PLAIN = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 REFUSALS: dict[Any, Any] = {
     400: {"model": Refusal, "description": "the model cannot do that, or k is above the catalogue"},
     404: {"model": Refusal, "description": "an unknown user or item, with the nearest names"},
+    408: {"model": Refusal, "description": "the body was not whole in time"},
     413: {"model": Refusal, "description": "the body is too large"},
     422: {"model": Refusal, "description": "the request is not as described here"},
 }
 
 
-def build_app(catalogue: Catalogue, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
+def build_app(catalogue: Catalogue, hosts: Collection[str] = ()) -> FastAPI:
     """An application that answers from a catalogue.
 
     Args:
-        hosts: names under which it may be asked; ``*`` is any.
+        hosts: names under which it may be asked beside the loopback's; ``*`` is any.
     """
     about = catalogue.about()
     app = FastAPIOffline(
@@ -61,6 +61,7 @@ def build_app(catalogue: Catalogue, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
         description=f"{about['model']} on {about['dataset']}: {about['users']:,} users, {about['items']:,} items.",
         redoc_url=None,
     )
+    app.add_middleware(AnswersHead)
     app.add_middleware(LimitedBody)
     app.add_middleware(KnownHosts, hosts=hosts)
     _refuse_in_sentences(app)
@@ -101,14 +102,19 @@ def _add_page(app: FastAPI, catalogue: Catalogue) -> None:
         found = (catalogue.users if kind == "user" else catalogue.items).find(text, MOST_NAMES)
         return [Name(token=token, title=catalogue.titles.get(token) if kind == "item" else None) for token in found]
 
-    @app.get("/posters/{item:path}", response_class=FileResponse, responses={404: REFUSALS[404]})
-    async def poster(item: str) -> FileResponse:
+    @app.get("/posters/{item:path}", response_class=Response, responses={404: REFUSALS[404]})
+    def poster(item: str) -> Response:
         """The picture of an item."""
         if item not in catalogue.posters:
             raise HTTPException(404, f"there is no picture of {shown(item)}; items that have one say so in 'poster'")
-        path = catalogue.posters[item]
+        picture = catalogue.posters[item]
+        try:
+            content = picture.read()
+        except DataError as error:
+            gone = f"the picture of {shown(item)} went away or was changed; start the server again to show it"
+            raise HTTPException(404, gone) from error
         headers = {**PLAIN, "Content-Security-Policy": "default-src 'none'", "Cache-Control": "max-age=3600"}
-        return FileResponse(path, media_type=MEDIA[path.suffix.lower()], headers=headers)
+        return Response(content, media_type=picture.media_type, headers=headers)
 
     for name in PAGE:
         app.add_api_route(f"/{name}", _file(name), include_in_schema=False, response_class=Response)
@@ -159,6 +165,9 @@ def _refuse_in_sentences(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def by_http(request: Request, error: HTTPException) -> JSONResponse:
+        cause = error.__cause__
+        if error.status_code == 400 and cause is not None:  # of FastAPI, which does not say what it was
+            return _refusal(400, f"the body is no JSON that can be read ({shown(first_line(cause))}); see /docs")
         return _refusal(error.status_code, str(error.detail), error.headers)
 
 
@@ -172,8 +181,12 @@ def _sentence(errors: Sequence[Any]) -> str:
     for error in errors[:3]:
         if error["type"] == "json_invalid":
             return f"the body is no JSON ({error['ctx']['error']}); see /docs"
-        where = ".".join(str(part) for part in error["loc"] if part != "body")
+        where = ".".join(_cut(str(part)) for part in error["loc"] if part != "body")
         what = str(error["msg"]).removeprefix("Value error, ")
         arrived = f" (it is {shown(error['input'])})" if where and error["type"] != "missing" else ""
         said.append(f"{where}: {what}{arrived}" if where else what)
     return f"{'; '.join(said)}; see /docs"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."

@@ -1,10 +1,10 @@
 """What requests and answers hold; the OpenAPI page is made of it."""
 
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from recbole_sheaf.serving.limits import MOST_EXPLAINED, MOST_ITEMS, MOST_K, MOST_LETTERS
+from recbole_sheaf.serving.limits import MOST_EXPLAINED, MOST_FIELDS, MOST_ITEMS, MOST_K, MOST_LETTERS
 
 Token = Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
 Items = Annotated[list[Token], Field(min_length=1, max_length=MOST_ITEMS)]
@@ -15,6 +15,14 @@ class _Body(BaseModel):
     """A misspelt field is refused, or it would be passed over in silence."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, given: Any) -> Any:
+        """Else each of 100,000 would be described in an error of its own."""
+        if isinstance(given, dict) and len(given) > MOST_FIELDS:
+            raise ValueError(f"there are {len(given):,} fields; expected {', '.join(cls.model_fields)}")
+        return given
 
 
 class Recommend(_Body):

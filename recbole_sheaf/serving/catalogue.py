@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
@@ -15,6 +14,7 @@ from recbole_sheaf.embeddings.ranking import PieceScores, Scores, top_lists
 from recbole_sheaf.embeddings.similarity import CoefficientRows, Likeness, similar_items
 from recbole_sheaf.embeddings.sources import Source
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.serving.posters import Picture
 from recbole_sheaf.serving.search import Names
 
 MOST_SPOKEN = 3  # of a user's items, shown behind a recommended one
@@ -37,12 +37,12 @@ class Catalogue:
 
     Attributes:
         titles: of items, by token.
-        posters: files of pictures, by token of the item.
+        posters: pictures, by token of the item.
     """
 
     source: Source
     titles: Mapping[str, str] = field(default_factory=dict)
-    posters: Mapping[str, Path] = field(default_factory=dict)
+    posters: Mapping[str, Picture] = field(default_factory=dict)
 
     @cached_property
     def embeddings(self) -> Embeddings:

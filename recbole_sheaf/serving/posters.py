@@ -1,10 +1,12 @@
 """Pictures of items: the files of one folder, by the tokens they are named after."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.regular_files import open_regular
 
 MEDIA = {
     ".jpg": "image/jpeg",
@@ -13,22 +15,56 @@ MEDIA = {
     ".webp": "image/webp",
     ".gif": "image/gif",
 }  # no SVG, which may run code
+MOST_PICTURE = 8 << 20  # bytes, which are held while they are sent
 
 
-def find_posters(folder: Path, embeddings: Embeddings) -> dict[str, Path]:
+@dataclass(frozen=True)
+class Picture:
+    """A file as it was found: what lies at its path later is another one, unless all of this is the same."""
+
+    path: Path
+    media_type: str
+    device: int
+    number: int
+    size: int
+    changed: int
+
+    @classmethod
+    def at(cls, path: Path) -> "Picture":
+        """The file that is there now, behind links."""
+        return cls(path.resolve(), MEDIA[path.suffix.lower()], *_identity(path.stat()))
+
+    def read(self) -> bytes:
+        """Its bytes.
+
+        Raises:
+            DataError: if it went away, was changed, or something else lies at its path.
+        """
+        with open_regular(self.path, DataError) as file:
+            same = _identity(os.fstat(file.fileno())) == (self.device, self.number, self.size, self.changed)
+            if same and len(content := file.read(self.size + 1)) == self.size:
+                return content
+        raise DataError(f"{self.path.name} is another file than at the start")
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def find_posters(folder: Path, embeddings: Embeddings) -> dict[str, Picture]:
     """Pictures by item: ``<token>.jpg``, ``.png``, ``.webp`` or ``.gif`` in the folder itself.
 
     They are found once, here, so that no name in a request ever reaches the file system. A link that leads out of the
     folder is passed over.
 
     Raises:
-        DataError: if there is no such folder, or no picture in it is named after an item.
+        DataError: if there is no such folder, no picture in it is named after an item, or one is too large.
     """
     if not folder.is_dir():
         raise DataError(f"--posters={folder} is no folder; give the one with pictures named <item>.jpg")
     inside = folder.resolve()
     found = {
-        path.stem: path
+        path.stem: Picture.at(path)
         for path in sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_file())
         if path.suffix.lower() in MEDIA and embeddings.knows_item(path.stem) and path.resolve().parent == inside
     }
@@ -36,5 +72,10 @@ def find_posters(folder: Path, embeddings: Embeddings) -> dict[str, Path]:
         raise DataError(
             f"no picture in {folder} is named after an item, such as {embeddings.items[0]}.jpg "
             f"({', '.join(MEDIA)}); name them so, or leave --posters out"
+        )
+    if large := [picture for picture in found.values() if picture.size > MOST_PICTURE]:
+        raise DataError(
+            f"{len(large):,} pictures in {folder} have more than {MOST_PICTURE >> 20} MiB (first: "
+            f"{large[0].path.name}, {large[0].size / 2**20:,.1f} MiB); make them smaller, as thumbnails are"
         )
     return found

@@ -7,6 +7,8 @@ from typing import Any
 import uvicorn
 
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.serving.connections import LEAVING_SECONDS, BoundedConnection
+from recbole_sheaf.serving.limits import is_loopback
 
 BACKLOG = 2048  # connections that may wait
 
@@ -43,8 +45,29 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
+def answers_as(host: str, listener: socket.socket) -> list[str]:
+    """Names it may be asked by beside the loopback's: any where other machines reach it, else the one given."""
+    return [host] if is_loopback(listener.getsockname()[0]) else ["*"]
+
+
+def server_of(app: Any) -> uvicorn.Server:
+    """A server whose connections end, and which stops in less than 10 s whatever they do.
+
+    Requests that are being answered are finished if that takes less than ``LEAVING_SECONDS``, and are cut after them.
+    """
+    settings = uvicorn.Config(
+        app,
+        http=BoundedConnection,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(LEAVING_SECONDS) + 3,  # for what the cuts leave, which is nothing
+    )
+    return uvicorn.Server(settings)
+
+
 def serve(app: Any, listener: socket.socket) -> None:
-    """Answer until Ctrl-C or SIGTERM comes; requests that are being answered are finished, and that is no error."""
-    settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
+    """Answer until Ctrl-C or SIGTERM comes, which is no error."""
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn passes on when it has finished
-        uvicorn.Server(settings).run(sockets=[listener])
+        server_of(app).run(sockets=[listener])

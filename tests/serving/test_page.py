@@ -1,20 +1,21 @@
 """The page and its pictures: nothing from other hosts, no markup from strangers, no file but the pictures."""
 
+import os
 import re
 import shutil
 import subprocess
-import threading
-import time
 
 import pytest
+from starlette.testclient import TestClient
 
 from recbole_sheaf.embeddings.sources import Source
 from recbole_sheaf.errors import DataError
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
-from recbole_sheaf.serving.posters import find_posters
-from recbole_sheaf.serving.server import address_of, listen
+from recbole_sheaf.serving.posters import MOST_PICTURE, find_posters
 from tests.serving.conftest import client_of
+from tests.serving.listening import answer as raw
+from tests.serving.listening import listening, request
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PIXEL = bytes.fromhex(
@@ -26,10 +27,10 @@ ATTACK = "<img src=x onerror=\"document.title='broken into'\"><b>&amp;"
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures of two items, and what is none."""
+    """Pictures of three items, and what is none."""
     posters = tmp_path / "posters"
     posters.mkdir()
-    for name in ("i3.png", "i5.JPG", "stranger.png", "i7.svg", "i8.txt"):
+    for name in ("i3.png", "i5.JPG", "i14.jpg", "stranger.png", "i7.svg", "i8.txt"):
         (posters / name).write_bytes(PIXEL)
     (posters / "i9.png").mkdir()
     (tmp_path / "secret.png").write_bytes(b"secret")
@@ -40,7 +41,89 @@ def folder(tmp_path):
 
 def test_pictures_are_files_of_the_folder_named_after_items(embeddings, folder):
     found = find_posters(folder, embeddings)
-    assert {item: path.name for item, path in found.items()} == {"i3": "i3.png", "i5": "i5.JPG", "i12": "i12.png"}
+    assert {item: picture.path.name for item, picture in found.items()} == {
+        "i3": "i3.png",
+        "i5": "i5.JPG",
+        "i12": "i3.png",
+        "i14": "i14.jpg",
+    }
+    assert found["i12"].media_type == "image/png" and found["i5"].media_type == "image/jpeg"
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused(embeddings, folder):
+    os.truncate(folder / "i3.png", MOST_PICTURE + 1)
+    with pytest.raises(
+        DataError, match=r"2 pictures in .* more than 8 MiB .first: i3.png, 8.0 MiB.; make them smaller"
+    ):
+        find_posters(folder, embeddings)
+    os.truncate(folder / "i3.png", MOST_PICTURE)
+    assert len(find_posters(folder, embeddings)["i3"].read()) == MOST_PICTURE
+
+
+def _other_content(path, secret):
+    path.write_bytes(PIXEL[::-1])
+    os.utime(path, ns=(0, 0))
+
+
+def _shorter(path, secret):
+    path.write_bytes(PIXEL[:-1])
+
+
+def _same_content_anew(path, secret):
+    shutil.copy2(path, path.with_suffix(".copy"))
+    path.with_suffix(".copy").replace(path)
+
+
+def _link_to(path, secret):
+    path.unlink()
+    path.symlink_to(secret)
+
+
+def _hard_link_to(path, secret):
+    path.unlink()
+    os.link(secret, path)
+
+
+def _link_to_another_picture(path, secret):
+    path.unlink()
+    path.symlink_to(path.with_name("i5.JPG"))
+
+
+def _folder(path, secret):
+    path.unlink()
+    path.mkdir()
+
+
+def _pipe(path, secret):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _folder_swapped(path, secret):
+    path.parent.rename(path.parent.with_name("before"))
+    path.parent.symlink_to(secret.parent)
+
+
+SWAPS = [
+    *(_other_content, _shorter, _same_content_anew, _link_to, _hard_link_to, _link_to_another_picture),
+    *(_folder, _pipe, _folder_swapped, lambda path, secret: path.unlink()),
+]
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_a_picture_that_is_another_file_by_now_is_not_there(embeddings, folder, tmp_path, swap):
+    client = client_of(Catalogue(Source(embeddings), posters=find_posters(folder, embeddings)))
+    assert client.get("/posters/i14").status_code == 200
+    secret = tmp_path / "elsewhere" / "i14.jpg"
+    secret.parent.mkdir()
+    secret.write_bytes(b"?" * len(PIXEL))
+    os.utime(secret, ns=(0, (folder / "i14.jpg").stat().st_mtime_ns))
+    swap(folder / "i14.jpg", secret)
+    answer = client.get("/posters/i14")
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "error": "the picture of 'i14' went away or was changed; start the server again to show it"
+    }
 
 
 def test_a_folder_without_pictures_of_items_is_refused(embeddings, tmp_path):
@@ -61,7 +144,7 @@ def test_a_picture_is_found_by_its_item_and_by_nothing_else(embeddings, folder):
         assert answer.status_code == 404 and b"secret" not in answer.content.replace(b"secret.png", b"")
     items = client.post("/recommend", json={"user": "u3", "k": 60, "seen": "kept"}).json()["items"]
     told = {item["item"]: item["poster"] for item in items if "poster" in item}
-    assert told == {"i3": "posters/i3", "i5": "posters/i5", "i12": "posters/i12"}
+    assert told == {item: f"posters/{item}" for item in ("i3", "i5", "i12", "i14")}
 
 
 @pytest.mark.parametrize("path", ["", "page.js", "page.css", "icon.svg"])
@@ -101,11 +184,70 @@ def test_other_sites_are_not_let_in(client):
         "/recommend", headers={"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     )
     assert asked.status_code == 405 and not [name for name in asked.headers if name.startswith("access-control")]
-    for host in ("localhost:8000", "LOCALHOST", "[::1]:8000", "127.0.0.1"):
-        assert client.get("/health", headers={"Host": host}).status_code == 200
-    for host in ("elsewhere.example", "elsewhere.example:8000", "127.0.0.1.elsewhere.example", "[", "", "@localhost.x"):
+
+
+OWN = [
+    "localhost",
+    "localhost:8000",
+    "LOCALHOST",
+    "LocalHost.:80",
+    "localhost.",
+    "127.0.0.1",
+    "127.0.0.1:8000",
+    "127.1.2.3",
+]
+OWN += ["127.255.255.254:1", "[::1]", "[::1]:8000", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]:8000", "[::FFFF:7f00:1]"]
+STRANGE = ["elsewhere.example", "elsewhere.example:8000", "127.0.0.1.elsewhere.example", "localhost.elsewhere.example"]
+STRANGE += [
+    "[",
+    "",
+    "@localhost.x",
+    "elsewhere.example@localhost",
+    "localhost/..",
+    "localhost:80:80",
+    "localhost:x",
+    "[::1",
+]
+STRANGE += ["xlocalhost", "localhost..", ".localhost", "128.0.0.1", "0.0.0.0", "127.1", "0x7f.1", "2130706433", "[::2]"]
+STRANGE += [
+    "[::ffff:10.0.0.1]",
+    "[localhost]",
+    "::1",
+    "127.0.0.1,elsewhere.example",
+    "elsewhere.example localhost",
+    "*",
+]
+
+
+def test_every_name_of_the_loopback_is_answered_and_no_other(client):
+    for host in OWN:
+        assert client.get("/health", headers={"Host": host}).status_code == 200, host
+    for host in STRANGE:
         answer = client.get("/health", headers={"Host": host})
-        assert answer.status_code == 421 and "answers as 127.0.0.1 or ::1 or localhost alone" in answer.json()["error"]
+        assert answer.status_code == 421, host
+        assert "answers as localhost or a loopback address alone" in answer.json()["error"]
+
+
+def test_names_that_are_given_are_answered_too(embeddings):
+    client = TestClient(build_app(Catalogue(Source(embeddings)), ["MyBox.", ""]), base_url="http://mybox:80")
+    assert client.get("/health").status_code == 200
+    assert client.get("/health", headers={"Host": "localhost"}).status_code == 200
+    refused = client.get("/health", headers={"Host": "[not a host]"})
+    assert refused.status_code == 421 and "answers as localhost or mybox or a loopback" in refused.json()["error"]
+
+
+def test_head_is_answered_wherever_get_is(embeddings, folder):
+    app = build_app(Catalogue(Source(embeddings), posters=find_posters(folder, embeddings)))
+    client = TestClient(app, base_url="http://127.0.0.1")
+    paths = [route.path for route in app.routes if "GET" in getattr(route, "methods", ())]
+    assert {"/", "/health", "/names", "/posters/{item:path}", "/docs", "/openapi.json", "/page.js"} <= set(paths)
+    asked = [path.replace("{item:path}", item) for path in paths for item in ("i3", "i4")]
+    with listening(app) as (_, port):
+        for path in [*asked, "/names?kind=item&text=i3", "/nowhere", "/recommend"]:
+            got = client.get(path)
+            status, head, body = raw(port, request("HEAD", path, b"", "Connection: close\r\n", ""))
+            assert (status, body) == (got.status_code, b""), path
+            assert f"content-length: {got.headers['content-length']}".encode() in head, path
 
 
 def test_names_are_offered_by_token_and_title(embeddings):
@@ -121,21 +263,10 @@ def test_names_are_offered_by_token_and_title(embeddings):
 @pytest.fixture
 def address(embeddings, folder):
     """A server that listens in this process."""
-    import uvicorn
-
     titles = {item: f"Item no. {item[1:]}" for item in embeddings.items.tolist()}
     titles["i4"] = titles["i5"] = ATTACK
-    app = build_app(Catalogue(Source(embeddings), titles, find_posters(folder, embeddings)))
-    listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    yield address_of(listener)
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    with listening(build_app(Catalogue(Source(embeddings), titles, find_posters(folder, embeddings)))) as (_, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 def seen_in_a_browser(address, tmp_path):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from recbole_sheaf.cli import main, serve
 from recbole_sheaf.embeddings import write_embeddings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.serving import server
-from recbole_sheaf.serving.server import address_of, listen
+from recbole_sheaf.serving.server import address_of, answers_as, listen
 from tests.serving.conftest import ITEM_FILE
 
 
@@ -70,7 +71,10 @@ def test_a_port_in_use_ends_the_command_before_the_model_is_read(capsys):
     assert "there is no file absent.npz" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("host, open_to_all", [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
+@pytest.mark.parametrize(
+    "host, open_to_all",
+    [("127.0.0.1", False), ("localhost", False), ("LOCALHOST", False), ("127.0.0.2", False), ("0.0.0.0", True)],
+)
 def test_names_of_other_hosts_are_answered_where_all_may_ask_alone(export, monkeypatch, host, open_to_all):
     from starlette.testclient import TestClient
 
@@ -79,6 +83,23 @@ def test_names_of_other_hosts_are_answered_where_all_may_ask_alone(export, monke
     assert main(["serve", f"{export}/toy.npz", "--port=0", f"--host={host}"]) == 0
     client = TestClient(served[0], base_url="http://elsewhere.example")
     assert client.get("/health").status_code == (200 if open_to_all else 421)
+
+
+@pytest.mark.parametrize(
+    "address, given, expected",
+    [
+        ("127.0.0.1", "mybox", ["mybox"]),
+        ("127.3.2.1", "127.3.2.1", ["127.3.2.1"]),
+        ("::1", "0:0:0:0:0:0:0:1", ["0:0:0:0:0:0:0:1"]),
+        ("::ffff:127.0.0.1", "x", ["x"]),
+        ("0.0.0.0", "0.0.0.0", ["*"]),
+        ("::", "::", ["*"]),
+        ("192.0.2.1", "mybox", ["*"]),
+    ],
+)
+def test_where_it_listens_says_which_names_it_answers(address, given, expected):
+    """Not the name that was given, of which a loopback address has many."""
+    assert answers_as(given, SimpleNamespace(getsockname=lambda: (address, 8000))) == expected
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
