@@ -24,7 +24,6 @@ the marks, Wilcoxon's signed-rank test beside it under --show differences, both 
 SHOWN = ("means", "runs", "settings", "differences", "users", "strata", "curves", "failures", "studies", "trials")
 FORMATS = ("markdown", "csv", "latex", "html")
 ENDINGS = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
-COMPARED = "Recall@20,NDCG@20"
 WITHOUT_METRICS = ("settings", "failures", "studies", "trials")
 
 
@@ -85,15 +84,14 @@ def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
     _refuse_half_a_comparison(options)
     _refuse_idle_metrics(options)
     metrics = names_in(options.metric)
-    compared = metrics or names_in(COMPARED)
     if options.sql:
         return store.rows(options.sql), ""
     if options.table:
-        return results.beside_reference(store, filters, options.against, compared)
+        return results.beside_reference(store, filters, options.against, metrics)
     if options.show == "settings":
         return _settings(results.settings_of_runs(store, filters)), ""
     if options.show == "differences":
-        return results.comparisons_with(store, filters, options.against, compared), ""
+        return results.comparisons_with(store, filters, options.against, metrics), ""
     if options.show in ("means", "runs"):
         runs = results.finished_runs(store, filters, metrics)
         return (runs if options.show == "runs" else results.means_over_seeds(runs)), ""
@@ -127,7 +125,7 @@ def _refuse_idle_metrics(options: argparse.Namespace) -> None:
     if options.metric is None:
         return
     if not names_in(options.metric):
-        raise ConfigError(f"--metric is empty; name metrics, for example --metric {COMPARED}")
+        raise ConfigError("--metric is empty; name metrics, for example --metric Recall@20,NDCG@20")
     if options.sql:
         raise ConfigError("--metric chooses nothing in --sql; write the metric into the query, test['recall@20']")
     if options.show in WITHOUT_METRICS and not options.table:
@@ -147,7 +145,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--show", choices=SHOWN, default="means", help="what to list (default: means)")
     options.add_argument("--table", action="store_true", help="models beside --against, significance marked")
     options.add_argument("--against", help="the model to compare with")
-    options.add_argument("--metric", help=f"metrics to show (default: all; where models are compared, {COMPARED})")
+    shown = "metrics to show (default: all; where models are compared, Recall@20 and NDCG@20 or what there is)"
+    options.add_argument("--metric", help=shown)
     options.add_argument("--experiment", help="experiments, separated by commas")
     options.add_argument("--dataset", help="datasets, separated by commas")
     options.add_argument("--model", help="models, by their names in the experiment, separated by commas")

@@ -17,6 +17,7 @@ OPTIONS = {"label": "model"}  # filters whose option has another name
 COST = {"seconds_per_epoch": "s/epoch", "peak_memory_mib": "peak MiB", "parameters": "parameters"}
 SEED = 2020  # owner of the draws behind randomisation tests and bootstrap intervals
 CELL = ["experiment", "dataset", "ablation", "label"]
+COMPARED = ("recall@20", "ndcg@20")  # where no metric is asked for, and the runs have them
 
 Filters = Mapping[str, Sequence[str]]
 
@@ -89,6 +90,10 @@ def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequ
     """Models of one dataset beside a reference: means, what is significantly better or worse, and cost.
 
     A user's metric is first averaged over the model's seeds; users are then the pairs of the tests.
+
+    Args:
+        metrics: per user, in any case; none means those of ``COMPARED`` that all runs have, else the one of validation,
+            else all that they share.
 
     Returns:
         The table, with a column ``<metric> mark`` for each metric, and the legend of the marks.
@@ -184,10 +189,22 @@ def _by_metric(
 ) -> dict[str, pd.DataFrame]:
     """Every model beside the reference, users averaged over seeds first; a row does not depend on the other models."""
     tables = {}
-    for metric in (metric.lower() for metric in metrics):
+    for metric in [metric.lower() for metric in metrics] or _usual(store, runs):
         per_user = {label: _per_user(store, own["run"], metric) for label, own in runs.groupby("label", sort=False)}
         tables[metric] = compare(per_user, against, random_state=SEED)
     return tables
+
+
+def _usual(store: Store, runs: pd.DataFrame) -> list[str]:
+    """Of the metrics that every run has per user, those to compare where none is asked for."""
+    there = [_metrics_per_user(store, run) for run in runs["run"]]
+    shared = sorted(set.intersection(*map(set, there)))
+    chosen = [name.partition(" ")[2] for name in runs if name.startswith("valid ")]
+    usual = [name for name in COMPARED if name in shared] or [name for name in chosen if name in shared] or shared
+    if not usual:
+        each = "; ".join(f"{label}: {', '.join(names) or 'none'}" for label, names in zip(runs["label"], there))
+        raise DataError(f"the runs share no metric per user to compare ({each}); name runs that do with --model")
+    return usual
 
 
 def _is_other_metric(name: str, comparisons: Mapping[str, pd.DataFrame]) -> bool:
@@ -199,11 +216,15 @@ def _per_user(store: Store, runs: pd.Series, metric: str) -> pd.Series:
     for run in runs:
         rows = store.rows("SELECT user_id, value FROM user_metrics WHERE run = ? AND metric = ?", [run, metric])
         if rows.empty:
-            (known,) = store.rows("SELECT list(DISTINCT metric) AS m FROM user_metrics WHERE run = ?", [run])["m"]
-            known = [] if known is None else sorted(known)
+            known = _metrics_per_user(store, run)
             raise DataError(f"there is no metric '{metric}' per user{nearest(metric, known)}; {_listed(known)}")
         per_seed.append(rows.set_index("user_id")["value"])
     return mean_over_seeds(per_seed)
+
+
+def _metrics_per_user(store: Store, run: str) -> list[str]:
+    rows = store.rows("SELECT DISTINCT metric FROM user_metrics WHERE run = ? ORDER BY ALL", [run])
+    return [str(metric) for metric in rows["metric"]]
 
 
 def _where(filters: Filters) -> tuple[str, list[str]]:

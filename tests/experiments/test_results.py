@@ -113,6 +113,49 @@ def test_a_model_is_compared_alone_as_in_company(tmp_path):
     assert 0 < company.loc["c", "permutation_p"] < 1
 
 
+def _renamed(tmp_path, metrics, chosen="recall@20", only_of=""):
+    """A store of two models whose metrics have other names."""
+    store = Store(tmp_path / "store.duckdb")
+    for label, value in (("a", 0.1), ("b", 0.3)):
+        add(store, label, 1, [value] * 10, value)
+    with store.writing() as connection:
+        for before, after in metrics.items():
+            where = f"WHERE run LIKE '%-{only_of}-1'" if only_of else ""
+            connection.execute(
+                f"UPDATE user_metrics SET metric = '{after}' {where + ' AND' if where else 'WHERE'} metric = '{before}'"
+            )
+        test = ", ".join(
+            f"'{name}': 0.2" for name in {**{"recall@20": 0, "ndcg@20": 0}, **dict.fromkeys(metrics.values())}
+        )
+        connection.execute(f"UPDATE runs SET test = MAP {{{test}}}, valid = MAP {{'{chosen}': 0.1}}")
+        connection.execute(f"UPDATE runs SET config = json_object('valid_metric', '{chosen}')")
+    return store
+
+
+@pytest.mark.parametrize(
+    "metrics, chosen, compared",
+    [
+        ({}, "recall@20", ["recall@20", "ndcg@20"]),
+        ({"ndcg@20": "ndcg@10"}, "ndcg@10", ["recall@20"]),
+        ({"recall@20": "recall@10", "ndcg@20": "ndcg@10"}, "ndcg@10", ["ndcg@10"]),
+        ({"recall@20": "hit@5", "ndcg@20": "mrr@5"}, "itemcoverage@5", ["hit@5", "mrr@5"]),
+    ],
+)
+def test_runs_without_the_usual_metrics_are_compared_in_what_they_have(tmp_path, metrics, chosen, compared):
+    store = _renamed(tmp_path, metrics, chosen)
+    assert results.comparisons_with(store, {}, "a", [])["metric"].tolist() == compared
+    table, _ = results.beside_reference(store, {}, "a", [])
+    assert [name[:-5] for name in table if name.endswith(" mark")] == compared
+
+
+def test_runs_that_share_no_metric_are_refused_by_the_metrics_of_each(tmp_path):
+    store = _renamed(tmp_path, {"recall@20": "recall@5", "ndcg@20": "ndcg@5"}, only_of="b")
+    with pytest.raises(
+        DataError, match=r"share no metric per user to compare .a: ndcg@20, recall@20; b: ndcg@5, rec.*"
+    ):
+        results.comparisons_with(store, {}, "a", [])
+
+
 @pytest.mark.parametrize("compare", [results.beside_reference, results.comparisons_with])
 @pytest.mark.parametrize(
     "filters, against, metric, message",
