@@ -18,7 +18,7 @@ from recbole_sheaf.modality_choices import MAPPING, refuse_contradictions, refus
 from recbole_sheaf.recbole_rules import RECBOLE_RULES, rules_like
 from recbole_sheaf.rules import CheckedSettings, Rule, check_values, refuse_unknown_keys, rules_of, setting
 from recbole_sheaf.settings_files import read_yaml
-from recbole_sheaf.vocabulary import BACKENDS, FEATURE_KINDS, LOSSES, REPETITIONS, SPLITS
+from recbole_sheaf.vocabulary import BACKENDS, CATALOGUES, FEATURE_KINDS, LOSSES, REPETITIONS, SPLITS
 
 _RECBOLE = importlib.util.find_spec("recbole")  # found, not imported
 assert _RECBOLE is not None and _RECBOLE.origin is not None, "environment.check_environment has found it"
@@ -151,6 +151,7 @@ class OverallSettings(LossSettings, AblationSettings):
 
     split: Optional[str] = setting(None, kind=str, choices=SPLITS, optional=True)
     split_seed: Optional[int] = setting(2020, low=0, high=2**32 - 1, optional=True)
+    catalogue: str = setting("auto", choices=CATALOGUES)
     seen_at_test: list[str] = setting(["train", "valid"], each=Rule(str, choices=("train", "valid")))
     repeated_interactions: str = setting("drop", choices=REPETITIONS)
     cache_dir: Optional[str] = setting(None, kind=str, optional=True)
@@ -261,6 +262,15 @@ def apply_split(config: Any) -> None:
     if split == "cold_items" and config["MODEL_TYPE"] is ModelType.SEQUENTIAL:
         raise ConfigError(f"split: cold_items is not for sequential models such as {config['model']}; leave it out")
     config.final_config_dict["eval_args"] = {**config["eval_args"], **meant}
+
+
+def ranks_listed_items(config: Any) -> bool:
+    """Whether items that have content and no interaction are ranked too, as ``catalogue`` says.
+
+    A configuration without that key, such as a checkpoint from before it, ranks those with interactions.
+    """
+    catalogue = config["catalogue"]
+    return catalogue == "content" or (catalogue == "auto" and config["split"] == "cold_items")
 
 
 def check_settings(config: Any) -> None:

@@ -17,6 +17,7 @@ MODEL_NAMES = (
     "SLMRec",
     "LGMRec",
     "ItemSheaf",
+    "ContentKNN",
 )
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
 

@@ -10,6 +10,7 @@ MAP_SOURCES = ("content", "signal")
 BACKENDS = ("auto", "dgl", "torch")
 FEATURE_KINDS = ("real", "shuffled", "noise", "constant")
 SPLITS = ("random", "time", "leave_one_out", "cold_items")  # ways to split interactions, for short
+CATALOGUES = ("auto", "content", "interactions")  # which items are ranked
 NORMALISATIONS = ("none", "rows", "columns")  # of a modality's vectors
 FEATURE_ENDINGS = (".npz", ".npy", ".parquet", ".safetensors")  # of feature files
 REPETITIONS = ("drop", "keep")  # what becomes of a pair of user and item that comes again

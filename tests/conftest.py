@@ -119,11 +119,14 @@ TASTE = {
     "eval_args": {"split": {"RS": [0.5, 0.2, 0.3]}},
 }
 
-WITHOUT_GRAPH = ("VBPR",)  # models that build no graph, and so choose no backend for messages
+WITHOUT_GRAPH = ("VBPR", "ContentKNN")  # models that build no graph, and so choose no backend for messages
 WITHOUT_CONTENT = ("Sheaf4Rec",)  # models that claim none: content may not change a bit of what they say
 
 
-CLOSED_FORM = ("ItemSheaf",)  # models that are fitted when they are built: no parameter of theirs is trained
+CLOSED_FORM = (
+    "ItemSheaf",
+    "ContentKNN",
+)  # models that are fitted when they are built: no parameter of theirs is trained
 MESSAGES = {"ItemSheaf": {"item_sheaf_neighbours": 5}}  # settings without which a model passes no messages
 
 

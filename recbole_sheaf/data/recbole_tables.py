@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_sheaf.data.exact_times import is_ordered_by_time, keys_of_times
+from recbole_sheaf.data.listed_items import add_listed_items
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
 from recbole_sheaf.features.atomic import ROW_OF, Table, column_names, field_types, read_columns, read_table
 from recbole_sheaf.vocabulary import REPETITIONS
@@ -222,6 +223,7 @@ def with_interactions_checked(load_data: Callable) -> Callable:
             leave_out_negatives(self)
             keep_each_pair_once(self)
             tell_of_unlisted(self)
+            add_listed_items(self, Path(dataset_path) / f"{token}.item")
             tell_of_items_left_out(self, Path(dataset_path) / f"{token}.item")
 
     return _load_data
@@ -423,9 +425,9 @@ def tell_of_items_left_out(dataset: Any, path: Path) -> None:
     absent = len(set(listed) - set(dataset.inter_feat[field].unique()))
     if absent:
         logger.info(
-            "%d of the %d items in %s have no interaction and are not ranked; load_col with item: [%s] ranks them too",
+            "%d of the %d items in %s have no interaction and are not ranked; catalogue: content ranks those of them "
+            "that have content",
             absent,
             len(listed),
             path.name,
-            field,
         )

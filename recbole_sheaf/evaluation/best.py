@@ -7,7 +7,12 @@ import pandas as pd
 from recbole_sheaf.evaluation.cells import number_format
 
 SMALLER_IS_BETTER = ("giniindex", "averagepopularity", "popularityshare", "rmse", "mae", "logloss")
-NO_END_IS_BETTER = ("averagepopularity", "popularityshare")  # of these both ends may be what somebody wants
+NO_END_IS_BETTER = (
+    "averagepopularity",
+    "popularityshare",
+    "chance recall",
+    "chance ndcg",
+)  # of these both ends may be what somebody wants
 PLACES = ("experiment", "dataset", "ablation")  # only what shares them is compared
 
 

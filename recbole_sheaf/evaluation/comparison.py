@@ -13,6 +13,10 @@ BETTER, WORSE = "▲", "▼"
 TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
 COLUMNS = ("Recall@10", "NDCG@10", "Recall@20", "NDCG@20", "Precision@20", "MRR@20", "ItemCoverage@20", "GiniIndex@20")
 
+COLD_COLUMNS = (  # where the test part holds enough items without training interactions
+    *("cold Recall@10", "cold NDCG@10", "cold Recall@20", "cold NDCG@20", "chance Recall@20", "chance NDCG@20"),
+)
+
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One line per run: validation score that chose the epoch, test metrics, cost.
@@ -30,6 +34,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     line[f"valid {chosen_by}"] = _score(row["valid"], chosen_by)
     test = row["test"]
     shown = [name for name in COLUMNS if name.lower() in test] or [name for name in test if name in row["valid"]]
+    shown += [name for name in COLD_COLUMNS if name.lower() in test]
     line.update({name: _score(test, name) for name in shown})
     line["best epoch"] = row["best_epoch"]
     line["epochs"] = row["epochs"]

@@ -18,7 +18,9 @@ from typing import Any, Optional
 from recbole.config import Config
 
 from recbole_sheaf.checkpoint_file import plain_settings
+from recbole_sheaf.config import ranks_listed_items
 from recbole_sheaf.experiments.measure import versions
+from recbole_sheaf.experiments.splits import CATALOGUE_SETTINGS
 from recbole_sheaf.features.folder import files_of_content, named_file, with_its_ids
 from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.models.multimodal import ContentRecommender
@@ -34,6 +36,7 @@ WITHOUT_EFFECT = frozenset(
 )
 # Settings of item content: without meaning to a model that reads none, which then is trained once for all ablations.
 OF_CONTENT = frozenset("features missing_share ablation_seed modalities text_modalities text_dim".split())
+OF_CATALOGUE = frozenset(CATALOGUE_SETTINGS)  # of these, what chooses items where those with content are ranked
 # Modules that find names and refuse input; what they decide shows in the settings.
 _REFUSING = tuple(
     f"recbole_sheaf.{name}"
@@ -61,7 +64,9 @@ def run_id(config: Config, threads: int) -> str:
 def settings_that_count(config: Config) -> dict[str, Any]:
     """The resolved settings that decide a run's numbers."""
     settings: Mapping[str, Any] = config.final_config_dict
-    left = WITHOUT_EFFECT if issubclass(config.model_class, ContentRecommender) else WITHOUT_EFFECT | OF_CONTENT
+    left = WITHOUT_EFFECT
+    if not issubclass(config.model_class, ContentRecommender):
+        left |= OF_CONTENT - OF_CATALOGUE if ranks_listed_items(config) else OF_CONTENT
     counted = plain_settings({key: value for key, value in settings.items() if key not in left})
     if isinstance(counted.get("modalities"), list):
         counted["modalities"] = [_without_folder(entry) for entry in counted["modalities"]]

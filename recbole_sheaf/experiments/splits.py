@@ -13,14 +13,16 @@ from recbole.data.utils import create_samplers, get_dataloader
 from recbole.sampler import Sampler
 from recbole.utils import ModelType, init_logger, init_seed
 
+from recbole_sheaf.config import ranks_listed_items
 from recbole_sheaf.errors import ConfigError, DataError, SheafError
 
 SPLIT_NAMES = ("train", "valid", "test")
 # Beside those that RecBole lists as its dataset's, what its dataset and ours read.
 DATA_SETTINGS = (
     *("dataset", "data_path", "encoding", "numerical_features", "discretization", "eval_args", "repeatable"),
-    *("split", "split_seed", "repeated_interactions"),
+    *("split", "split_seed", "repeated_interactions", "catalogue"),
 )
+CATALOGUE_SETTINGS = ("modalities", "text_modalities", "features_path")  # which items have content
 SEEN_BEFORE_TEST = ("train", "valid")
 
 _handlers: list[logging.Handler] = []  # of the root logger, that RecBole added for the model in progress
@@ -93,6 +95,7 @@ def same_data(loaded: Config, wanted: Config) -> bool:
     kinds = [config["MODEL_TYPE"] in (ModelType.GENERAL, ModelType.TRADITIONAL) for config in (loaded, wanted)]
     keys = {*loaded.parameters["Dataset"], *DATA_SETTINGS} - {"LABEL_FIELD", "NEG_PREFIX"}
     keys |= {"seed"} if wanted["split_seed"] is None else set()  # which then draws the split too
+    keys |= set(CATALOGUE_SETTINGS) if ranks_listed_items(wanted) else set()
     return all(kinds) and all(loaded[key] == wanted[key] for key in keys)
 
 

@@ -7,6 +7,7 @@ numbers, bit for bit, as one that was never stopped.
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -16,6 +17,7 @@ from recbole.utils import get_local_time, get_model, get_trainer, init_seed
 
 from recbole_sheaf.checkpoint_file import SUFFIX, plain_settings
 from recbole_sheaf.errors import ConfigError, SheafError, as_sentence
+from recbole_sheaf.experiments.cold_items import cold_items, cold_items_alone
 from recbole_sheaf.experiments.epochs import Epoch, EpochLog, best_epoch, seconds_per_epoch
 from recbole_sheaf.experiments.heap import keep_freed_memory
 from recbole_sheaf.experiments.judging import Judgement, judge
@@ -135,7 +137,8 @@ def train(
         model, trainer = prepared.model, prepared.trainer
         trainer.saved_model_file = _checkpoint_path(config, folder)
         log = EpochLog(trainer)
-        valid = _fit(trainer, prepared.train_data, prepared.valid_data, log, folder, listener)
+        with _validating(config, trainer, split):
+            valid = _fit(trainer, prepared.train_data, prepared.valid_data, log, folder, listener)
         judgement = judge(trainer, prepared.test_data, config, split) if test else None
     result = RunResult(
         model=config["model"],
@@ -158,6 +161,13 @@ def train(
         train_loss=[epoch.train_loss for epoch in log.epochs],
     )
     return TrainedRun(result, log.epochs, judgement)
+
+
+def _validating(config: Config, trainer: Any, split: LoadedSplit) -> AbstractContextManager[None]:
+    """Under ``split: cold_items`` validation ranks cold items alone: among all items nearly none is found."""
+    if config["split"] != "cold_items":
+        return nullcontext()
+    return cold_items_alone(trainer, cold_items(split.parts[0]))
 
 
 def _fit(

@@ -267,7 +267,7 @@ NOT_LOADED = others(
             "items of nobody are counted",
             {"toy.item": GOOD_ITEM + "i8\tx\t1\ni9\tx\t1\n"},
             AS_IT_IS,
-            "2 of the 10 items in toy.item have no interaction and are not ranked; load_col with item: [item_id]",
+            "2 of the 10 items in toy.item have no interaction and are not ranked; catalogue: content ranks those",
         ),
         (
             "an item file that nobody reads",

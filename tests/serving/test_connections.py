@@ -52,8 +52,16 @@ def test_who_stops_half_way_is_cut(app, monkeypatch, name):
         client.sendall(HALVES[name])
         start = time.monotonic()
         said = until_closed(client)
-        assert 0.2 < time.monotonic() - start < 3
+        assert 0.2 < time.monotonic() - start < 6
         assert parted(said)[0] in (None, 100, 200) and not server.server_state.connections
+
+
+def waited(server, connections, seconds=6):
+    """Until it has so many; a cut takes a few tenths of a second, and more where the machine has much to do."""
+    end = time.monotonic() + seconds
+    while len(server.server_state.connections) != connections or (not connections and server.server_state.tasks):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def dripping(client, byte, pause, stop):
@@ -73,7 +81,7 @@ def test_who_sends_drop_by_drop_is_cut_all_the_same(app, monkeypatch, begun):
         thread.start()
         start = time.monotonic()
         until_closed(client)
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 6
         stop.set()
         thread.join()
 
@@ -82,10 +90,8 @@ def test_who_does_not_read_is_cut(app, monkeypatch):
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.4)
     with listening(app) as (server, port), connected(port, receive_buffer=4096) as client:
         client.sendall(request("GET", "/posters/i3", b"", "", ""))
-        time.sleep(0.2)
-        assert len(server.server_state.connections) == 1
-        time.sleep(0.6)
-        assert not server.server_state.connections
+        waited(server, 1)
+        waited(server, 0)
         assert len(until_closed(client)) < LARGE
 
 
@@ -116,13 +122,10 @@ def test_stopping_waits_for_nobody(app, monkeypatch, name):
     )
     with listening(app) as (server, port), connected(port, receive_buffer=4096) as client:
         client.sendall(sent)
-        time.sleep(0.2)
-        assert len(server.server_state.connections) == 1
+        waited(server, 1)
+        time.sleep(0.1)
         server.should_exit = True
-        start = time.monotonic()
-        while server.server_state.connections or server.server_state.tasks:
-            assert time.monotonic() - start < 3
-            time.sleep(0.02)
+        waited(server, 0)
 
 
 def test_an_answer_under_way_is_finished_when_told_to_stop(app):
@@ -148,8 +151,7 @@ def test_connections_beyond_the_most_are_ended_at_once(app, monkeypatch):
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
     with listening(app) as (server, port), contextlib.ExitStack() as open_ones:
         held = [open_ones.enter_context(connected(port)) for _ in range(3)]
-        while len(server.server_state.connections) < 3:
-            time.sleep(0.01)
+        waited(server, 3)
         with connected(port) as client:
             assert until_closed(client) == b""
         held[0].sendall(request("GET", "/health", b"", "Connection: close\r\n", ""))
