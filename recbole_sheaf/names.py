@@ -18,6 +18,7 @@ MODEL_NAMES = (
     "LGMRec",
     "ItemSheaf",
     "ContentKNN",
+    "SMORE",
 )
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
 

@@ -13,17 +13,15 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.data import cached_knn_arcs
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
-from recbole_sheaf.layers.contrastive import info_nce
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
-from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.models.contrasted_views import ContrastedViews
 from recbole_sheaf.rules import setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -121,7 +119,7 @@ class BehaviourAwareFuser(nn.Module):
         return torch.softmax(logits.masked_fill(~has, torch.finfo(logits.dtype).min), dim=1) * has
 
 
-class MGCN(MultimodalRecommender):
+class MGCN(ContrastedViews):
     """Behaviour view plus fused modality views; BPR, a contrast of the two, and an L2 penalty on the batch's sums.
 
     Where paper and published code differ we follow the code: temperature 0.2 (0.5 is declared), cosine-weighted
@@ -163,31 +161,9 @@ class MGCN(MultimodalRecommender):
         users = self.graph.sum_neighbours(nodes.float())[: self.n_users] > 0
         return torch.cat([users, items])
 
-    def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        """Behaviour view plus fused modality views."""
-        behaviour, side = self.both_views()
-        x = behaviour + side
-        return x[: self.n_users], x[self.n_users :]
-
     def both_views(self) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n f"]]:
         """The behaviour view, and the modality views fused."""
         behaviour = self.propagate(self.id_embedding)
         id_embedding = self.id_embedding[self.n_users :]
-        items = torch.cat([view(id_embedding) for view in self.views], dim=1)
-        nodes = torch.cat([items.new_zeros(self.n_users, items.shape[1]), items])
-        views = torch.cat([self.propagate.step(nodes)[: self.n_users], items])  # a user is the sum of their items
+        views = self.with_users(torch.cat([view(id_embedding) for view in self.views], dim=1))
         return behaviour, self.fuse(behaviour, views.unflatten(1, (len(self.views), -1)), self.has)
-
-    def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """The ranking loss, the contrast of the two views and the penalty."""
-        users, chosen, sampled = self.triples(interaction)
-        behaviour, side = self.both_views()
-        x = behaviour + side
-        loss = self.ranking_loss(x[: self.n_users], x[self.n_users :], (users, chosen, sampled))
-        batch = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.reg_weight * self.squared_norms(batch, x) / (2 * max(len(users), 1))
-        contrasts = [
-            info_nce(embedding(nodes, side), embedding(nodes, behaviour), self.temperature)
-            for nodes in (self.contrasted(users), self.n_users + self.contrasted(chosen))
-        ]
-        return loss + self.contrast_weight * sum(contrasts) + penalty
