@@ -19,6 +19,9 @@ MODEL_NAMES = (
     "ItemSheaf",
     "ContentKNN",
     "SMORE",
+    "MMGF",
+    "BRIDGE",
+    "L3AE",
 )
 MODELS = {name: f"recbole_sheaf.models.{name.lower()}" for name in MODEL_NAMES}
 

@@ -119,14 +119,13 @@ TASTE = {
     "eval_args": {"split": {"RS": [0.5, 0.2, 0.3]}},
 }
 
-WITHOUT_GRAPH = ("VBPR", "ContentKNN")  # models that build no graph, and so choose no backend for messages
+# Models that build no graph, and so choose no backend for messages.
+WITHOUT_GRAPH = ("VBPR", "ContentKNN", "MMGF", "L3AE")
 WITHOUT_CONTENT = ("Sheaf4Rec",)  # models that claim none: content may not change a bit of what they say
 
 
-CLOSED_FORM = (
-    "ItemSheaf",
-    "ContentKNN",
-)  # models that are fitted when they are built: no parameter of theirs is trained
+# Models that are fitted when they are built: no parameter of theirs is trained.
+CLOSED_FORM = ("ItemSheaf", "ContentKNN", "MMGF", "L3AE")
 MESSAGES = {"ItemSheaf": {"item_sheaf_neighbours": 5}}  # settings without which a model passes no messages
 
 

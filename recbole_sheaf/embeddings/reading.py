@@ -19,7 +19,7 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.splits import SEEN_BEFORE_TEST
-from recbole_sheaf.models.itemsheaf import ItemSheaf
+from recbole_sheaf.models.closed_form import ClosedFormRecommender
 from recbole_sheaf.models.mmsheaf import MMSheaf
 
 CHECKED_USERS = 64
@@ -111,11 +111,11 @@ def _parts(restored: Restored) -> Iterator[Any]:
 
 
 def _vectors_of(model: Any) -> Optional[Vectors]:
-    return None if isinstance(model, ItemSheaf) else vectors_of(model)
+    return None if isinstance(model, ClosedFormRecommender) else vectors_of(model)
 
 
 def _maps_of(model: Any) -> Optional[ItemMaps]:
-    if isinstance(model, ItemSheaf):
+    if isinstance(model, ClosedFormRecommender):
         return of_item_sheaf(model.sheaf, torch.ones(model.n_items, device=model.device))
     if isinstance(model, MMSheaf):
         return None if model.item_sheaf is None else of_item_sheaf(model.item_sheaf, model.item_sheaf_weights())

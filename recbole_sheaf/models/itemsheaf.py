@@ -8,16 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from recbole.utils import InputType, ModelType
-from torch import Tensor, nn
-
 from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError, nearest
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import LocalItemSheaf, fit_item_sheaf
-from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.models.closed_form import ClosedFormRecommender
 from recbole_sheaf.rules import setting
 from recbole_sheaf.sheaf.item_signals import ItemSignals, content_coordinates, item_signals
 from recbole_sheaf.vocabulary import ITEM_SHEAF_MAPS
@@ -42,17 +37,13 @@ class ItemSheafSettings(ModelSettings):
             raise ConfigError(f"modality_weights is {self.modality_weights!r}, expected {{modality: factor}}")
 
 
-class ItemSheaf(ContentRecommender):
+class ItemSheaf(ClosedFormRecommender):
     r"""Scores :math:`x_u^\top B` of a user's history x_u, B the transport between items.
 
-    Fitted when it is built; RecBole's one epoch of a traditional model changes nothing. An item without training
-    interactions is scored through maps fitted to its content (:mod:`recbole_sheaf.sheaf.cold_items`), a user without a
-    history gets zeros. ``restriction_map: identity`` is the control: cosines on the same arcs.
+    An item without training interactions is scored through maps fitted to its content
+    (:mod:`recbole_sheaf.sheaf.cold_items`). ``restriction_map: identity`` is the control: cosines on the same arcs.
     """
 
-    input_type = InputType.POINTWISE
-    type = ModelType.TRADITIONAL
-    losses = ("bpr",)  # that is: not softmax; a closed form has a loss of its own
     settings_class = ItemSheafSettings
 
     def __init__(self, config: Any, dataset: Any) -> None:
@@ -69,25 +60,11 @@ class ItemSheaf(ContentRecommender):
             backend=config["message_passing"],
             device=config["device"],
         )
-        self.unused = nn.Parameter(torch.zeros(1), requires_grad=False)  # an optimiser of nothing is refused
 
     @property
     def message_passing(self) -> Any:
         """The backend in use, ``dgl`` or ``torch``; None in full form, where no messages are passed."""
         return self.sheaf.graph.backend if isinstance(self.sheaf, LocalItemSheaf) else None
-
-    def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
-        """The maps' ridge loss, whatever the batch: it is at its minimum, and no parameter is left to lower it."""
-        return torch.tensor(self.sheaf.ridge_loss, device=self.device, requires_grad=True)
-
-    def predict(self, interaction: Any) -> Float[Tensor, " b"]:
-        """Scores of b user-item pairs."""
-        users, rows = torch.unique(interaction[self.USER_ID], return_inverse=True)
-        return self.sheaf.scores(users)[rows, interaction[self.ITEM_ID]]
-
-    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " scores"]:
-        """Scores of b users for every item, flattened as RecBole wants them."""
-        return self.sheaf.scores(interaction[self.USER_ID]).flatten()
 
 
 def training_signals(

@@ -5,6 +5,7 @@ n_users and n_items count RecBole's padding at 0. Nodes are users first, then it
 """
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -18,7 +19,7 @@ from torch.nn.functional import embedding, normalize
 from recbole_sheaf.config import LossSettings, cache_folder
 from recbole_sheaf.data import bipartite_arcs
 from recbole_sheaf.data.mmrec import origin_of
-from recbole_sheaf.errors import FeatureError
+from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
@@ -220,3 +221,15 @@ def interaction_graph(config: Any, dataset: Any, n_users: int, n_items: int) -> 
         backend=config["message_passing"],
         device=config["device"],
     )
+
+
+def refuse_other_names(setting: str, given: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+    """Refuse a setting of modalities that names one which is not in use.
+
+    Raises:
+        ConfigError: with the nearest name, and those in use.
+    """
+    for name in given:
+        if name not in names:
+            used = f"expected one of {', '.join(names)}" if names else "and no modality is in use"
+            raise ConfigError(f"{setting} names '{name}'{nearest(str(name), names)}, {used}")

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.config import ModelSettings, cache_folder
-from recbole_sheaf.errors import ConfigError, nearest
+from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
@@ -28,6 +28,7 @@ from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.contrasted_views import ContrastedViews
 from recbole_sheaf.models.mgcn import SimilarityGraph
+from recbole_sheaf.models.multimodal import refuse_other_names
 from recbole_sheaf.rules import Rule, setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -140,12 +141,7 @@ class SMORE(ContrastedViews):
 
     def _similar(self, config: Any, settings: SMORESettings) -> list[SimilarityGraph]:
         neighbours = settings.modality_neighbours
-        for name in neighbours:
-            if name not in self.modalities:
-                raise ConfigError(
-                    f"modality_neighbours names '{name}'{nearest(str(name), self.modalities)}, expected one of "
-                    f"{', '.join(self.modalities)}, the modalities in use"
-                )
+        refuse_other_names("modality_neighbours", neighbours, self.modalities)
         return [
             SimilarityGraph(
                 features,

@@ -127,8 +127,9 @@ def test_content_that_does_not_fit_is_refused(toy_settings, name, settings, mess
 
 @pytest.mark.parametrize("name, modalities, loss", BY_LOSS)
 def test_predict_agrees_with_full_sort_predict(toy_settings, name, modalities, loss):
-    """Both are inner products, under the softmax cosines, of what forward gives; MMSheaf's parts have tests apart."""
+    """Both are inner products, under the softmax cosines, of what forward gives; what is added has tests of its own."""
     alone = {"item_sheaf_weight": 0.0, "softmax_temperature": 1.0} if name in ("MMSheaf", "SheafRec") else {}
+    alone = {"behaviour_weight": 0.0} if name == "BRIDGE" else alone
     model, _, _ = build(name, {**toy_settings, **alone, "modalities": modalities, "loss": loss})
     model.eval()
     users = torch.arange(1, 6)
@@ -156,8 +157,7 @@ def test_a_closed_form_has_nothing_to_train(toy_settings, name):
     assert torch.equal(model.full_sort_predict(everyone), before)
 
 
-@pytest.mark.parametrize("local", [{}, {"item_sheaf_neighbours": 5}])
-@pytest.mark.parametrize("name", CLOSED_FORM)
+@pytest.mark.parametrize("name, local", [*((name, {}) for name in CLOSED_FORM), *MESSAGES.items()])
 def test_a_checkpoint_of_a_closed_form_is_loaded_into_the_same_scores(toy_settings, name, local):
     """Built from the same data and settings, as RecBole does before it loads, a model says the same to the last bit."""
     model, _, _ = build(name, {**toy_settings, **local})
