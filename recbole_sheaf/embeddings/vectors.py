@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from recbole_sheaf.models.bridge import BRIDGE
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.multimodal import EmbeddingRecommender
 from recbole_sheaf.models.vbpr import VBPR
@@ -42,6 +43,8 @@ def vectors_of(model: Any) -> Optional[Vectors]:
     """A model's vectors; None if its scores are made otherwise."""
     if isinstance(model, MMSheaf):
         return _of_mmsheaf(model)
+    if isinstance(model, BRIDGE) and model.settings.behaviour_weight:
+        return None
     if isinstance(model, EmbeddingRecommender):
         users, items = model.ranked_embeddings()
         return Vectors(users, items, _blocks(model, items.shape[1]), metadata={"compared_by": _comparison(model)})
