@@ -21,6 +21,7 @@ ANYWHERE = {
     "errors",
     "extras",
     "modality_choices",
+    "plain_text",
     "recbole_rules",
     "regular_files",
     "rules",
@@ -35,7 +36,7 @@ ROOMS = {
     "features": ANYWHERE,
     "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
-    "evaluation": {"errors", "regular_files"},
+    "evaluation": {"errors", "plain_text", "regular_files"},
     # features for the files that count for a run; names of users' own models too
     "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "features", "models", *NAMES},
     "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
@@ -53,6 +54,7 @@ ROOMS = {
     "modality_choices": {"errors", "rules", "vocabulary"},
     "recbole_rules": {"errors", "rules"},
     "extras": {"errors"},
+    "plain_text": set(),
     "regular_files": {"errors"},
     "settings_files": {"errors", "regular_files"},
     "config": ANYWHERE - {"config"},

@@ -9,6 +9,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import QUIET, read_settings
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.plain_text import one_line
 
 EPILOG = """\
 an experiment file
@@ -80,4 +81,4 @@ def _say(report: Any, experiment: Any) -> None:
         f"of {report.runs}; see them with: recbole-sheaf results {experiment.store}"
     )
     for run, error in report.failed.items():
-        print(f"failed: {run}: {error}", file=sys.stderr)
+        print(one_line(f"failed: {run}: {error}"), file=sys.stderr)

@@ -8,6 +8,7 @@ from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_o
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_target_options
+from recbole_sheaf.plain_text import one_line
 
 EPILOG = """\
 example
@@ -50,7 +51,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 def _summary(items: Any) -> str:
     rows = ", ".join(f"{name} {count}" for name, count in items.coverage.items())
     left = f"; {items.known:,} known items in the files are left as they are" if items.known else ""
-    return f"{len(items.tokens):,} new items placed (with content: {rows}){left}"
+    return one_line(f"{len(items.tokens):,} new items placed (with content: {rows}){left}")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.plain_text import one_line
 
 MOST_SECONDS = 3600
 
@@ -49,7 +50,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     write_features(options.to, tokens, matrix.astype(options.dtype))
     if without:
         some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
-        print(f"{len(without):,} items have no {_WHAT[options.kind]} and no row: {some}")
+        print(one_line(f"{len(without):,} items have no {_WHAT[options.kind]} and no row: {some}"))
     print(f"written: {options.to} ({len(tokens):,} rows of {matrix.shape[1]} numbers)")
     return 0
 

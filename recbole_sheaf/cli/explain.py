@@ -1,13 +1,14 @@
 """``recbole-sheaf explain``: what a score is made of."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.plain_text import json_line, one_line
 
 EPILOG = """\
 examples
@@ -24,13 +25,15 @@ share of a seldom chosen item's stalks that gave way to the mean of such items.
 def main(argv: Optional[list[str]] = None) -> int:
     """Read, take apart, print; gives the exit code."""
     options = parser().parse_args(argv)
+    if options.most < 0:
+        raise ConfigError(f"--most is {options.most}, expected a whole number >= 0")
     from recbole_sheaf.embeddings.explanation import explain
     from recbole_sheaf.embeddings.sources import open_source
 
     check_own_model(options)
     embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings
     found = explain(embeddings, options.user, options.item)
-    print(json.dumps(found.as_json(), ensure_ascii=False) if options.json else _text(found, options.most))
+    print(json_line(found.as_json()) if options.json else _text(found, options.most))
     return 0
 
 
@@ -41,7 +44,7 @@ def _text(found: Any, most: int) -> str:
     from recbole_sheaf.evaluation import to_markdown
 
     has = "; the user has this item" if found.in_history else f", rank {found.rank} among the items the user lacks"
-    head = f"user {found.user}, item {found.item}: score {found.score:.4f}"
+    head = one_line(f"user {found.user}, item {found.item}: score {found.score:.4f}")
     parts = pd.DataFrame({"part": list(found.parts), "contribution": list(found.parts.values())}).round(4)
     text = f"{head}{has}\n\n{to_markdown(parts)}"
     if found.spoken:

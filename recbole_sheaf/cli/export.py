@@ -9,6 +9,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_target_options
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.plain_text import one_line
 
 EPILOG = """\
 examples
@@ -81,7 +82,7 @@ def summary(embeddings: Any) -> str:
     metadata, said = embeddings.metadata, embeddings.coefficients
     blocks = ", ".join(f"{block.name} {block.stop - block.start}" for block in embeddings.blocks) or "none"
     error = metadata["checked_against_the_model"]["largest_error"]
-    return (
+    return one_line(
         f"{metadata['model']} on {metadata['dataset']}: {len(embeddings.users):,} users, {len(embeddings.items):,} "
         f"items; columns: {blocks}; {0 if said is None else len(said.data):,} coefficients between items; "
         f"scores agree with the model's to {error:.0e}"

@@ -6,6 +6,7 @@ from typing import Callable, Optional
 
 from recbole_sheaf.environment import Terminated
 from recbole_sheaf.errors import SheafError, as_sentence
+from recbole_sheaf.plain_text import one_line
 
 Command = Callable[[Optional[list[str]]], int]
 
@@ -21,12 +22,13 @@ def one_sentence(command: Command) -> Command:
         try:
             return command(argv)
         except SheafError as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            print(one_line(f"{type(error).__name__}: {error}"), file=sys.stderr)
             return 2
         except BrokenPipeError:
             raise
         except OSError as error:  # a place that cannot be read or written, a full disk, a host that does not answer
-            print(f"{as_sentence(error)}; name another place, make room, or take leave to use it", file=sys.stderr)
+            said = f"{as_sentence(error)}; name another place, make room, or take leave to use it"
+            print(one_line(said), file=sys.stderr)
             return 2
         except KeyboardInterrupt as stop:
             print("interrupted; what is finished is kept, and the same command goes on from here", file=sys.stderr)

@@ -10,8 +10,8 @@ def print_table(table: Any, wide: bool = False, legend: str = "") -> None:
     """Print a table of at most 100 columns, and say on the standard error what it lacks; ``wide`` shows all."""
     from recbole_sheaf.evaluation import to_markdown
     from recbole_sheaf.evaluation.best import best_cells
-    from recbole_sheaf.evaluation.cells import one_line
     from recbole_sheaf.evaluation.fitting import COLUMNS, fitted, limits
+    from recbole_sheaf.plain_text import one_line
 
     shown, left_out = (table, []) if wide else fitted(table)
     bold = {name: rows for name, rows in best_cells(table).items() if name in shown} if _is_bold() else {}

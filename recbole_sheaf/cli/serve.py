@@ -9,6 +9,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.environment import ending_on_sigterm
 from recbole_sheaf.extras import from_extra
+from recbole_sheaf.plain_text import one_line
 
 EPILOG = """\
 examples
@@ -78,7 +79,8 @@ def _summary(catalogue: Any, address: str) -> str:
     given = {"titles": catalogue.titles, "posters": catalogue.posters}
     extras = "".join(f"; {name} for {len(found):,} of {count:,}" for name, found in given.items() if found)
     return (
-        f"{about['model']} on {about['dataset']}: {about['users']:,} users, {about['items']:,} items{extras}\n"
+        f"{one_line(about['model'])} on {one_line(about['dataset'])}: {about['users']:,} users, "
+        f"{about['items']:,} items{extras}\n"
         f"serving at {address} (requests: {address}/docs); Ctrl-C stops it"
     )
 

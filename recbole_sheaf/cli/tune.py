@@ -10,6 +10,7 @@ from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import QUIET, model_names, read_settings
 from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.plain_text import one_line
 
 EPILOG = """\
 What is searched stands in each model's YAML file (properties/model/<model>.yaml), or in one of --config_files:
@@ -56,7 +57,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         path = write_best(search, options.output / search.dataset / f"{class_name(search.model)}.yaml")
         print(f"{search}: {path or 'no trial was completed'}")
     for trial, error in errors.items():
-        print(f"failed: {trial}: {error}", file=sys.stderr)
+        print(one_line(f"failed: {trial}: {error}"), file=sys.stderr)
     return 1 if errors else 0
 
 

@@ -20,22 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories, csc_of
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.embeddings.array_checks import (
+    OPTIONAL,
+    check_arrays,
+    check_metadata,
+    checked_blocks,
+    refuse_other_names,
+)
+from recbole_sheaf.embeddings.embeddings import Embeddings, Histories, csc_of
+from recbole_sheaf.errors import DataError, shown
 
 FORMAT = 1
 MARK = "recbole_sheaf_embeddings"  # key of the format's number, by which a file is known
-_OPTIONAL = ("item_told_trained", "item_embeddings", "item_rarity", "item_is_new")
-_REQUIRED = (
-    "user_tokens",
-    "item_tokens",
-    "user_vectors",
-    "item_vectors",
-    "item_told",
-    "history_offsets",
-    "history_items",
-    "history_parts",
-)
 
 
 def as_arrays(embeddings: Embeddings) -> dict[str, np.ndarray]:
@@ -50,7 +46,7 @@ def as_arrays(embeddings: Embeddings) -> dict[str, np.ndarray]:
         "history_offsets": histories.offsets,
         "history_items": histories.items,
         "history_parts": histories.parts,
-        **{name: getattr(embeddings, name) for name in _OPTIONAL if getattr(embeddings, name) is not None},
+        **{name: getattr(embeddings, name) for name in OPTIONAL if getattr(embeddings, name) is not None},
         **embeddings.layers,
     }
     if coefficients is not None:
@@ -65,67 +61,40 @@ def as_metadata(embeddings: Embeddings) -> dict[str, Any]:
     return {MARK: FORMAT, **embeddings.metadata, "blocks": [asdict(block) for block in embeddings.blocks]}
 
 
-def from_arrays(source: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Embeddings:
+def from_arrays(source: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any], size: int) -> Embeddings:
     """Pieces from their arrays.
 
+    Args:
+        source: name of the file, of ``size`` bytes.
+
     Raises:
-        DataError: if ``source`` is of another format, lacks an array, or arrays do not fit each other.
+        DataError: if the file is of another format, lacks an array, or holds what none does (:mod:`.array_checks`).
     """
     if metadata.get(MARK) != FORMAT:
         raise DataError(
-            f"{source} is of format {metadata.get(MARK)}, expected {FORMAT}; export the checkpoint again by this "
-            "version"
+            f"{source} is of format {shown(metadata.get(MARK))}, expected {FORMAT}; export the checkpoint again by "
+            "this version"
         )
-    if lacking := [name for name in _REQUIRED if name not in arrays]:
-        raise DataError(f"{source} lacks {', '.join(lacking)}; export the checkpoint again")
+    refuse_other_names(source, list(arrays))
+    blocks = checked_blocks(source, metadata.get("blocks"))
+    check_arrays(source, arrays, blocks, size)
+    trained = arrays.get("item_told_trained")
+    check_metadata(source, metadata, folds_in=trained is not None and trained.shape[1] > 0)
     arrays = {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
     coefficients = None
     if "coefficient_values" in arrays:
         values, rows, offsets = (arrays[f"coefficient_{name}"] for name in ("values", "items", "offsets"))
         coefficients = csc_of(values, rows, offsets, len(arrays["item_tokens"]))
-    named = {key: value for key, value in metadata.items() if key not in (MARK, "blocks")}
-    found = Embeddings(
+    return Embeddings(
         users=arrays["user_tokens"],
         items=arrays["item_tokens"],
         user_vectors=arrays["user_vectors"],
         item_vectors=arrays["item_vectors"],
         item_told=arrays["item_told"],
-        blocks=tuple(Block(**block) for block in metadata["blocks"]),
+        blocks=blocks,
         histories=Histories(*(arrays[f"history_{name}"] for name in ("offsets", "items", "parts"))),
         coefficients=coefficients,
-        **{name: arrays[name] for name in _OPTIONAL if name in arrays},
+        **{name: arrays[name] for name in OPTIONAL if name in arrays},
         layers={name: array for name, array in arrays.items() if "_layer_" in name},
-        metadata=named,
-    )
-    _refuse_misfits(source, found)
-    return found
-
-
-def _refuse_misfits(source: str, found: Embeddings) -> None:
-    users, items, histories = len(found.users), len(found.items), found.histories
-    said = found.coefficients
-    fits = (
-        len(found.user_vectors) == users
-        and len(found.item_vectors) == len(found.item_told) == items
-        and found.user_vectors.shape[1] == found.item_vectors.shape[1]
-        and all(len(getattr(found, name)) == items for name in _OPTIONAL if getattr(found, name) is not None)
-        and _compresses(histories.offsets, histories.items, histories.parts, users, items)
-        and (said is None or _compresses(said.indptr, said.indices, said.data, items, items))
-    )
-    if not fits:
-        raise DataError(
-            f"{source} has {users} users and {items} items, and arrays that do not fit these (vectors of shape "
-            f"{found.user_vectors.shape} and {found.item_vectors.shape}); export the checkpoint again"
-        )
-
-
-def _compresses(offsets: np.ndarray, places: np.ndarray, values: np.ndarray, rows: int, columns: int) -> bool:
-    """Whether these are the rows of a compressed matrix."""
-    return bool(
-        len(offsets) == rows + 1
-        and len(places) == len(values)
-        and offsets[0] == 0
-        and offsets[-1] == len(places)
-        and (np.diff(offsets) >= 0).all()
-        and (not len(places) or (places.min() >= 0 and places.max() < columns))
+        metadata={key: value for key, value in metadata.items() if key not in (MARK, "blocks")},
     )

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata
+from recbole_sheaf.embeddings.database_reader import PAIRS
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.files import unreadable
 
 _INNER = "COALESCE(array_inner_product(u.vector, i.vector), 0)"
 _RECOMMEND = """
@@ -38,10 +38,6 @@ WHERE i.row_id NOT IN (SELECT item_id FROM interactions h JOIN u ON h.user_id = 
                        WHERE h.part < seen_parts)
 ORDER BY score DESC LIMIT k
 """
-_TABLES = {
-    "history": ("interactions", "user_id", "item_id", "part"),
-    "coefficient": ("coefficients", "for_item_id", "item_id", "value"),
-}
 _IN_TABLES = ("_tokens", "_vectors", "history_", "coefficient_")
 
 
@@ -65,32 +61,6 @@ def write(embeddings: Embeddings, path: Path) -> None:
         db.execute(_RECOMMEND.format(inner=_INNER if width else "0"))
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the metadata.
-
-    Raises:
-        DataError: if the file is no database of embeddings.
-    """
-    try:
-        with duckdb.connect(str(path), read_only=True) as db:
-            ((text,),) = db.execute("SELECT value FROM metadata WHERE key = 'json'").fetchall()
-            metadata = json.loads(text)
-            arrays = {
-                name: np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
-                for name, dtype, shape, data in db.execute("SELECT name, dtype, shape, data FROM arrays").fetchall()
-            }
-            for kind in ("user", "item"):
-                rows = db.execute(f"SELECT token, vector FROM {kind}s ORDER BY row_id").fetchnumpy()
-                arrays[f"{kind}_tokens"] = np.array(list(rows["token"]), dtype=str)
-                arrays[f"{kind}_vectors"] = _stacked(rows["vector"], len(arrays[f"{kind}_tokens"]))
-            arrays.update(_compressed(db, "history", "parts", len(arrays["user_tokens"])))
-            said = _compressed(db, "coefficient", "values", len(arrays["item_tokens"]))
-            arrays.update(said if len(said["coefficient_values"]) else {})
-    except (duckdb.Error, ValueError, TypeError) as error:
-        raise unreadable(path, error) from error
-    return arrays, metadata
-
-
 def _rows(tokens: np.ndarray, vectors: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"row_id": np.arange(len(tokens)), "token": tokens.tolist(), "vector": list(vectors)})
 
@@ -105,7 +75,7 @@ def _table(db: Any, name: str, rows: pd.DataFrame, width: int) -> None:
 
 def _pairs(db: Any, arrays: dict[str, np.ndarray], ragged: str, value: str) -> None:
     """A table of a compressed matrix: row, place, value; empty where the arrays are not there."""
-    name, *columns = _TABLES[ragged]
+    name, *columns = PAIRS[ragged]
     offsets = arrays.get(f"{ragged}_offsets", np.zeros(1, dtype=np.int64))
     row = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
     items = arrays.get(f"{ragged}_items", np.zeros(0, dtype=np.int32))
@@ -115,24 +85,8 @@ def _pairs(db: Any, arrays: dict[str, np.ndarray], ragged: str, value: str) -> N
     db.unregister("pairs")
 
 
-def _compressed(db: Any, ragged: str, value: str, rows: int) -> dict[str, np.ndarray]:
-    """The arrays of a table of pairs."""
-    name, *columns = _TABLES[ragged]
-    found = db.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY rowid").fetchnumpy()
-    row, items, values = (np.asarray(found[column]) for column in columns)
-    counts = np.bincount(row, minlength=rows)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return {f"{ragged}_offsets": offsets, f"{ragged}_items": items, f"{ragged}_{value}": values}
-
-
 def _others(db: Any, arrays: dict[str, np.ndarray]) -> None:
     db.execute("CREATE TABLE arrays (name VARCHAR, dtype VARCHAR, shape VARCHAR, data BLOB)")
     for name, array in arrays.items():
         row = (name, str(array.dtype), json.dumps(array.shape), np.ascontiguousarray(array).tobytes())
         db.execute("INSERT INTO arrays VALUES (?, ?, ?, ?)", row)
-
-
-def _stacked(vectors: Any, rows: int) -> np.ndarray:
-    if isinstance(vectors, np.ma.MaskedArray) and vectors.mask.any():
-        return np.zeros((rows, 0), dtype=np.float32)
-    return np.stack(list(vectors)).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from recbole_sheaf.embeddings.arrays import MARK, as_arrays, as_metadata, from_arrays
+from recbole_sheaf.embeddings.array_files import METADATA, is_safetensors_export, read_npz, read_safetensors
+from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata, from_arrays
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.errors import ConfigError, DataError, first_line, nearest
-from recbole_sheaf.features.cache import UNREADABLE
+from recbole_sheaf.errors import ConfigError, DataError, nearest
 from recbole_sheaf.features.parquet_file import import_pyarrow
-
-METADATA = "metadata"
+from recbole_sheaf.regular_files import open_regular
 
 
 def check_target(path: Path, endings: tuple[str, ...]) -> None:
@@ -80,43 +78,33 @@ def write_embeddings(embeddings: Embeddings, path: Path) -> None:
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """Read what :func:`write_embeddings` wrote.
+    """Read what :func:`write_embeddings` wrote, or somebody who wants it to be taken for that.
 
     Raises:
-        DataError: if the file is absent, damaged, or holds no embeddings.
+        DataError: if the file is absent, damaged, takes far more memory than it has bytes, or holds anything that no
+            export does.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"there is no file {path}; 'recbole-sheaf export' writes one from a checkpoint")
     if path.suffix not in ENDINGS:
         raise DataError(f"'{path}' ends in '{path.suffix}', expected a file of embeddings, {', '.join(ENDINGS)}")
+    with open_regular(path, DataError) as file:
+        size = os.fstat(file.fileno()).st_size
     arrays, metadata = _READERS[path.suffix](path)
-    return from_arrays(path.name, arrays, metadata)
+    return from_arrays(path.name, arrays, metadata, size)
 
 
 def holds_embeddings(path: Path) -> bool:
     """Whether a file is an export, and not a checkpoint, which may be a ``.safetensors`` too."""
     if path.suffix != ".safetensors":
         return path.suffix in ENDINGS
-    return path.is_file() and MARK in json.loads(_safetensors_metadata(path).get(METADATA, "{}"))
+    return path.exists() and is_safetensors_export(path)
 
 
 def _write_npz(embeddings: Embeddings, path: Path) -> None:
     with open(path, "xb") as file:
         np.savez(file, **as_arrays(embeddings), **{METADATA: np.array(json.dumps(as_metadata(embeddings)))})
-
-
-def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if METADATA not in archive.files:
-                raise _no_embeddings(path)
-            arrays = {name: archive[name] for name in archive.files if name != METADATA}
-            return arrays, json.loads(str(archive[METADATA]))
-    except DataError:
-        raise
-    except UNREADABLE as error:
-        raise unreadable(path, error) from error
 
 
 def _write_safetensors(embeddings: Embeddings, path: Path) -> None:
@@ -129,37 +117,6 @@ def _write_safetensors(embeddings: Embeddings, path: Path) -> None:
     safetensors.numpy.save_file(contiguous, path, metadata)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    metadata = _safetensors_metadata(path)
-    if METADATA not in metadata:
-        raise _no_embeddings(path)
-    try:
-        arrays = dict(safetensors.numpy.load_file(path))
-    except (safetensors.SafetensorError, *UNREADABLE) as error:
-        raise unreadable(path, error) from error
-    for name in ("user_tokens", "item_tokens"):
-        if name in arrays:
-            arrays[name] = np.array(arrays[name].tobytes().decode("utf-8").split("\n"), dtype=str)
-    return arrays, json.loads(metadata[METADATA])
-
-
-def _safetensors_metadata(path: Path) -> dict[str, str]:
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
-    except (safetensors.SafetensorError, *UNREADABLE) as error:
-        raise unreadable(path, error) from error
-
-
-def _no_embeddings(path: Path) -> DataError:
-    return DataError(f"{path} holds no embeddings; give a file that 'recbole-sheaf export' wrote, or a checkpoint")
-
-
-def unreadable(path: Path, error: Exception) -> DataError:
-    """What to say of a file that is damaged."""
-    return DataError(f"{path} cannot be read ({first_line(error)}); export the checkpoint again")
-
-
 def _write_parquet(embeddings: Embeddings, path: Path) -> None:
     from recbole_sheaf.embeddings.parquet import write
 
@@ -167,7 +124,7 @@ def _write_parquet(embeddings: Embeddings, path: Path) -> None:
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from recbole_sheaf.embeddings.parquet import read
+    from recbole_sheaf.embeddings.parquet_reader import read
 
     return read(path)
 
@@ -179,7 +136,7 @@ def _write_duckdb(embeddings: Embeddings, path: Path) -> None:
 
 
 def _read_duckdb(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from recbole_sheaf.embeddings.database import read
+    from recbole_sheaf.embeddings.database_reader import read
 
     return read(path)
 
@@ -191,8 +148,8 @@ _WRITERS: dict[str, Callable[[Embeddings, Path], None]] = {
     ".duckdb": _write_duckdb,
 }
 _READERS: dict[str, Callable[[Path], tuple[dict[str, np.ndarray], dict[str, Any]]]] = {
-    ".npz": _read_npz,
-    ".safetensors": _read_safetensors,
+    ".npz": read_npz,
+    ".safetensors": read_safetensors,
     ".parquet": _read_parquet,
     ".duckdb": _read_duckdb,
 }

@@ -1,7 +1,6 @@
 """Lists of items to people and programs: CSV, JSON lines, Parquet or the screen, written while they are made."""
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 from recbole_sheaf.embeddings.files import writing
 from recbole_sheaf.embeddings.ranking import Lists
 from recbole_sheaf.features.parquet_file import import_pyarrow
+from recbole_sheaf.plain_text import in_csv, json_line
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
@@ -40,7 +40,8 @@ def write_lists(
         owners, items: tokens by row.
         path: the ending chooses the format, which was checked before; None is CSV on the standard output.
 
-    A place of score -inf holds no item and is left out.
+    A place of score -inf holds no item and is left out. CSV is for eyes and spreadsheets: control characters in a token
+    are blanks there and an apostrophe stands before a formula; JSON lines and Parquet hold tokens as they are.
 
     Raises:
         ConfigError: if the file cannot be written.
@@ -75,8 +76,8 @@ def _as_csv(named: Named, columns: Columns, file: Any) -> int:
     writer.writerow([columns.owner, "rank", columns.item, columns.score])
     count = 0
     for owner, items, scores in named:
-        ranked = enumerate(zip(items, scores), start=1)
-        writer.writerows((owner, rank, item, f"{score:.7g}") for rank, (item, score) in ranked)
+        ranked, owner = enumerate(zip(items, scores), start=1), in_csv(owner)
+        writer.writerows((owner, rank, in_csv(item), f"{score:.7g}") for rank, (item, score) in ranked)
         count += 1
     return count
 
@@ -85,7 +86,7 @@ def _as_jsonl(named: Named, columns: Columns, file: Any) -> int:
     count = 0
     for owner, items, scores in named:
         line: dict[str, Any] = {columns.owner: owner, columns.items: items, columns.scores: scores}
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.write(json_line(line) + "\n")
         count += 1
     return count
 

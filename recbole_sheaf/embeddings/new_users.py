@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from recbole_sheaf.embeddings.array_checks import LARGE, MOST_UNFOLDED
 from recbole_sheaf.embeddings.embeddings import TRAIN, Embeddings, Histories
-from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.errors import ConfigError, DataError, shown
+from recbole_sheaf.regular_files import refuse_beyond_memory
 
 
 def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Embeddings:
@@ -18,7 +20,8 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
 
     Raises:
         ConfigError: if the model gives a user's vector by training alone.
-        DataError: if a user has no item, is in the data already, or an item is unknown.
+        DataError: if a user has no item, is in the data already, or an item is unknown; if a name is so long that all
+            together, each in as much place as the longest, would take far more memory than they have letters.
 
     Time O(items in all lists times f).
     """
@@ -31,20 +34,35 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
         )
     for token, items in lists.items():
         if embeddings.knows_user(token):
-            raise DataError(f"user '{token}' is in the data already; leave the items out, or give another name")
+            raise DataError(f"user {shown(token)} is in the data already; leave the items out, or give another name")
         if not items:
-            raise DataError(f"user '{token}' has no item; give one at least")
+            raise DataError(f"user {shown(token)} has no item; give one at least")
+    names = _names(list(lists))
+    refuse_beyond_memory(
+        f"vectors of {len(names):,} users", 4 * len(names) * embeddings.item_vectors.shape[1], DataError
+    )
     rows = [embeddings.item_rows(items) for items in lists.values()]
     lengths = [len(items) for items in rows]
     users, items = np.repeat(np.arange(len(rows)), lengths), np.concatenate(rows)
     histories = Histories.of(len(rows), users, items, np.full(len(items), TRAIN))
     return replace(
         embeddings,
-        users=np.array(list(lists), dtype=str),
+        users=names,
         user_vectors=_vectors(embeddings, tells, histories, len(rows)),
         histories=histories,
         layers={name: rows for name, rows in embeddings.layers.items() if name.startswith("item")},
     )
+
+
+def _names(users: Sequence[str]) -> np.ndarray:
+    longest = max(users, key=len, default="")
+    taken = 4 * len(longest) * len(users)
+    if taken > max(LARGE, MOST_UNFOLDED * sum(map(len, users))):
+        raise DataError(
+            f"the name of user {shown(longest)} has {len(longest):,} letters, with which the names of {len(users):,} "
+            f"users would take {taken:,} bytes; give a shorter name"
+        )
+    return np.array(users, dtype=str)
 
 
 def _vectors(embeddings: Embeddings, tells: np.ndarray, histories: Histories, n_users: int) -> Float[np.ndarray, "b f"]:

@@ -119,12 +119,24 @@ def top_lists(
         among: items that may be listed; None is all.
 
     Raises:
-        ConfigError: if there are fewer than k items, or ``seen`` is none of these.
+        ConfigError: at once, not with the first list, if there are fewer than k items, or ``seen`` is none of these.
     """
-    scores = PieceScores(embeddings) if scores is None else scores
-    n_items = len(embeddings.items)
-    check_k(k, n_items if among is None else int(among.sum()))
+    check_k(k, len(embeddings.items) if among is None else int(among.sum()))
     masked = masked_parts(seen, embeddings.metadata.get("seen_at_test", PARTS[:2]))
+    scores = PieceScores(embeddings) if scores is None else scores
+    return _top_lists(embeddings, rows, k, scores, masked, among, show_progress)
+
+
+def _top_lists(
+    embeddings: Embeddings,
+    rows: Int[np.ndarray, " b"],
+    k: int,
+    scores: Scores,
+    masked: list[int],
+    among: Optional[Bool[np.ndarray, " n"]],
+    show_progress: bool,
+) -> Iterator[Lists]:
+    n_items = len(embeddings.items)
     batch = max(1, SCORES_AT_ONCE // n_items)
     with tqdm(total=len(rows), unit=" users", disable=not show_progress) as bar:
         for start in range(0, len(rows), batch):

@@ -34,13 +34,19 @@ def similar_items(
         likeness: of these embeddings, for who asks often; None makes it.
 
     Raises:
-        ConfigError: if there are not k other items, or the model lacks what ``by`` names.
+        ConfigError: at once, not with the first list, if there are not k other items, or the model lacks what ``by``
+            names.
     """
     others = len(embeddings.items) if among is None else int(among.sum())
     check_k(k, others - 1)
     by = chosen_by(embeddings, by)
-    likeness = Likeness(embeddings) if likeness is None else likeness
-    batch = max(1, SCORES_AT_ONCE // len(embeddings.items))
+    return _similar_items(rows, k, by, among, Likeness(embeddings) if likeness is None else likeness)
+
+
+def _similar_items(
+    rows: Int[np.ndarray, " b"], k: int, by: str, among: Optional[Bool[np.ndarray, " n"]], likeness: "Likeness"
+) -> Iterator[Lists]:
+    batch = max(1, SCORES_AT_ONCE // len(likeness.embeddings.items))
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
         found = likeness(some, by)

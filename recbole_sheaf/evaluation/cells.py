@@ -12,9 +12,8 @@ from typing import Any, Callable, Optional
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_numeric_dtype
 
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
-)  # and those that turn lines around
+from recbole_sheaf.plain_text import in_csv, one_line
+
 _MARKDOWN = re.compile(r"[\\|`]")
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -34,7 +33,6 @@ th, td {{ padding: .2em .6em; text-align: right; border-bottom: 1px solid #ccc }
 </html>
 """
 FOUR_DIGITS = ".4g"
-_FORMULA = ("=", "+", "-", "@")
 
 
 def to_markdown(
@@ -95,12 +93,7 @@ def to_html(table: pd.DataFrame, legend: str = "") -> str:
 
 def to_csv(table: pd.DataFrame) -> str:
     """CSV, every digit of a number; a text that a spreadsheet would compute begins with an apostrophe."""
-    return _with_cells(table, _in_csv).to_csv(index=False, lineterminator="\n")
-
-
-def one_line(text: str) -> str:
-    """A text without line breaks and other control characters."""
-    return _CONTROL.sub(" ", text)
+    return _with_cells(table, in_csv).to_csv(index=False, lineterminator="\n")
 
 
 def _with_cells(table: pd.DataFrame, written: Callable[[str], str]) -> pd.DataFrame:
@@ -115,16 +108,3 @@ def _with_cells(table: pd.DataFrame, written: Callable[[str], str]) -> pd.DataFr
 
 def _in_markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", one_line(text)).replace("<", "&lt;")
-
-
-def _in_csv(text: str) -> str:
-    text = one_line(text)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -12,13 +12,14 @@ import struct
 import sys
 import tokenize
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, Union
 
 import numpy as np
 
-from recbole_sheaf.errors import FeatureError, shown
+from recbole_sheaf.errors import FeatureError, SheafError, shown
 from recbole_sheaf.features.cache import UNREADABLE
 from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 
@@ -54,6 +55,18 @@ def read_npz(path: Path, names: Sequence[str], expected: str) -> list[np.ndarray
     Raises:
         FeatureError: as :func:`read_npy`, if it is no archive, lacks an array, or unfolds beyond bounds.
     """
+    with opened_npz(path, expected) as archive:
+        _refuse_absent(path.name, names, archive.namelist())
+        return [read_member(path.name, archive, archive.getinfo(f"{name}.npy")) for name in names]
+
+
+@contextmanager
+def opened_npz(path: Path, expected: str) -> Iterator[zipfile.ZipFile]:
+    """An ``.npz`` to read members of.
+
+    Raises:
+        FeatureError: if it is no regular file or no archive, or a member turns out to be damaged.
+    """
     with open_regular(path, FeatureError) as file:
         if not zipfile.is_zipfile(file):
             raise FeatureError(
@@ -61,9 +74,8 @@ def read_npz(path: Path, names: Sequence[str], expected: str) -> list[np.ndarray
             )
         try:
             with zipfile.ZipFile(file) as archive:
-                _refuse_absent(path.name, names, archive.namelist())
-                return [_member(path.name, archive, archive.getinfo(f"{name}.npy")) for name in names]
-        except FeatureError:
+                yield archive
+        except SheafError:
             raise
         except DAMAGED as error:
             raise unreadable(path, error, expected) from error
@@ -76,7 +88,12 @@ def map_values(
     return np.memmap(file, dtype, "r", offset, shape, order).view(np.ndarray)
 
 
-def _member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+def read_member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    """An array of an archive.
+
+    Raises:
+        FeatureError: if its header claims what is not there, or it unfolds beyond bounds.
+    """
     if info.file_size > max(LARGE, MOST_UNFOLDED * info.compress_size):
         raise FeatureError(
             f"{source} claims that {info.compress_size:,} bytes of '{info.filename}' unfold into {info.file_size:,}; "
@@ -86,7 +103,7 @@ def _member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.
         _refuse_false_claim(source, file, info.file_size)
     with archive.open(info) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-    _refuse_no_characters(source, array)
+    refuse_no_characters(source, array)
     return array
 
 
@@ -109,7 +126,7 @@ def _refuse_false_claim(source: str, file: Union[IO[bytes], zipfile.ZipExtFile],
     return claim
 
 
-def _refuse_no_characters(source: str, array: np.ndarray) -> None:
+def refuse_no_characters(source: str, array: np.ndarray) -> None:
     """Refuse text of which four bytes are no character: NumPy fails on it wherever it is looked at."""
     if array.dtype.kind == "U" and array.size:
         codes = np.ascontiguousarray(array).view(f"{array.dtype.byteorder}u4")

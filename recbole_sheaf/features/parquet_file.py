@@ -4,16 +4,18 @@ The ids are the column ``item_id``, else the only one of text. The vectors are t
 of lists, else all other columns of numbers in their order. A row without a vector, null, is an item without one.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.extras import from_extra
 from recbole_sheaf.features.arrays import LARGE, MOST_UNFOLDED
+from recbole_sheaf.features.parquet_pages import unfolded_bytes
 from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 
 IDS, VECTORS = "item_id", "feature"
@@ -57,7 +59,7 @@ def read_parquet(path: Path) -> tuple[list[str], np.ndarray, int]:
         try:
             parquet = pyarrow.parquet.ParquetFile(file)
             columns = _columns(pyarrow, path.name, parquet.schema_arrow)
-            _refuse_bomb(path, parquet.metadata)
+            _refuse_bomb(path, file, parquet.metadata)
             parts = list(_parts(pyarrow, path.name, parquet, columns))
         except (pyarrow.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:200]
@@ -102,16 +104,17 @@ def _described(types: dict[str, Any]) -> str:
     return f"{some} and {len(types) - 10} others" if len(types) > 10 else some
 
 
-def _refuse_bomb(path: Path, metadata: Any) -> None:
-    """Few bytes may stand for many values, all alike; what the file says of itself bounds them."""
+def _refuse_bomb(path: Path, file: BinaryIO, metadata: Any) -> None:
+    """Few bytes may stand for many values, all alike; what the file says of itself and its pages bounds them."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
-    size = 4 * values
-    if min(values, metadata.num_rows, 0) < 0 or size > max(LARGE, MOST_UNFOLDED * path.stat().st_size):
+    size = os.fstat(file.fileno()).st_size
+    unfolded = max(4 * values, unfolded_bytes(path.name, file, metadata, size))
+    if min(values, metadata.num_rows, 0) < 0 or unfolded > max(LARGE, MOST_UNFOLDED * size):
         raise FeatureError(
-            f"{path.name} claims that {path.stat().st_size:,} bytes unfold into {size:,}; write it without compression"
+            f"{path.name} claims that {size:,} bytes unfold into {unfolded:,}; write it without compression"
         )
-    refuse_beyond_memory(path.name, size, FeatureError)
+    refuse_beyond_memory(path.name, unfolded, FeatureError)
 
 
 def _parts(pyarrow: Any, source: str, parquet: Any, columns: _Columns) -> Iterator[tuple[list[str], np.ndarray, int]]:

@@ -29,14 +29,18 @@ def read_safetensors(path: Path) -> tuple[Optional[list[str]], np.ndarray]:
     Raises:
         FeatureError: if the file is damaged, holds no such tensor or several, or one of a type that NumPy lacks.
     """
-    header, start = _header(path)
+    header, start = read_header(path)
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     name = _name_of_rows(path.name, tensors)
-    return _tokens(path, header, start), _array(path, name, tensors[name], start)
+    return _tokens(path, header, start), read_tensor(path, name, tensors[name], start)
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """What the library itself finds sound, and the place in the file where values begin."""
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """What the library itself finds sound, and the place in the file where values begin.
+
+    Raises:
+        FeatureError: if the file is no regular one or no safetensors.
+    """
     from safetensors import SafetensorError, safe_open
 
     with open_regular(path, FeatureError) as file:
@@ -71,7 +75,7 @@ def _tokens(path: Path, header: Mapping[str, Any], start: int) -> Optional[list[
         return _from_json(path.name, listed)
     if TOKENS not in header:
         return None
-    array = _array(path, TOKENS, header[TOKENS], start)
+    array = read_tensor(path, TOKENS, header[TOKENS], start)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise FeatureError(
             f"{path.name} has item_id of type {array.dtype} and shape {array.shape}; expected whole numbers, or UTF-8 "
@@ -95,7 +99,12 @@ def _from_json(source: str, text: str) -> list[str]:
     return [str(token) for token in tokens]
 
 
-def _array(path: Path, name: str, entry: Mapping[str, Any], start: int) -> np.ndarray:
+def read_tensor(path: Path, name: str, entry: Mapping[str, Any], start: int) -> np.ndarray:
+    """A tensor that the header lists, mapped and read-only.
+
+    Raises:
+        FeatureError: if NumPy lacks its type, or the machine the memory.
+    """
     if entry["dtype"] not in NUMPY:
         raise FeatureError(
             f"{path.name} has '{name}' of type {entry['dtype']}, which NumPy does not know; save it as float16 or "

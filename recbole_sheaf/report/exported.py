@@ -9,7 +9,7 @@ import pandas as pd
 
 from recbole_sheaf.embeddings import Embeddings, read_embeddings
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.evaluation.cells import one_line
+from recbole_sheaf.plain_text import one_line
 from recbole_sheaf.regular_files import read_regular
 
 ITEM = "item_id"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole_sheaf.config import RECBOLE_PROPERTIES, class_name, default_settings, properties_folder
-from recbole_sheaf.evaluation.cells import one_line
 from recbole_sheaf.experiments.run_id import WITHOUT_EFFECT
+from recbole_sheaf.plain_text import one_line
 from recbole_sheaf.settings_files import read_yaml
 
 TRAINING = ("learning_rate", "train_batch_size", "epochs", "stopping_step")

@@ -10,6 +10,7 @@ from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import DataError, nearest, shown
 from recbole_sheaf.features.atomic import column_names, read_columns
 from recbole_sheaf.features.text_tables import read_text_table
+from recbole_sheaf.plain_text import one_line
 from recbole_sheaf.vocabulary import ITEM_NAMES, USER_NAMES
 
 ENDINGS = (".item", ".tsv", ".txt", ".csv")
@@ -17,7 +18,7 @@ NAMED = ("title", "name")
 
 
 def read_titles(given: str, item_file: Optional[Path], embeddings: Embeddings) -> dict[str, str]:
-    """Titles of the model's items, by token; items may lack one.
+    """Titles of the model's items on one line each, by token; items may lack one.
 
     Args:
         given: a file, whose items are the column with a usual name, or else the first, and whose titles the first other
@@ -29,7 +30,7 @@ def read_titles(given: str, item_file: Optional[Path], embeddings: Embeddings) -
         DataError: if the file is no such table, has none of the items or two titles of one, or there is no such column.
     """
     titles = _read(given, item_file)
-    known = {item: title for item, title in titles.items() if title and embeddings.knows_item(item)}
+    known = {item: one_line(title) for item, title in titles.items() if title and embeddings.knows_item(item)}
     if not known:
         raise DataError(
             f"--titles={given} has {len(titles):,} lines and none for an item of the model, such as "

@@ -142,7 +142,10 @@ def test_files_of_something_else_are_refused(embeddings, workplace):
     with pytest.raises(DataError, match="holds no embeddings"):
         read_embeddings(workplace / "x.npz")
     arrays = {**as_arrays(embeddings), "history_items": as_arrays(embeddings)["history_items"] + 1000}
-    for changed, message in (({MARK: FORMAT + 1}, "is of format 2, expected 1"), ({}, "arrays that do not fit")):
+    for changed, message in (
+        ({MARK: FORMAT + 1}, "is of format 2, expected 1"),
+        ({}, "1059 in history_items, expected rows of its 60 items"),
+    ):
         metadata = json.dumps({**as_metadata(embeddings), **changed})
         np.savez(workplace / "x.npz", **arrays, metadata=np.array(metadata))
         with pytest.raises(DataError, match=message):
