@@ -22,6 +22,7 @@ LARGE, MOST_UNFOLDED = 1 << 26, 32  # bytes from which on so many bytes may come
 BYTES_OF_TOKEN = 64  # that a token takes beside its letters
 LARGEST = 1e12  # of a number: sums over histories and inner products stay far inside float32
 MOST_METADATA = 1 << 20  # letters
+_A = {"user": "a user", "item": "an item"}
 SCALES = ("unit length", "square root of the number of items")
 
 
@@ -268,9 +269,9 @@ def _n_tokens(source: str, kind: str, tokens: np.ndarray, size: int) -> int:
         refuse_no_characters(source, tokens)
     listed = tokens.tolist()
     if "" in listed:
-        raise refusal(source, f"has a {kind} without a token in row {listed.index('')}")
+        raise refusal(source, f"has {_A[kind]} without a token in row {listed.index('')}")
     if not _is_unicode(listed):
-        raise refusal(source, f"has a {kind} whose token is no text in Unicode, or has a NUL")
+        raise refusal(source, f"has {_A[kind]} whose token is no text in Unicode, or has a NUL")
     if len(set(listed)) < len(listed):
         first: dict[str, int] = {}
         row, token = next((row, token) for row, token in enumerate(listed) if first.setdefault(token, row) != row)

@@ -159,6 +159,8 @@ def _rows(db: duckdb.DuckDBPyConnection, source: str, kind: str, size: int) -> t
     """Tokens and vectors by ``row_id``; vectors are null where they have no column."""
     found = db.execute(f"SELECT row_id, token, vector FROM export.main.{kind}s").fetchnumpy()
     numbers = _filled(source, f"row_id of {kind}s", found["row_id"])
+    if not len(numbers):
+        raise refusal(source, f"has no {kind}")
     order = np.argsort(numbers, kind="stable")
     if not np.array_equal(numbers[order], np.arange(len(numbers))):
         raise refusal(source, f"has {len(numbers):,} {kind}s whose row_id is not 0 to {len(numbers) - 1:,}")

@@ -49,7 +49,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     with as_data_error(), open_regular(path, DataError) as file:
         size = os.fstat(file.fileno()).st_size
         try:
-            parquet = pyarrow.parquet.ParquetFile(file, read_dictionary=list(TEXTS))
+            parquet = pyarrow.parquet.ParquetFile(file)
             given = (parquet.schema_arrow.metadata or {}).get(METADATA.encode())
             if given is None:
                 raise no_embeddings(path)
@@ -60,7 +60,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
                     path.name, f"has {parquet.num_row_groups} row groups, expected one of users, one of items"
                 )
             refuse_unfolded(path.name, _unfolded(path.name, file, parquet.metadata, size), size)
-            tables = [parquet.read_row_group(number) for number in range(len(GROUPS))]
+            folded = pyarrow.parquet.ParquetFile(file, read_dictionary=list(TEXTS))
+            tables = [folded.read_row_group(number) for number in range(len(GROUPS))]
             arrays: dict[str, np.ndarray] = {}
             for kind, table in zip(GROUPS, tables):
                 arrays.update(_arrays(pyarrow, path.name, kind, table, size))

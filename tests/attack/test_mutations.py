@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 from safetensors.numpy import save as safetensors_bytes
 
 from recbole_sheaf.data import check_dataset_folder, convert_mmrec_folder
+from recbole_sheaf.embeddings.files import read_embeddings
+from recbole_sheaf.embeddings.ranking import top_lists
+from recbole_sheaf.embeddings.token_files import read_tokens
 from recbole_sheaf.errors import SheafError
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split, loaders
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.features import load_modalities, read_features
 from recbole_sheaf.settings_files import read_yaml
+from tests.attack import exports
 from tests.attack.door import ITEMS, LINES, table
 from tests.attack.test_data import GOOD_ITEM, MM_GOOD, ROWS, TOKENS, features, npy
 from tests.experiments.planted import plant
@@ -234,6 +238,54 @@ def test_stores(tmp_path):
     def check(made):
         (tmp_path / "x.duckdb").write_bytes(mutated(content, made))
         read_or_refuse(read_all)
+
+    check()
+
+
+def read_and_rank(path):
+    """An export that is read gives each user a whole list of finite scores."""
+    found = read_embeddings(path)
+    for lists in top_lists(found, np.arange(len(found.users)), 1, seen="kept"):
+        assert np.isfinite(lists.scores).all()
+
+
+@pytest.mark.parametrize("ending, examples", [("npz", 300), ("safetensors", 500), ("parquet", 500), ("duckdb", 40)])
+def test_exports(tmp_path, unchecked_shapes, ending, examples):
+    path = tmp_path / f"x.{ending}"
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    exports.write_good(path)
+    content = path.read_bytes()
+
+    @mutations(examples)
+    @given(changes)
+    def check(made):
+        path.write_bytes(mutated(content, made))
+        read_or_refuse(read_and_rank, path)
+
+    check()
+
+
+def test_members_of_exports(tmp_path, unchecked_shapes):
+    """In an archive whose checksums are right."""
+    names, texts = zip(*exports.members_of(exports.npz()).items())
+
+    @mutations(500)
+    @given(st.integers(0, len(names) - 1), changes)
+    def check(which, made):
+        contents = [mutated(text, made) if place == which else text for place, text in enumerate(texts)]
+        (tmp_path / "x.npz").write_bytes(exports.archive(*zip(names, contents)))
+        read_or_refuse(read_and_rank, tmp_path / "x.npz")
+
+    check()
+
+
+def test_lists_of_users(tmp_path):
+    @mutations(300)
+    @given(changes)
+    def check(made):
+        (tmp_path / "x.csv").write_bytes(mutated(b'user,item\nnew,i0\n"other, one",i1\nnew,i2\n', made))
+        read_or_refuse(read_tokens, str(tmp_path / "x.csv"))
 
     check()
 
