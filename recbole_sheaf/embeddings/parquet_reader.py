@@ -20,7 +20,7 @@ from recbole_sheaf.embeddings.array_checks import (
 )
 from recbole_sheaf.embeddings.array_files import METADATA
 from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.features.parquet_file import import_pyarrow
+from recbole_sheaf.features.parquet_file import import_pyarrow, is_text, text_bytes
 from recbole_sheaf.features.parquet_pages import unfolded_bytes
 from recbole_sheaf.regular_files import open_regular
 
@@ -90,13 +90,8 @@ def _refuse_columns(pyarrow: Any, source: str, schema: Any) -> None:
         wanted = TEXTS if name in TEXTS else kinds[0].types if kinds else ()
         if not wanted:
             raise refusal(source, f"has a column {shown(name)}, which no export has")
-        if not (_is_text(pyarrow.types, found) if name in TEXTS else _holds(pyarrow, found, name, kinds[0])):
+        if not (is_text(pyarrow, found) if name in TEXTS else _holds(pyarrow, found, name, kinds[0])):
             raise refusal(source, f"has the column {name} of type {shown(str(found))}")
-
-
-def _is_text(types: Any, found: Any) -> bool:
-    plain = found.value_type if types.is_dictionary(found) else found
-    return bool(types.is_string(plain))
 
 
 def _holds(pyarrow: Any, found: Any, name: str, kind: Any) -> bool:
@@ -139,9 +134,7 @@ def _arrays(pyarrow: Any, source: str, kind: str, table: Any, size: int) -> dict
 def _texts(pyarrow: Any, source: str, column: Any, size: int) -> list[str]:
     """Texts of a column, of which many may be one text of the file."""
     if pyarrow.types.is_dictionary(column.type):
-        lengths = pyarrow.compute.binary_length(column.dictionary).to_numpy(zero_copy_only=False)
-        places = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
-        refuse_unfolded(source, int(lengths[places].sum()) + BYTES_OF_TOKEN * len(column), size)
+        refuse_unfolded(source, text_bytes(pyarrow, column) + BYTES_OF_TOKEN * len(column), size)
     if column.null_count:
         raise refusal(source, f"has {column.null_count:,} rows without a kind or a token")
     return column.to_pylist()

@@ -60,7 +60,12 @@ def read_parquet(path: Path) -> tuple[list[str], np.ndarray, int]:
             parquet = pyarrow.parquet.ParquetFile(file)
             columns = _columns(pyarrow, path.name, parquet.schema_arrow)
             _refuse_bomb(path, file, parquet.metadata)
-            parts = list(_parts(pyarrow, path.name, parquet, columns))
+            if is_text(
+                pyarrow, parquet.schema_arrow.field(columns.ids).type
+            ):  # each text once, however often it stands
+                parquet = pyarrow.parquet.ParquetFile(file, read_dictionary=[columns.ids])
+            size = os.fstat(file.fileno()).st_size
+            parts = list(_parts(pyarrow, path.name, parquet, columns, size))
         except (pyarrow.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise FeatureError(f"{path.name} cannot be read ({reason}); expected Parquet, so write it anew") from error
@@ -71,6 +76,18 @@ def read_parquet(path: Path) -> tuple[list[str], np.ndarray, int]:
     filled = [matrix for _, matrix, _ in parts if len(matrix)]
     matrix = np.concatenate(filled) if filled else np.zeros((0, max(widths, default=1)), np.float32)
     return tokens, matrix, sum(left for _, _, left in parts)
+
+
+def is_text(pyarrow: Any, kind: Any) -> bool:
+    """Whether a column is of text, written with a dictionary or without."""
+    plain = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    return bool(pyarrow.types.is_string(plain) or pyarrow.types.is_large_string(plain))
+
+
+def text_bytes(pyarrow: Any, column: Any) -> int:
+    """Bytes of the texts of a column with a dictionary, each counted as often as it stands there."""
+    lengths = pyarrow.compute.binary_length(column.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
+    return int(lengths[column.indices.drop_null().to_numpy(zero_copy_only=False)].sum())
 
 
 def _columns(pyarrow: Any, source: str, schema: Any) -> _Columns:
@@ -117,23 +134,31 @@ def _refuse_bomb(path: Path, file: BinaryIO, metadata: Any) -> None:
     refuse_beyond_memory(path.name, unfolded, FeatureError)
 
 
-def _parts(pyarrow: Any, source: str, parquet: Any, columns: _Columns) -> Iterator[tuple[list[str], np.ndarray, int]]:
-    """Tokens and rows of each row group, and how many of its rows have no vector."""
+def _parts(
+    pyarrow: Any, source: str, parquet: Any, columns: _Columns, size: int
+) -> Iterator[tuple[list[str], np.ndarray, int]]:
+    """Tokens and rows of each row group, and how many of its rows have no vector; ``size`` is that of the file."""
     for number in range(parquet.num_row_groups):
         table = parquet.read_row_group(number, columns=[columns.ids, *columns.vectors]).combine_chunks()
         there = table.column(columns.vectors[0]).is_valid()
         table = table.filter(there) if columns.listed else table
         matrix = _lists(source, table, columns) if columns.listed else _numbers(source, table, columns)
-        yield _tokens(pyarrow, source, table.column(columns.ids)), matrix, len(there) - len(table)
+        yield (
+            _tokens(pyarrow, source, table.column(columns.ids).combine_chunks(), size),
+            matrix,
+            len(there) - len(table),
+        )
 
 
-def _tokens(pyarrow: Any, source: str, column: Any) -> list[str]:
+def _tokens(pyarrow: Any, source: str, column: Any, size: int) -> list[str]:
     kinds, kind = pyarrow.types, column.type
     if column.null_count:
         raise FeatureError(f"{source} has {column.null_count} rows without an item id; write one in each row")
     if kinds.is_dictionary(kind):
+        if is_text(pyarrow, kind) and text_bytes(pyarrow, column) > max(LARGE, MOST_UNFOLDED * size):
+            raise FeatureError(f"{source} has item ids that take far more memory than its {size:,} bytes; shorten them")
         column, kind = column.cast(kind.value_type), kind.value_type
-    if not (kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_integer(kind)):
+    if not (is_text(pyarrow, kind) or kinds.is_integer(kind)):
         raise FeatureError(f"{source} has item ids of type {kind}; expected text or whole numbers")
     return [str(token) for token in column.to_pylist()]
 

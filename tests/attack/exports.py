@@ -1,8 +1,11 @@
 """A small export that is as it should be, in each format, and ways to write one that is not."""
 
+import functools
 import io
 import json
+import tempfile
 import zipfile
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -129,9 +132,16 @@ def parquet(path, change=None, groups=None, metadata=None, **options):
     whole.unlink()
 
 
+@functools.cache
+def _good_database():
+    with tempfile.TemporaryDirectory() as folder:
+        write_good(Path(folder) / "x.duckdb")
+        return (Path(folder) / "x.duckdb").read_bytes()
+
+
 def database(path, statements):
     """A DuckDB file after these statements."""
-    write_good(path)
+    path.write_bytes(_good_database())
     with duckdb.connect(str(path)) as db:
         for statement in [statements] if isinstance(statements, str) else statements:
             db.execute(statement)

@@ -675,6 +675,7 @@ VIEWS = {
     )
     for table in NAMES
     for name, source in SOURCES.items()
+    if name == "a file" or table in ("users", "metadata")
 }
 
 
