@@ -16,6 +16,10 @@ class ConfigError(SheafError):
     """A setting is unknown, out of range, or at odds with another one."""
 
 
+class WriteError(ConfigError, OSError):
+    """A file or folder cannot be written where it was asked for: the place is refused, or the disk is full."""
+
+
 class CheckpointError(SheafError):
     """A file is no checkpoint, cannot be read without running what it holds, or does not fit its model or dataset."""
 

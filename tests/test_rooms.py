@@ -27,6 +27,7 @@ ANYWHERE = {
     "rules",
     "settings_files",
     "vocabulary",
+    "whole_files",
 }
 PROCESS = {"environment", "recbole_compat", "checkpoint_file"}  # what commands and workers set in their own process
 NAMES = {"names", "own_models", "registration"}
@@ -36,7 +37,7 @@ ROOMS = {
     "features": ANYWHERE,
     "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
-    "evaluation": {"errors", "plain_text", "regular_files"},
+    "evaluation": {"errors", "plain_text", "regular_files", "whole_files"},
     # features for the files that count for a run; names of users' own models too
     "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "features", "models", *NAMES},
     "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
@@ -56,12 +57,13 @@ ROOMS = {
     "extras": {"errors"},
     "plain_text": set(),
     "regular_files": {"errors"},
+    "whole_files": {"errors"},
     "settings_files": {"errors", "regular_files"},
     "config": ANYWHERE - {"config"},
     "environment": {"errors"},
     "names": {"config"},
     "own_models": {*ANYWHERE, "names"},
-    "checkpoint_file": {"errors"},
+    "checkpoint_file": {"errors", "whole_files"},
     "recbole_compat": {*ANYWHERE, "checkpoint_file", "data", "names", "own_models"},
     "registration": {*ANYWHERE, "data", "names", "own_models", "recbole_compat"},
     "patches": {"data", "models", "recbole_compat", "registration"},  # models: the softmax for RecBole's own

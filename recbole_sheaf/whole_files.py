@@ -1,0 +1,282 @@
+"""Files and folders that appear whole or not at all: what was there stays until all of the new is written.
+
+A writer works in a folder of its own beside the place, ``.building-<random>``, whose file ``lock`` it holds as long as
+it lives, and moves what it made to the place in one step. A full disk, an error or a kill at any moment leaves the old
+or the new, never something between; what a killed writer left is cleared by the next one that writes beside it. Several
+may write to one place at once: each builds its own, the last to end stays.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, Optional, Union
+
+from filelock import FileLock, Timeout
+
+from recbole_sheaf.errors import WriteError, first_line
+
+BUILDING, LOCK = ".building-", "lock"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
+
+Errors = tuple[type[BaseException], ...]
+
+
+@contextlib.contextmanager
+def whole_file(path: Union[str, Path], causes: Errors = (), durable: bool = True) -> Iterator[Path]:
+    """A path to write a file to, which replaces the one at ``path`` when the block ends without an error.
+
+    Folders above it are made. A symbolic link stays, and what it names is replaced; the new file has the rights of the
+    old one.
+
+    Args:
+        causes: errors, beside ``OSError``, by which a library says that it cannot write.
+        durable: wait until the disk has it, so that it outlives a loss of power; False for what is made again easily.
+
+    Raises:
+        WriteError: if it cannot be written; then nothing is left of it, and an older file stays.
+
+    Beside the writing itself some tenths of a millisecond, and where it is durable what the disk takes.
+    """
+    with _said(path, causes):
+        place = Path(os.path.realpath(path))
+        if place.exists() and not place.is_file():
+            raise WriteError(f"{path} cannot be written, since it is no regular file; give the path of a file")
+        with _workplace(place.parent) as work:
+            new = work / place.name
+            yield new
+            if place.exists():
+                shutil.copymode(place, new)
+            if durable:
+                _sync(new)
+            os.replace(new, place)
+            if durable:
+                _sync(place.parent)
+
+
+@contextlib.contextmanager
+def whole_folder(
+    path: Union[str, Path], keeps: Optional[Callable[[Path], bool]] = None, causes: Errors = (), durable: bool = True
+) -> Iterator[Path]:
+    """An empty folder to fill, which replaces the one at ``path`` when the block ends without an error.
+
+    Args:
+        keeps: which files of an older folder stay, by their paths in it, where the new one has none of that path; None
+            keeps none. They are linked, not copied, where the file system can.
+        causes, durable: as of :func:`whole_file`.
+
+    Raises:
+        WriteError: if it cannot be written; then nothing is left of it, and an older folder stays.
+    """
+    with _said(path, causes):
+        place = Path(os.path.abspath(path))
+        with _workplace(place.parent) as work:
+            new = work / "new" / place.name
+            new.mkdir(parents=True)
+            yield new
+            if durable:
+                for each in (*new.rglob("*"), new):
+                    _sync(each)
+            if os.path.lexists(place):
+                _carry(place, new, keeps)
+                old = _exchanged(new, place, work)
+                _carry(old, place, keeps)  # what somebody put there meanwhile
+            else:
+                os.rename(new, place)
+            if durable:
+                _sync(place.parent)
+
+
+@contextlib.contextmanager
+def whole_files_in(folder: Union[str, Path], causes: Errors = ()) -> Iterator[Path]:
+    """An empty folder to fill, whose files go into ``folder`` when the block ends without an error; others stay there.
+
+    Each file appears whole. A kill while they are moved, which takes microseconds, may leave some of the older ones.
+
+    Raises:
+        WriteError: if they cannot be written.
+    """
+    with _said(folder, causes):
+        place = Path(os.path.realpath(folder))
+        with _workplace(place) as work:
+            new = work / "new"
+            new.mkdir()
+            yield new
+            made = sorted(path for path in new.rglob("*") if path.is_file())
+            for path in made:
+                _sync(path)
+            for path in made:
+                target = place / path.relative_to(new)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+            _sync(place)
+
+
+def write_whole(path: Union[str, Path], content: Union[str, bytes], durable: bool = True) -> None:
+    """Write a file of bytes, or of text in UTF-8, as :func:`whole_file` does.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
+    with whole_file(path, durable=durable) as new:
+        new.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def append_line(path: Union[str, Path], line: str) -> None:
+    """Add a line at the end of a file, by one write, so that two processes lose none; all of it or nothing.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
+    content = f"{line}\n".encode()
+    with _said(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            written = _written(descriptor, content)
+            if written < len(content):
+                _cut_off(descriptor, written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with contextlib.suppress(OSError):  # of a pipe or a device
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _written(descriptor: int, content: bytes) -> int:
+    """Bytes that one write took."""
+    return os.write(descriptor, content)
+
+
+def _cut_off(descriptor: int, written: int) -> None:
+    """Take away the part of a line that is the file's end."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, max(0, os.fstat(descriptor).st_size - written))
+
+
+@contextlib.contextmanager
+def _said(path: Union[str, Path], causes: Errors = ()) -> Iterator[None]:
+    """Say in one sentence what the system, or a library, refuses."""
+    refusals: Errors = (OSError, *causes)
+    try:
+        yield
+    except WriteError:
+        raise
+    except refusals as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        raise WriteError(
+            f"{path} cannot be written ({reason}); what was there stays: make room, or give a place in a folder of "
+            "yours"
+        ) from error
+
+
+@contextlib.contextmanager
+def _workplace(parent: Path) -> Iterator[Path]:
+    """A folder in ``parent`` that is gone in the end; those that dead writers left there go first."""
+    parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(parent)
+    work, lock = _locked(parent)
+    try:
+        yield work
+    finally:
+        lock.release()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _locked(parent: Path) -> tuple[Path, FileLock]:
+    """A new folder and its lock; one that somebody took for a leftover before it was locked is made anew."""
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=BUILDING, dir=parent))
+        lock = FileLock(work / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        if (work / LOCK).exists():
+            return work, lock
+        lock.release()
+
+
+def clear_leftovers(parent: Path) -> None:
+    """Remove what killed writers left in a folder; of one that is at work the lock is held."""
+    for left in parent.glob(f"{BUILDING}*"):
+        try:
+            there = os.listdir(left)
+            if there and LOCK not in there:
+                continue  # a folder of somebody else's
+            with FileLock(left / LOCK, timeout=0):
+                _put_back(left, parent)
+                shutil.rmtree(left, ignore_errors=True)
+        except (OSError, Timeout, NotImplementedError):  # at work, somebody else's, or cleared at this moment
+            continue
+
+
+def _put_back(left: Path, parent: Path) -> None:
+    """An old folder whose writer was killed between taking it away and putting the new one there."""
+    for old in (left / "old").glob("*"):
+        if not os.path.lexists(parent / old.name):
+            os.rename(old, parent / old.name)
+
+
+def _carry(old: Path, new: Path, keeps: Optional[Callable[[Path], bool]]) -> None:
+    """Give a new folder the files of the old one that stay."""
+    if keeps is None:
+        return
+    for folder, folders, files in os.walk(old):
+        linked = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for source in (Path(folder, name) for name in (*files, *linked)):
+            path = source.relative_to(old)
+            if not os.path.lexists(new / path) and keeps(path):
+                (new / path).parent.mkdir(parents=True, exist_ok=True)
+                _link(source, new / path)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _exchanged(new: Path, place: Path, work: Path) -> Path:
+    """Put a folder into the place of another; gives where that one is now."""
+    if _exchange(new, place):
+        return new
+    old = work / "old" / place.name
+    old.parent.mkdir()
+    os.rename(place, old)
+    try:
+        os.rename(new, place)
+    except OSError:
+        os.rename(old, place)
+        raise
+    return old
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder; some file systems cannot say that of folders."""
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
