@@ -6,7 +6,6 @@ EASE, goes the same way: its arrays are tensors of the file, its shape is JSON.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from recbole_sheaf.errors import CheckpointError, first_line
+from recbole_sheaf.whole_files import whole_file
 
 SUFFIX = ".safetensors"
 FORMAT = 1
@@ -40,18 +40,32 @@ class CheckpointFile:
 
 
 def write_checkpoint(path: Union[str, Path], model: Any, about: Mapping[str, Any]) -> None:
-    """Write a model, and JSON about it, beside the place and move it there in one step.
+    """Write a model, and JSON about it, whole or not at all.
 
     Raises:
         CheckpointError: if ``other_parameter`` holds what is neither a number, a text, an array nor made of such.
-        OSError: if the place cannot be written.
+        WriteError: if the place cannot be written.
     """
     tensors = {name: _own_copy(tensor) for name, tensor in model.state_dict().items()}
     other = {name: _packed(name, value, tensors) for name, value in _other_parameter(model).items()}
     header = {**about, "format": FORMAT, "other_parameter": other, "recbole_sheaf": metadata.version("recbole-sheaf")}
-    unfinished = f"{path}.unfinished"
-    save_file(tensors, unfinished, {"format": "pt", KEY: json.dumps(header, ensure_ascii=False)})
-    os.replace(unfinished, path)
+    with whole_file(path, (SafetensorError,), durable=False) as new:  # an epoch's: a run's is made durable at its end
+        save_file(tensors, new, {"format": "pt", KEY: json.dumps(header, ensure_ascii=False)})
+
+
+def write_pickle(path: Union[str, Path], state: Any) -> None:
+    """Write what ``torch.save`` takes, whole or not at all.
+
+    Raises:
+        WriteError: if the place cannot be written.
+    """
+    with whole_file(path, durable=False) as new, open(new, "wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # of the end that is missing, which hides what the system said before
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def read_checkpoint_file(path: Union[str, Path]) -> CheckpointFile:

@@ -21,7 +21,14 @@ import scipy.sparse
 import torch
 
 from recbole_sheaf import own_models
-from recbole_sheaf.checkpoint_file import SUFFIX, plain_settings, put_into, read_checkpoint_file, write_checkpoint
+from recbole_sheaf.checkpoint_file import (
+    SUFFIX,
+    plain_settings,
+    put_into,
+    read_checkpoint_file,
+    write_checkpoint,
+    write_pickle,
+)
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.names import MODELS, recbole_names
 from recbole_sheaf.settings_files import SettingsLoader
@@ -158,9 +165,7 @@ def _save_as_recbole(trainer: Any, path: Any, epoch: int) -> None:
         "other_parameter": trainer.model.other_parameter(),
         "optimizer": trainer.optimizer.state_dict(),
     }
-    unfinished = f"{path}.unfinished"
-    torch.save(state, unfinished)
-    os.replace(unfinished, path)
+    write_pickle(path, state)
 
 
 def best_weights(evaluate: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 from recbole_sheaf.errors import WriteError, first_line
 
 BUILDING, LOCK = ".building-", "lock"
+_PLACE_OF_WORK = re.compile(rf"{re.escape(BUILDING)}[^/]+/(new/)?")
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 Errors = tuple[type[BaseException], ...]
@@ -51,11 +53,7 @@ def whole_file(path: Union[str, Path], causes: Errors = (), durable: bool = True
             yield new
             if place.exists():
                 shutil.copymode(place, new)
-            if durable:
-                _sync(new)
-            os.replace(new, place)
-            if durable:
-                _sync(place.parent)
+            move_file(new, place) if durable else os.replace(new, place)
 
 
 @contextlib.contextmanager
@@ -126,6 +124,13 @@ def write_whole(path: Union[str, Path], content: Union[str, bytes], durable: boo
         new.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Move a file within a file system, and wait until the disk has it at its new place."""
+    _sync(source)
+    os.replace(source, target)
+    _sync(target.parent)
+
+
 def append_line(path: Union[str, Path], line: str) -> None:
     """Add a line at the end of a file, by one write, so that two processes lose none; all of it or nothing.
 
@@ -168,6 +173,7 @@ def _said(path: Union[str, Path], causes: Errors = ()) -> Iterator[None]:
         raise
     except refusals as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        reason = _PLACE_OF_WORK.sub("", reason)
         raise WriteError(
             f"{path} cannot be written ({reason}); what was there stays: make room, or give a place in a folder of "
             "yours"

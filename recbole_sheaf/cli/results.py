@@ -7,6 +7,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.whole_files import write_whole
 
 EPILOG = """\
 examples
@@ -35,12 +36,11 @@ def main(argv: Optional[list[str]] = None) -> int:
         raise ConfigError(f"--output is the store {options.store} itself; give another file")
     kind = _format(options)
     from recbole_sheaf.cli.screen import print_table
-    from recbole_sheaf.evaluation.comparison import write_text
     from recbole_sheaf.experiments.store import Store
 
     table, legend = _table(Store(options.store), options)
     if options.output is not None:
-        write_text(options.output, _text(table, kind, legend) + "\n")
+        write_whole(options.output, _text(table, kind, legend) + "\n")
         print(f"written: {options.output}")
     elif options.format is None:
         print_table(table, options.wide, legend)

@@ -8,7 +8,6 @@ what was written, so that a later conversion into the same folder replaces that 
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from recbole_sheaf.features.id_files import ENDINGS as ID_ENDINGS
 from recbole_sheaf.features.tokens import refuse_written_alike
 from recbole_sheaf.regular_files import hash_of_regular, read_regular
 from recbole_sheaf.vocabulary import FEATURE_ENDINGS
+from recbole_sheaf.whole_files import whole_folder
 
 TYPES = {USER: "token", ITEM: "token", RATING: "float", TIME: "float"}
 UNFIT = frozenset('/\\:"\t\n')
@@ -83,6 +83,7 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
         DataError: as :func:`check_place`, if two ids differ in how they are written alone, or a file that stays would
             stand beside a new one of its modality.
         FeatureError: if no item of a modality has interactions or a line in the item table.
+        WriteError: if it cannot be written; an older folder stays.
 
     Time and memory O(interactions + items + what is not mapped of the features).
     """
@@ -90,10 +91,7 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
     refuse_written_alike("users", raw.interactions[USER].unique())
     refuse_written_alike("items", raw.items())
     said = [*raw.said, *_summary(raw)]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = target.parent / f".{uuid.uuid4().hex}.building"
-    try:
-        building.mkdir()
+    with whole_folder(target) as building:
         for part, interactions in _parts(raw):
             _write_table(building / f"{target.name}{part}.inter", interactions, TYPES)
         _write_table(building / f"{target.name}.item", _item_table(raw), {ITEM: "token"})
@@ -102,9 +100,6 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
         _write_manifest(building)
         if target.exists() and (kept := _keep_others(target, building, raw.features)):
             said.append(f"left as they are in {target}: {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}")
-        _move(building, target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return said
 
 
@@ -171,21 +166,6 @@ def _refuse_second_file(path: Path, name: str, modalities: Collection[str]) -> N
             raise DataError(
                 f"{path} is not of a conversion and would stand beside the new vectors of '{modality}'; move it away"
             )
-
-
-def _move(building: Path, target: Path) -> None:
-    """The new folder to its place; the old one, if there is one, is gone only after that."""
-    if not target.exists():
-        os.rename(building, target)
-        return
-    old = target.with_name(f".{uuid.uuid4().hex}.old")
-    os.rename(target, old)
-    try:
-        os.rename(building, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old)
 
 
 def _item_table(raw: RawDataset) -> pd.DataFrame:

@@ -4,21 +4,15 @@ The conversion makes the atomic files that RecBole reads with ``benchmark_filena
 folder.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
 import logging
-import os
-import shutil
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from recbole_sheaf.data.mmrec_folder import ITEM, LABEL, SPLITS, USER, feature_files_of, read_mmrec_folder
 from recbole_sheaf.errors import DataError, FeatureError
@@ -27,14 +21,13 @@ from recbole_sheaf.features.files import write_features
 from recbole_sheaf.features.folder import with_its_ids
 from recbole_sheaf.features.id_files import ids_beside, write_ids
 from recbole_sheaf.regular_files import open_regular
+from recbole_sheaf.whole_files import whole_folder
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = "mmrec-2"
 MANIFEST = "manifest.json"
-BUILDING, ALIVE = ".building-", "lock"  # a folder in which a conversion is at work, and the lock it holds there
 _ORIGINS: dict[Path, Path] = {}  # of the folders that were converted in this process, for messages
-SECONDS_TO_LOCK = 60  # an unlocked folder older than this has lost its process
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedF
     """Make RecBole's atomic files of an MMRec-style folder, or find those made before from the same content.
 
     Every user of any part and every item, seen or not, is listed in ``.user`` and ``.item``, so that those without a
-    training interaction exist. Two processes may convert at once: each builds its own copy, the first is kept.
+    training interaction exist. Two processes may convert at once: each builds its own copy, one is kept.
 
     Args:
         folder: holds ``<name>.inter``, any number of ``*_feat.npy`` and of files in ``features/``.
@@ -81,7 +74,8 @@ def convert_mmrec_folder(folder: Path, name: str, cache_dir: Path) -> ConvertedF
     _refuse_shared_cache(target.parent)
     if not _is_complete(target):
         logger.info("converting the MMRec-style folder %s", folder)
-        _build_at(target, folder, name)
+        with whole_folder(target, durable=False) as built:  # the manifest knows what a loss of power took
+            _write_all(built, folder, name)
     counts = json.loads((target / MANIFEST).read_text())["counts"]
     _ORIGINS[target / name] = folder
     return ConvertedFolder(target / name, SPLITS, tuple(counts))
@@ -137,35 +131,6 @@ def _is_complete(target: Path) -> bool:
 
 def _file_hash(path: Path) -> str:
     return _hash_of((path,), ((path.stat().st_size, path.stat().st_mtime_ns),))
-
-
-def _build_at(target: Path, folder: Path, name: str) -> None:
-    """Build beside the target and move there in one step; leave a complete one, made meanwhile, in place."""
-    clear_leftovers(target.parent)
-    with contextlib.ExitStack() as held:
-        temporary = held.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=BUILDING))
-        held.enter_context(FileLock(Path(temporary) / ALIVE))
-        built = Path(temporary) / "new"
-        _write_all(built, folder, name)
-        try:
-            if target.exists() and not _is_complete(target):
-                os.rename(target, Path(temporary) / "damaged")
-            os.rename(built, target)
-        except OSError:
-            if not _is_complete(target):  # else another process was first, with the same content
-                raise
-
-
-def clear_leftovers(parent: Path) -> None:
-    """Remove what a killed conversion left behind; one that is at work holds its lock, or is about to take it."""
-    for left in parent.glob(f"{BUILDING}*"):
-        try:
-            if time.time() - left.stat().st_mtime > SECONDS_TO_LOCK:
-                with FileLock(left / ALIVE, timeout=0):
-                    shutil.rmtree(left / "new", ignore_errors=True)
-                shutil.rmtree(left)
-        except (OSError, Timeout):  # at work, or cleared by somebody else at this moment
-            continue
 
 
 def _write_all(built: Path, folder: Path, name: str) -> None:

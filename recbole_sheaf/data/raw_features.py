@@ -8,7 +8,7 @@ import numpy as np
 
 from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features.arrays import read_npy
-from recbole_sheaf.features.cache import save_arrays
+from recbole_sheaf.features.cache import write_npz
 from recbole_sheaf.features.files import ENDINGS, TOKENS, VECTORS, check_features, read_features
 from recbole_sheaf.features.id_files import write_ids
 from recbole_sheaf.features.tokens import fault_of
@@ -53,14 +53,15 @@ def write_vectors(features: Path, name: str, vectors: Vectors) -> None:
     tokens, matrix = vectors
     features.mkdir(exist_ok=True)
     if matrix.nbytes < LARGE:
-        save_arrays(features / f"{name}.npz", **{TOKENS: np.array(tokens, dtype=str), VECTORS: np.asarray(matrix)})
+        write_npz(features / f"{name}.npz", {TOKENS: np.array(tokens, dtype=str), VECTORS: np.asarray(matrix)})
         return
     write_ids(features / f"{name}.ids.txt", tokens)
-    out = np.lib.format.open_memmap(features / f"{name}.npy", "w+", matrix.dtype, matrix.shape)
     step = max(1, (1 << 24) // (matrix.itemsize * matrix.shape[1]))
-    for start in range(0, len(matrix), step):
-        out[start : start + step] = matrix[start : start + step]
-    out.flush()
+    header = {"descr": np.lib.format.dtype_to_descr(matrix.dtype), "fortran_order": False, "shape": matrix.shape}
+    with open(features / f"{name}.npy", "wb") as file:  # not mapped: a full disk would end the process by a signal
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(matrix), step):
+            file.write(np.ascontiguousarray(matrix[start : start + step]).data)
 
 
 def _array_for_each_item(folder: Path) -> Vectors:

@@ -25,6 +25,7 @@ import pandas as pd
 from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata
 from recbole_sheaf.embeddings.database_reader import PAIRS
 from recbole_sheaf.embeddings.embeddings import Embeddings
+from recbole_sheaf.errors import first_line
 
 _INNER = "COALESCE(array_inner_product(u.vector, i.vector), 0)"
 _RECOMMEND = """
@@ -42,7 +43,18 @@ _IN_TABLES = ("_tokens", "_vectors", "history_", "coefficient_")
 
 
 def write(embeddings: Embeddings, path: Path) -> None:
-    """Write to a path that does not exist; vectors are float32."""
+    """Write to a path that does not exist; vectors are float32.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    try:
+        _write(embeddings, path)
+    except (duckdb.OperationalError, duckdb.FatalException) as error:  # what DuckDB calls a disk that is full
+        raise OSError(first_line(error)) from error
+
+
+def _write(embeddings: Embeddings, path: Path) -> None:
     floats = embeddings.with_floats("float32")
     arrays, metadata = as_arrays(floats), as_metadata(floats)
     width = floats.item_vectors.shape[1]
@@ -59,6 +71,7 @@ def write(embeddings: Embeddings, path: Path) -> None:
         db.execute("CREATE TABLE metadata (key VARCHAR, value VARCHAR)")
         db.executemany("INSERT INTO metadata VALUES (?, ?)", [*values, ("json", json.dumps(metadata))])
         db.execute(_RECOMMEND.format(inner=_INNER if width else "0"))
+        db.execute("CHECKPOINT")  # on closing, DuckDB would do it and say nothing of a disk that is full
 
 
 def _rows(tokens: np.ndarray, vectors: np.ndarray) -> pd.DataFrame:

@@ -5,9 +5,6 @@ A file appears whole or not at all. No reading runs code.
 
 import json
 import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,8 +15,10 @@ from recbole_sheaf.embeddings.array_files import METADATA, is_safetensors_export
 from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata, from_arrays
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import ConfigError, DataError, nearest
+from recbole_sheaf.features.cache import write_npz
 from recbole_sheaf.features.parquet_file import import_pyarrow
 from recbole_sheaf.regular_files import open_regular
+from recbole_sheaf.whole_files import whole_file
 
 
 def check_target(path: Path, endings: tuple[str, ...]) -> None:
@@ -43,38 +42,17 @@ def check_target(path: Path, endings: tuple[str, ...]) -> None:
         raise ConfigError(f"{path} cannot be written, since {folder} is no folder of yours; give another path")
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to, moved there at the end; if the end is not reached nothing is left.
-
-    Raises:
-        ConfigError: if the folder cannot be made or written.
-    """
-    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        if temporary.exists():
-            os.replace(temporary, path)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written ({error}); give the path of a file in a folder of yours"
-        ) from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-
-
 def write_embeddings(embeddings: Embeddings, path: Path) -> None:
     """Write to ``path``; the ending chooses the format, ``.duckdb`` holds float32 whatever the embeddings are.
 
     Raises:
         ConfigError: as :func:`check_target`.
+        WriteError: if it cannot be written; an older file stays.
     """
     path = Path(path)
     check_target(path, ENDINGS)
-    with writing(path) as temporary:
-        _WRITERS[path.suffix](embeddings, temporary)
+    with whole_file(path, (safetensors.SafetensorError,)) as new:
+        _WRITERS[path.suffix](embeddings, new)
 
 
 def read_embeddings(path: Path) -> Embeddings:
@@ -103,8 +81,7 @@ def holds_embeddings(path: Path) -> bool:
 
 
 def _write_npz(embeddings: Embeddings, path: Path) -> None:
-    with open(path, "xb") as file:
-        np.savez(file, **as_arrays(embeddings), **{METADATA: np.array(json.dumps(as_metadata(embeddings)))})
+    write_npz(path, {**as_arrays(embeddings), METADATA: np.array(json.dumps(as_metadata(embeddings)))})
 
 
 def _write_safetensors(embeddings: Embeddings, path: Path) -> None:

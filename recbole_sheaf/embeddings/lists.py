@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from recbole_sheaf.embeddings.files import writing
 from recbole_sheaf.embeddings.ranking import Lists
 from recbole_sheaf.features.parquet_file import import_pyarrow
 from recbole_sheaf.plain_text import in_csv, json_line
+from recbole_sheaf.whole_files import whole_file
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
@@ -44,12 +44,12 @@ def write_lists(
     are blanks there and an apostrophe stands before a formula; JSON lines and Parquet hold tokens as they are.
 
     Raises:
-        ConfigError: if the file cannot be written.
+        WriteError: if the file cannot be written; an older one stays.
     """
     named = _named(lists, owners, items)
     if path is None:
         return _as_csv(named, columns, sys.stdout)
-    with writing(path) as temporary:
+    with whole_file(path) as temporary:
         if path.suffix == ".parquet":
             return _as_parquet(named, columns, temporary)
         with _text(temporary) as file:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.evaluation.cells import number_format, to_csv, to_markdown
+from recbole_sheaf.whole_files import write_whole
 
 BETTER, WORSE = "▲", "▼"
 TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
@@ -115,23 +116,10 @@ def write_table(table: pd.DataFrame, path: Path) -> list[Path]:
     """Write ``<path>.csv`` and ``<path>.md``; gives the paths written.
 
     Raises:
-        DataError: if they cannot be written.
+        WriteError: if they cannot be written.
     """
     stem = path.with_suffix("") if path.suffix in (".csv", ".md") else path
     files = [stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".md")]
     for file, text in zip(files, (to_csv(table), to_markdown(table) + "\n")):
-        write_text(file, text)
+        write_whole(file, text)
     return files
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, its folder too.
-
-    Raises:
-        DataError: if it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error}); give the path of a file") from error

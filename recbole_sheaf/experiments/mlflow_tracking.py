@@ -23,6 +23,7 @@ from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.reachable import refuse_unreachable
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.sinks import Sink
+from recbole_sheaf.whole_files import write_whole
 
 if TYPE_CHECKING:
     from recbole_sheaf.experiments.run import Outcome, Run
@@ -147,7 +148,7 @@ class MlflowSink(Sink):
     def _made(self) -> str:
         experiment = _experiment(self.client, self.tracking.experiment)
         made = self.client.create_run(experiment.experiment_id, run_name=self.run.name).info.run_id
-        self.file.write_text(made, encoding="utf-8")
+        write_whole(self.file, made)
         return made
 
     def _earlier(self) -> Optional[str]:

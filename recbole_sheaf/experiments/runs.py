@@ -25,6 +25,7 @@ from recbole_sheaf.experiments.settings import settings_by_model
 from recbole_sheaf.experiments.sinks import JsonLines, Sink
 from recbole_sheaf.experiments.training import CHECKPOINT_FILE, RunResult
 from recbole_sheaf.experiments.workers import ThisProcess
+from recbole_sheaf.whole_files import move_file, write_whole
 
 RESULT_FILE = "result.json"  # in the folder of a run that has ended while others of its command have not
 
@@ -94,10 +95,10 @@ class _InARow(Source):
     def settle(self, claimed: Claimed, ended: Future) -> None:
         outcome: Outcome = ended.result()
         kept = claimed.folder.with_name(f"{claimed.folder.name}{SUFFIX}")
-        if (made := claimed.folder / CHECKPOINT_FILE).is_file():
-            os.replace(made, kept)
         result = replace(outcome.completed, checkpoint=str(kept))
-        (claimed.folder / RESULT_FILE).write_text(result.to_json(), encoding="utf-8")
+        write_whole(claimed.folder / RESULT_FILE, result.to_json())
+        if (made := claimed.folder / CHECKPOINT_FILE).is_file():
+            move_file(made, kept)
         self.results.append(result)
         self.folders.append(claimed.folder)
         for sink in self.sinks:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from recbole_sheaf.experiments.epochs import Epoch
+from recbole_sheaf.whole_files import append_line, write_whole
 
 if TYPE_CHECKING:
     from recbole_sheaf.experiments.run import Outcome, Run
@@ -55,9 +56,11 @@ class JsonLines(Sink):
     def result(self, run: "Run", outcome: "Outcome") -> None:
         older = self.before is not None and _stamp(self.path) == self.before
         self.before = None
-        with open(self.path, "w" if older else "a", encoding="utf-8") as file:
-            line = outcome.completed.to_json() + "\n"
-            file.write(line)  # one write at the end of the file: two commands lose no line
+        line = outcome.completed.to_json()
+        if older:
+            write_whole(self.path, f"{line}\n")
+        else:
+            append_line(self.path, line)
 
 
 class Results(Sink):

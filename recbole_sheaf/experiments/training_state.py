@@ -1,12 +1,11 @@
 """Everything a training needs to go on after an epoch as if it had never stopped, kept in one file.
 
 Model, optimiser, the counters of early stopping, the epochs so far, and every random state: PyTorch's, NumPy's,
-Python's and the training loader's own. A file is written beside its place and moved there in one step, so a kill at
-any moment leaves the last whole one. It is read with ``weights_only``: it holds data and runs nothing.
+Python's and the training loader's own. A kill or a full disk at any moment leaves the last whole file. It is read with
+``weights_only``: it holds data and runs nothing.
 """
 
 import logging
-import os
 import pickle
 import random
 from dataclasses import asdict
@@ -18,6 +17,7 @@ import torch
 from recbole.trainer import Trainer
 from recbole.trainer.trainer import TraditionalTrainer
 
+from recbole_sheaf.checkpoint_file import write_pickle
 from recbole_sheaf.errors import first_line
 from recbole_sheaf.experiments.epochs import Epoch
 
@@ -35,7 +35,11 @@ def can_resume(trainer: Any) -> bool:
 
 
 def save_state(path: Path, trainer: Any, train_data: Any, epochs: list[Epoch]) -> None:
-    """Keep a training as it stands after its last epoch; O(parameters) bytes, three times that with Adam."""
+    """Keep a training as it stands after its last epoch; O(parameters) bytes, three times that with Adam.
+
+    Raises:
+        WriteError: if it cannot be written; that of the epoch before stays.
+    """
     state = {
         "format": FORMAT,
         "model": trainer.model.state_dict(),
@@ -50,9 +54,7 @@ def save_state(path: Path, trainer: Any, train_data: Any, epochs: list[Epoch]) -
         "loader": train_data.generator.get_state(),
         "random": _random_states(),
     }
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    torch.save(state, unfinished)
-    os.replace(unfinished, path)
+    write_pickle(path, state)
 
 
 def restore_state(path: Path, trainer: Any, train_data: Any) -> list[Epoch]:

@@ -35,6 +35,7 @@ from recbole_sheaf.experiments.search_space import Space, defaults_within, read_
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import Workers
+from recbole_sheaf.whole_files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -355,12 +356,11 @@ def write_best(search: Search, path: Path) -> Optional[Path]:
     best = search.best()
     if best is None:
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
     spent = len(search.trials)
     head = (
         f"# {search}: the best of {spent} trials of at most {search.epochs} epochs, "
         f"validation {search.metric} {best.value:.4f} (trial {best.number})\n"
     )
     found = {**search.loss, **best.params}
-    path.write_text(head + (yaml.safe_dump(found, sort_keys=True) if found else "{}\n"), encoding="utf-8")
+    write_whole(path, head + (yaml.safe_dump(found, sort_keys=True) if found else "{}\n"))
     return path

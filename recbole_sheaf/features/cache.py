@@ -8,7 +8,6 @@ processes may build the same entry at once.
 import hashlib
 import logging
 import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,8 @@ from stat import S_IWGRP, S_IWOTH
 from typing import Optional
 
 import numpy as np
+
+from recbole_sheaf.whole_files import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +37,25 @@ def content_key(parts: Iterable[str]) -> str:
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write an ``.npz`` in one step: whoever looks sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write an ``.npz`` in one step: whoever looks sees the old file or the whole new one.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
+    with whole_file(path) as new:
+        write_npz(new, arrays)
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an ``.npz`` as ``numpy.savez`` does, but that a disk which is full ends it without a trace of the archive.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
 def cached_arrays(
@@ -72,7 +83,8 @@ def cached_arrays(
 
 def save_checked(path: Path, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
     """Write an entry with the checksum by which :func:`load_arrays` knows it."""
-    save_arrays(path, **arrays, **{CHECKSUM: _checksum(arrays, names)})
+    with whole_file(path, durable=False) as new:  # the checksum knows one that a loss of power took
+        write_npz(new, {**arrays, CHECKSUM: _checksum(arrays, names)})
 
 
 def make_private(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from recbole_sheaf.errors import DataError
 from recbole_sheaf.nsd.settings import Classification
+from recbole_sheaf.whole_files import append_line
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ def _row(task: Classification, result: FoldResult) -> dict[str, Any]:
 
 def append_row(task: Classification, result: FoldResult, path: Path) -> None:
     """Append one JSON row to a result file, which is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(_row(task, result)) + "\n")
+    append_line(path, json.dumps(_row(task, result)))
 
 
 def finished_folds(task: Classification, path: Path) -> dict[int, FoldResult]:

@@ -1,8 +1,6 @@
-"""From a store to files: everything is made beside the folder, then put in its place."""
+"""From a store to files: all are made before the first is put in its place."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -16,6 +14,7 @@ from recbole_sheaf.report.exported import Exported, read_exported
 from recbole_sheaf.report.material import read_material
 from recbole_sheaf.report.rendering import as_html, as_latex, as_markdown, figure_files
 from recbole_sheaf.report.words import LANGUAGES, Words
+from recbole_sheaf.whole_files import whole_files_in
 
 
 def write_report(
@@ -57,7 +56,9 @@ def write_report(
     elif titles is not None:
         raise ConfigError(f"--titles names items of an export, but there is no --export beside {titles}; give both")
     documents = [assemble(material, Words(language), exported) for language in languages]
-    _put(documents, folder)
+    with whole_files_in(folder) as made:
+        for document in documents:
+            _write(document, made)
     return [folder / f"report.{document.language}.html" for document in documents]
 
 
@@ -70,25 +71,6 @@ def _refuse_place(folder: Path) -> None:
         raise ConfigError(
             f"no report can be written to {folder}, since {there} is no folder of yours; name another --to"
         )
-
-
-def _put(documents: Sequence[Document], folder: Path) -> None:
-    made: Optional[str] = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = tempfile.mkdtemp(prefix=".report-", dir=folder)
-        for document in documents:
-            _write(document, Path(made))
-        for path in sorted(Path(made).rglob("*")):
-            if path.is_file():
-                target = folder / path.relative_to(made)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
-    except OSError as error:
-        raise ConfigError(f"no report can be written to {folder} ({error}); name another --to or make room") from error
-    finally:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
 
 
 def _write(document: Document, folder: Path) -> None:
