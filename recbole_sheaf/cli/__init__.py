@@ -4,7 +4,6 @@ A command's module imports what is heavy when it runs, so that its help comes at
 """
 
 import importlib
-import os
 import sys
 from importlib import metadata
 from typing import Optional
@@ -53,12 +52,8 @@ def main(argv: Optional[list[str]] = None) -> int:
         print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage()}", file=sys.stderr)
         return 2
     let_threads_sleep()
-    try:
-        with argparse_in(help_language()):
-            return importlib.import_module(f"recbole_sheaf.cli.{arguments[0].replace('-', '_')}").main(arguments[1:])
-    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with argparse_in(help_language()):
+        return importlib.import_module(f"recbole_sheaf.cli.{arguments[0].replace('-', '_')}").main(arguments[1:])
 
 
 def usage() -> str:

@@ -1,12 +1,15 @@
 """``recbole-sheaf explain``: what a score is made of."""
 
 import argparse
+import json
+import sys
 from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.streams import shows_all_characters
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.plain_text import json_line, one_line
 
@@ -33,7 +36,12 @@ def main(argv: Optional[list[str]] = None) -> int:
     check_own_model(options)
     embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings
     found = explain(embeddings, options.user, options.item)
-    print(json_line(found.as_json()) if options.json else _text(found, options.most))
+    if not options.json:
+        print(_text(found, options.most))
+    elif shows_all_characters(sys.stdout):
+        print(json_line(found.as_json()))
+    else:
+        print(json.dumps(found.as_json()))
     return 0
 
 

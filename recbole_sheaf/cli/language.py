@@ -9,10 +9,12 @@ import gettext
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from recbole_sheaf.errors import ConfigError, shown
 
@@ -88,9 +90,24 @@ def written_whole() -> Iterator[None]:
         ConfigError: in place of a ``UnicodeEncodeError``.
     """
     try:
-        yield
+        with _strict(sys.stdout):
+            yield
     except UnicodeEncodeError as error:
         raise ConfigError(
             f"help in '{help_language()}' cannot be written in {error.encoding}, the encoding of this output; set "
             f"PYTHONIOENCODING=utf-8, or {VARIABLE}=en for English"
         ) from error
+
+
+@contextmanager
+def _strict(stream: Any) -> Iterator[None]:
+    """Have a stream refuse what it cannot encode, and not write its escape."""
+    if not isinstance(stream, io.TextIOWrapper):
+        yield
+        return
+    errors = stream.errors
+    stream.reconfigure(errors="strict")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=errors)

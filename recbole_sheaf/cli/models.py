@@ -3,9 +3,11 @@
 from typing import Optional
 
 from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.registration import MODELS, recbole_model_names
 
 
+@one_sentence
 def main(argv: Optional[list[str]] = None) -> int:
     """Print our models, then RecBole's."""
     Parser(prog="recbole-sheaf models", description="List the models.").parse_args(argv)

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.streams import until_unread
 from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
@@ -52,7 +53,8 @@ def main(argv: Optional[list[str]] = None) -> int:
         lists = _approximate(source.scores, embeddings, rows, options, among, show_progress)
     else:
         lists = top_lists(embeddings, rows, options.k, source.scores, options.seen, among, show_progress)
-    count = write_lists(lists, embeddings.users, embeddings.items, OF_USERS, options.to)
+    with until_unread():
+        count = write_lists(lists, embeddings.users, embeddings.items, OF_USERS, options.to)
     if options.to is not None:
         print(f"written: {options.to} ({count:,} users, up to {options.k} of {len(embeddings.items):,} items each)")
     return 0

@@ -1,11 +1,13 @@
 """Says in one sentence what this package refuses, and that a command was stopped, instead of a stack trace."""
 
+import contextlib
 import functools
 import sys
 from typing import Callable, Optional
 
+from recbole_sheaf.cli.streams import Unread, steady_streams
 from recbole_sheaf.environment import Terminated
-from recbole_sheaf.errors import SheafError, as_sentence
+from recbole_sheaf.errors import SheafError, as_sentence, first_line
 from recbole_sheaf.plain_text import one_line
 
 Command = Callable[[Optional[list[str]]], int]
@@ -14,24 +16,39 @@ Command = Callable[[Optional[list[str]]], int]
 def one_sentence(command: Command) -> Command:
     """Turn a ``SheafError``, and what the system refuses, into a line on the standard error and exit code 2.
 
-    Ctrl-C becomes 130, SIGTERM 143.
+    Ctrl-C becomes 130, SIGTERM 143. Screens and pipes end no command (:mod:`.streams`); an output that could not be
+    written for want of room makes the exit code 2.
     """
 
     @functools.wraps(command)
     def main(argv: Optional[list[str]] = None) -> int:
+        code = 0
+        try:
+            with steady_streams():
+                code = in_words(argv)
+            return code
+        except OSError as error:
+            reason = error.strerror or first_line(error)
+            say(f"WriteError: the standard output cannot be written ({reason}); make room, or send it elsewhere")
+            return code or 2
+
+    def in_words(argv: Optional[list[str]]) -> int:
         try:
             return command(argv)
         except SheafError as error:
-            print(one_line(f"{type(error).__name__}: {error}"), file=sys.stderr)
+            say(f"{type(error).__name__}: {error}")
             return 2
-        except BrokenPipeError:
-            raise
+        except Unread:
+            return 0
         except OSError as error:  # a place that cannot be read or written, a full disk, a host that does not answer
-            said = f"{as_sentence(error)}; name another place, make room, or take leave to use it"
-            print(one_line(said), file=sys.stderr)
+            say(f"{as_sentence(error)}; name another place, make room, or take leave to use it")
             return 2
         except KeyboardInterrupt as stop:
-            print("interrupted; what is finished is kept, and the same command goes on from here", file=sys.stderr)
+            say("interrupted; what is finished is kept, and the same command goes on from here")
             return stop.exit_code if isinstance(stop, Terminated) else 130
+
+    def say(sentence: str) -> None:
+        with contextlib.suppress(OSError):
+            print(one_line(sentence), file=sys.stderr)
 
     return main

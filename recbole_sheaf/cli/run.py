@@ -131,9 +131,11 @@ def _show(rows: list[dict[str, Any]], options: argparse.Namespace, several: bool
 
     if not rows:
         return
-    table = comparison_table(rows)
-    print()
-    print_table(table, options.wide)
+    table, written = comparison_table(rows), []
     if options.table_file or several:
         stem = options.table_file or Path("results") / f"{options.dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
-        print("\nwritten: " + ", ".join(str(path) for path in write_table(table, stem)))
+        written = write_table(table, stem)
+    print()
+    print_table(table, options.wide)
+    if written:
+        print("\nwritten: " + ", ".join(map(str, written)))

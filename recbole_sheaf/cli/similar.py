@@ -8,6 +8,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.streams import until_unread
 
 EPILOG = """\
 examples
@@ -46,7 +47,8 @@ def main(argv: Optional[list[str]] = None) -> int:
         lists = approximate.lists(rows)
     else:
         lists = similar_items(embeddings, rows, options.k, options.by)
-    count = write_lists(lists, embeddings.items, embeddings.items, OF_ITEMS, options.to)
+    with until_unread():
+        count = write_lists(lists, embeddings.items, embeddings.items, OF_ITEMS, options.to)
     if options.to is not None:
         print(f"written: {options.to} ({count:,} items, {options.k} like each)")
     return 0

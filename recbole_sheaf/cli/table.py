@@ -19,7 +19,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.evaluation import comparison_table, read_rows, write_table
 
     table = comparison_table([row for path in given.files for row in read_rows(path)])
+    written = write_table(table, given.table_file) if given.table_file else []
     print_table(table, given.wide)
-    if given.table_file:
-        print("\nwritten: " + ", ".join(str(path) for path in write_table(table, given.table_file)))
+    if written:
+        print("\nwritten: " + ", ".join(map(str, written)))
     return 0

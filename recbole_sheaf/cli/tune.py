@@ -53,8 +53,11 @@ def main(argv: Optional[list[str]] = None) -> int:
     workers = ProcessWorkers(options.workers) if options.workers > 1 else ThisProcess()
     (options.output / options.dataset).mkdir(parents=True, exist_ok=True)  # refused before hours of training, not after
     errors = run_searches(searches, Store(options.store), workers)
-    for search in searches:
-        path = write_best(search, options.output / search.dataset / f"{class_name(search.model)}.yaml")
+    found = {
+        search: write_best(search, options.output / search.dataset / f"{class_name(search.model)}.yaml")
+        for search in searches
+    }
+    for search, path in found.items():
         print(f"{search}: {path or 'no trial was completed'}")
     for trial, error in errors.items():
         print(one_line(f"failed: {trial}: {error}"), file=sys.stderr)
