@@ -166,6 +166,8 @@ class OverallSettings(LossSettings, AblationSettings):
     text_dim: int = setting(64, low=1)
     search_space: dict[str, Any] = setting({}, optional=True)
     softmax_search_space: dict[str, Any] = setting({}, optional=True)
+    log_to_file: bool = setting(True)
+    log_tensorboard: bool = setting(True)
     log_mlflow: bool = setting(False)
     mlflow_experiment: str = setting("recbole-sheaf", form=r"(?s).+", such_as="recbole-sheaf")
     mlflow_tracking_uri: Optional[str] = setting(None, kind=str, optional=True)

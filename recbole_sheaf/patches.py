@@ -92,6 +92,14 @@ PATCHES = (
         _instead(mends.collected),
         "ItemCoverage and its like end in \"'int' object has no attribute 'cpu'\"",
     ),
+    *(
+        Patch(module, "init_logger", mends.logging_to_files_on_demand, "commands that only read would make log/")
+        for module in ("recbole.utils.logger", "recbole.utils", ours.QUICK_START)
+    ),
+    *(
+        Patch(f"{_TRAINER}:{kind}", "__init__", mends.tensorboard_on_demand, "and log_tensorboard/ beside it")
+        for kind in ("Trainer", "DecisionTreeTrainer")
+    ),
     Patch("recbole.utils.logger", "get_local_time", mends.named_apart, "two runs begun in one second share a log file"),
     *(
         Patch(

@@ -10,6 +10,7 @@ import copy
 import functools
 import importlib
 import itertools
+import logging
 import os
 import sys
 import urllib.error
@@ -207,6 +208,53 @@ def named_apart(get_local_time: Callable[[], str]) -> Callable[[], str]:
     """The time by which RecBole names a log file, with the process and a number, since a second is no name."""
     numbers = itertools.count()
     return functools.wraps(get_local_time)(lambda: f"{get_local_time()}-{os.getpid()}-{next(numbers)}")
+
+
+def logging_to_files_on_demand(init_logger: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Let RecBole write no ``log/`` where ``log_to_file`` is false; its lines stay on the screen."""
+
+    @functools.wraps(init_logger)
+    def _init_logger(config: Any) -> None:
+        if config["log_to_file"] is not False:
+            return init_logger(config)
+        module = importlib.import_module("recbole.utils.logger")
+        module.init(autoreset=True)  # of colours
+        level = logging.getLevelName(str(config["state"] or "info").upper())
+        screen = logging.StreamHandler()
+        screen.setLevel(level if isinstance(level, int) else logging.INFO)
+        form = "%(log_color)s%(asctime)-15s %(levelname)s  %(message)s"
+        screen.setFormatter(module.colorlog.ColoredFormatter(form, "%d %b %H:%M", log_colors=module.log_colors_config))
+        logging.basicConfig(level=screen.level, handlers=[screen])
+
+    return _init_logger
+
+
+class _NoBoard:
+    """A TensorBoard that keeps nothing."""
+
+    def add_scalar(self, *given: Any, **named: Any) -> None:
+        """A point of a curve."""
+
+    def add_hparams(self, *given: Any, **named: Any) -> None:
+        """Settings and what they gave."""
+
+
+def tensorboard_on_demand(init: Callable[..., None]) -> Callable[..., None]:
+    """Let RecBole's trainers write no ``log_tensorboard/`` where ``log_tensorboard`` is false."""
+
+    @functools.wraps(init)
+    def __init__(self: Any, config: Any, model: Any) -> None:
+        if config["log_tensorboard"] is not False:
+            return init(self, config, model)
+        module: Any = importlib.import_module("recbole.trainer.trainer")
+        theirs = module.get_tensorboard
+        module.get_tensorboard = lambda logger: _NoBoard()
+        try:
+            init(self, config, model)
+        finally:
+            module.get_tensorboard = theirs
+
+    return __init__
 
 
 def ensure_dir(dir_path: str) -> None:

@@ -31,6 +31,7 @@ from recbole_sheaf.registration import recbole_model_names
 
 # Of the settings that say where things lie, those that an evaluation reads from; none is written to.
 KEPT = ("data_path", "features_path", "encoding")
+_SILENT = {"show_progress": False, "state": "WARNING", "log_to_file": False, "log_tensorboard": False}
 # What RecBole and PyTorch raise on settings or weights of a stranger's that they did not foresee.
 UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError, MemoryError)
 
@@ -243,7 +244,8 @@ def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
     refuse_unsafe_names(dataset)
     known = known_keys(model, dataset)
     kept = {key: settings[key] for key in settings if key in known and (key not in WITHOUT_EFFECT or key in KEPT)}
-    own = {**kept, "show_progress": False, "state": "WARNING", "data_path": data_path or _data_path(checkpoint)}
+    own = {**kept, **_SILENT, "data_path": data_path or _data_path(checkpoint)}
+    own["checkpoint_dir"] = str(checkpoint.path.parent)  # which RecBole's trainer makes where it is not there
     if dataset == "ml-100k" and data_path is None:
         del own["data_path"]  # RecBole's own copy, wherever it is installed
     return resolve_configs([model], dataset, [], {key: own[key] for key in own if key not in ("model", "dataset")})[0]

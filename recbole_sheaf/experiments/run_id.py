@@ -31,7 +31,8 @@ from recbole_sheaf.registration import MODELS
 WITHOUT_EFFECT = frozenset(
     "data_path cache_dir features_path checkpoint_dir show_progress state verbose search_space softmax_search_space "
     "gpu_id use_gpu local_rank nproc world_size offset ip port log_wandb wandb_project log_mlflow mlflow_experiment "
-    "mlflow_tracking_uri save_dataset dataset_save_path save_dataloaders dataloaders_save_path config_files "
+    "mlflow_tracking_uri log_to_file log_tensorboard "
+    "save_dataset dataset_save_path save_dataloaders dataloaders_save_path config_files "
     "single_spec encoding".split()
 )
 # Settings of item content: without meaning to a model that reads none, which then is trained once for all ablations.
@@ -40,7 +41,10 @@ OF_CATALOGUE = frozenset(CATALOGUE_SETTINGS)  # of these, what chooses items whe
 # Modules that find names and refuse input; what they decide shows in the settings.
 _REFUSING = tuple(
     f"recbole_sheaf.{name}"
-    for name in "config environment errors recbole_rules regular_files rules settings_files vocabulary".split()
+    for name in (
+        *"config environment errors recbole_rules regular_files rules settings_files vocabulary".split(),
+        "whole_files",  # which only writes
+    )
 )
 _LISTS = ("MODEL_NAMES",)  # assignments that grow with every new model and change no other's numbers
 _ROOTS = ("recbole_sheaf", "recbole_sheaf.experiments.training")
