@@ -14,11 +14,15 @@
 For example ``SELECT label, avg(test['recall@20']) FROM entries JOIN runs USING (run) GROUP BY label``.
 
 DuckDB lets one process write at a time, so the file is opened for each reading or writing and closed again, under a
-lock file beside it: any number of processes may share one store. A run is written in one transaction.
+lock file beside it: any number of processes may share one store. A run is written in one transaction. Who only reads
+makes no lock file and needs none, so that a store in a folder that nobody may write to is read too.
 """
 
+import contextlib
 import functools
 import json
+import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -38,6 +42,7 @@ if TYPE_CHECKING:  # which imports RecBole and PyTorch, and a store is read with
 
 SCHEMA_VERSION = 1
 SECONDS_TO_WAIT = 120.0  # for other processes to let go of the store
+SECONDS_FOR_READERS = 2.0  # for one that reads without the lock file, or a program that is not ours
 
 # No query, and no view in a stranger's store, reads another file or loads an extension.
 ALONE: dict[str, Union[str, bool, int, float, list[str]]] = {
@@ -89,17 +94,20 @@ class Store:
         """A connection that reads; other processes wait meanwhile, so keep it short."""
         if not self.path.is_file():
             raise StoreError(f"there is no store {self.path}; 'recbole-sheaf compare' writes one")
-        with self._locked(), self._connected(read_only=True) as connection:
+        held = self._locked() if os.access(self._lock_file, os.W_OK) else contextlib.nullcontext()
+        with held, self._connected(read_only=True) as connection:
             self._refuse_other_version(connection)
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection inside one transaction: all of it is kept, or on an error none."""
-        with self._locked():
+        with self._locked(), contextlib.ExitStack() as at_an_error:
             fresh = not self.path.is_file()
             if fresh and self._written:
                 raise StoreError(f"{self.path} was deleted while this command wrote to it; start the command again")
+            if fresh:
+                at_an_error.callback(self._remove)
             with self._connected(read_only=False) as connection:
                 connection.execute("BEGIN")
                 if fresh or not connection.execute("SHOW TABLES").fetchall():
@@ -109,12 +117,22 @@ class Store:
                 yield connection
                 connection.execute("COMMIT")
                 self._written = True
+            at_an_error.pop_all()
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.lock")
+
+    def _remove(self) -> None:
+        """What is left of a store that could not be made."""
+        for path in (self.path, self.path.with_name(f"{self.path.name}.wal"), self._lock_file):
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{self.path}.lock", timeout=SECONDS_TO_WAIT):
+            with FileLock(self._lock_file, timeout=SECONDS_TO_WAIT):
                 yield
         except Timeout as error:
             raise StoreError(f"{self.path} was in use for {SECONDS_TO_WAIT:.0f} s; try again later") from error
@@ -124,7 +142,7 @@ class Store:
     @contextmanager
     def _connected(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
-            connection = duckdb.connect(str(self.path), read_only=read_only, config=ALONE)
+            connection = self._opened(read_only)
         except duckdb.Error as error:
             raise StoreError(
                 f"{self.path} cannot be opened as a store ({first_line(error)}); give the path of a store, "
@@ -140,6 +158,17 @@ class Store:
             ) from error
         finally:
             connection.close()
+
+    def _opened(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """Waits for a reader without the lock file to end."""
+        until = time.monotonic() + SECONDS_FOR_READERS
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only, config=ALONE)
+            except duckdb.IOException as error:
+                if "lock" not in str(error) or time.monotonic() > until:
+                    raise
+            time.sleep(0.05)
 
     def _refuse_other_version(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
