@@ -1,7 +1,9 @@
 """A dataset, its split by ``split_seed``, and RecBole's loaders for one model on it."""
 
 import contextlib
+import functools
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,8 @@ from recbole.utils import ModelType, init_logger, init_seed
 
 from recbole_sheaf.config import ranks_listed_items
 from recbole_sheaf.errors import ConfigError, DataError, SheafError
+
+logger = logging.getLogger(__name__)
 
 SPLIT_NAMES = ("train", "valid", "test")
 # Beside those that RecBole lists as its dataset's, what its dataset and ours read.
@@ -151,4 +155,13 @@ def start_logger(config: Config) -> None:
         handler.close()
     before = root.handlers[:]
     init_logger(config)
-    _handlers.extend(handler for handler in root.handlers if handler not in before)
+    for handler in root.handlers:
+        if handler not in before:
+            handler.handleError = functools.partial(_give_up, handler)  # type: ignore[method-assign]
+            _handlers.append(handler)
+
+
+def _give_up(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """A log that cannot be written any more ends no training and prints no stack trace for each of its lines."""
+    logging.getLogger().removeHandler(handler)
+    logger.warning("%s cannot be written any more (%s); the run goes on", handler, sys.exc_info()[1])

@@ -7,6 +7,7 @@ proposal is drawn from the search's seed and the trial's number, and a trial cut
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -18,13 +19,13 @@ import optuna
 import yaml
 from filelock import FileLock
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
 
 from recbole_sheaf.checkpoint_file import plain_settings
-from recbole_sheaf.errors import ConfigError, as_sentence
+from recbole_sheaf.errors import ConfigError, WriteError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments, tracking_of
 from recbole_sheaf.experiments.progress import ProgressBar
@@ -231,6 +232,8 @@ class _Searches(Source):
     def settle(self, claimed: Claimed, ended: Future) -> None:
         search, trial = self.running.pop(claimed.run)
         error = ended.exception()
+        if isinstance(error, WriteError):  # of the disk, not of the trial, which goes on with the next command
+            raise error
         outcome = TrialOutcome(FAILED, None, 0, 0.0) if error else ended.result()
         name = f"{search}, trial {trial.number} {trial.params}"
         if error:
@@ -279,10 +282,27 @@ def _load_study(
 ) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction = StudyDirection.MAXIMIZE if bigger else StudyDirection.MINIMIZE
-    storage = JournalStorage(JournalFileBackend(str(journal)))
+    lock = JournalFileSymlinkLock(str(journal))
+    backend = JournalFileBackend(str(journal), lock)
+    _cut_off_half_a_line(journal, lock)
+    storage = JournalStorage(backend)
     return optuna.create_study(
         storage=storage, study_name=name, direction=direction, pruner=pruner, load_if_exists=True
     )
+
+
+def _cut_off_half_a_line(journal: Path, lock: JournalFileSymlinkLock) -> None:
+    """Take away what a full disk or a kill left of a line, after which Optuna would read no other."""
+    with open(journal, "rb") as file:
+        content = file.read()
+    if not content or content.endswith(b"\n"):
+        return
+    lock.acquire()
+    try:
+        content = journal.read_bytes()
+        os.truncate(journal, content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
 
 
 def _seed(search_seed: int, number: int) -> int:
