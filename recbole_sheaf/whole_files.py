@@ -51,8 +51,7 @@ def whole_file(path: Union[str, Path], causes: Errors = (), durable: bool = True
         with _workplace(place.parent) as work:
             new = work / place.name
             yield new
-            if place.exists():
-                shutil.copymode(place, new)
+            _with_rights_of(place, new)
             move_file(new, place) if durable else os.replace(new, place)
 
 
@@ -108,8 +107,9 @@ def whole_files_in(folder: Union[str, Path], causes: Errors = ()) -> Iterator[Pa
             for path in made:
                 _sync(path)
             for path in made:
-                target = place / path.relative_to(new)
+                target = Path(os.path.realpath(place / path.relative_to(new)))
                 target.parent.mkdir(parents=True, exist_ok=True)
+                _with_rights_of(target, path)
                 os.replace(path, target)
             _sync(place)
 
@@ -122,6 +122,11 @@ def write_whole(path: Union[str, Path], content: Union[str, bytes], durable: boo
     """
     with whole_file(path, durable=durable) as new:
         new.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def _with_rights_of(old: Path, new: Path) -> None:
+    if old.exists():
+        shutil.copymode(old, new)
 
 
 def move_file(source: Path, target: Path) -> None:
@@ -140,27 +145,19 @@ def append_line(path: Union[str, Path], line: str) -> None:
     content = f"{line}\n".encode()
     with _said(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+        fresh, written = not os.path.lexists(path), 0
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            written = _written(descriptor, content)
-            if written < len(content):
-                _cut_off(descriptor, written)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            while written < len(content):
+                written += os.write(descriptor, content[written:])
+        except OSError:
             with contextlib.suppress(OSError):  # of a pipe or a device
-                os.fsync(descriptor)
+                os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+                if fresh and not os.fstat(descriptor).st_size:
+                    os.unlink(path)
+            raise
         finally:
             os.close(descriptor)
-
-
-def _written(descriptor: int, content: bytes) -> int:
-    """Bytes that one write took."""
-    return os.write(descriptor, content)
-
-
-def _cut_off(descriptor: int, written: int) -> None:
-    """Take away the part of a line that is the file's end."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, max(0, os.fstat(descriptor).st_size - written))
 
 
 @contextlib.contextmanager
@@ -173,17 +170,20 @@ def _said(path: Union[str, Path], causes: Errors = ()) -> Iterator[None]:
         raise
     except refusals as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
-        reason = _PLACE_OF_WORK.sub("", reason)
-        raise WriteError(
+        sentence = (
             f"{path} cannot be written ({reason}); what was there stays: make room, or give a place in a folder of "
             "yours"
-        ) from error
+        )
+        raise WriteError(_PLACE_OF_WORK.sub("", sentence)) from error
 
 
 @contextlib.contextmanager
 def _workplace(parent: Path) -> Iterator[Path]:
     """A folder in ``parent`` that is gone in the end; those that dead writers left there go first."""
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, f"{parent} is no folder") from error
     clear_leftovers(parent)
     work, lock = _locked(parent)
     try:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.evaluation.cells import number_format, to_csv, to_markdown
-from recbole_sheaf.whole_files import write_whole
+from recbole_sheaf.whole_files import whole_files_in
 
 BETTER, WORSE = "▲", "▼"
 TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
@@ -113,13 +113,14 @@ def to_latex(table: pd.DataFrame) -> str:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> list[Path]:
-    """Write ``<path>.csv`` and ``<path>.md``; gives the paths written.
+    """Write ``<path>.csv`` and ``<path>.md``, both or neither; gives the paths written.
 
     Raises:
         WriteError: if they cannot be written.
     """
     stem = path.with_suffix("") if path.suffix in (".csv", ".md") else path
     files = [stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".md")]
-    for file, text in zip(files, (to_csv(table), to_markdown(table) + "\n")):
-        write_whole(file, text)
+    with whole_files_in(stem.parent) as made:
+        for file, text in zip(files, (to_csv(table), to_markdown(table) + "\n")):
+            (made / file.name).write_text(text, encoding="utf-8")
     return files
