@@ -9,11 +9,14 @@ may write to one place at once: each builds its own, the last to end stays.
 import contextlib
 import ctypes
 import errno
+import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Callable, Optional, Union
 
@@ -136,28 +139,56 @@ def move_file(source: Path, target: Path) -> None:
     _sync(target.parent)
 
 
-def append_line(path: Union[str, Path], line: str) -> None:
-    """Add a line at the end of a file, by one write, so that two processes lose none; all of it or nothing.
+def append_json(path: Union[str, Path], row: str) -> None:
+    """Add a line of JSON at the end of a file, whole or not at all; of two processes none loses a line.
+
+    Half a row, which a kill left at the end, goes.
 
     Raises:
         WriteError: if it cannot be written.
     """
-    content = f"{line}\n".encode()
+    content = f"{row}\n".encode()
     with _said(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         fresh, written = not os.path.lexists(path), 0
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            while written < len(content):
-                written += os.write(descriptor, content[written:])
-        except OSError:
-            with contextlib.suppress(OSError):  # of a pipe or a device
-                os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
-                if fresh and not os.fstat(descriptor).st_size:
-                    os.unlink(path)
-            raise
-        finally:
-            os.close(descriptor)
+        with open(path, "ab+", buffering=0) as file:
+            _hold(file)
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                content = _end_of_line(file) + content
+            try:
+                while written < len(content):
+                    written += os.write(file.fileno(), content[written:])
+            except OSError:
+                with contextlib.suppress(OSError):  # of a pipe or a device
+                    if not file.truncate(file.seek(0, os.SEEK_END) - written) and fresh:
+                        os.unlink(path)
+                raise
+
+
+def _hold(file: FileIO) -> None:
+    """Keep others from appending until the file is closed; where there are no locks, one write at the end has to do."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _end_of_line(file: FileIO) -> bytes:
+    """What ends the last line of a file that has no end of line; if that line is no JSON, it is cut off."""
+    if not file.seek(0, os.SEEK_END):
+        return b""
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) == b"\n":
+        return b""
+    file.seek(0)
+    content = file.read()
+    start = content.rfind(b"\n") + 1
+    try:
+        json.loads(content[start:])
+    except ValueError:
+        file.truncate(start)
+        return b""
+    return b"\n"
 
 
 @contextlib.contextmanager
@@ -190,7 +221,7 @@ def _workplace(parent: Path) -> Iterator[Path]:
         yield work
     finally:
         lock.release()
-        shutil.rmtree(work, ignore_errors=True)
+        _remove(work)
 
 
 def _locked(parent: Path) -> tuple[Path, FileLock]:
@@ -203,7 +234,7 @@ def _locked(parent: Path) -> tuple[Path, FileLock]:
         except Timeout:
             continue
         except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
+            _remove(work)
             raise
         if (work / LOCK).exists():
             return work, lock
@@ -219,9 +250,21 @@ def clear_leftovers(parent: Path) -> None:
                 continue  # a folder of somebody else's
             with FileLock(left / LOCK, timeout=0):
                 _put_back(left, parent)
-                shutil.rmtree(left, ignore_errors=True)
+                _remove(left)
         except (OSError, Timeout, NotImplementedError):  # at work, somebody else's, or cleared at this moment
             continue
+
+
+def _remove(work: Path) -> None:
+    """The lock goes last: without one, what a kill at this moment leaves would be taken for somebody else's."""
+    with contextlib.suppress(OSError):
+        for path in work.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink()
+        (work / LOCK).unlink(missing_ok=True)
+        work.rmdir()
 
 
 def _put_back(left: Path, parent: Path) -> None:
@@ -268,10 +311,10 @@ def _exchanged(new: Path, place: Path, work: Path) -> Path:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Let two paths change places in one step; False where the system cannot."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        return False
-    return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    return (
+        rename is not None and rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+    )
 
 
 def _sync(path: Path) -> None:

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from recbole_sheaf import whole_files
 from recbole_sheaf.errors import ConfigError, WriteError
-from recbole_sheaf.whole_files import append_line, whole_file, whole_files_in, whole_folder, write_whole
+from recbole_sheaf.whole_files import append_json, whole_file, whole_files_in, whole_folder, write_whole
 
 
 def tree(folder):
@@ -224,18 +224,25 @@ def test_a_line_is_there_whole_or_not_at_all(tmp_path, before):
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, limits[1]))
     try:
         with pytest.raises(WriteError, match="lines cannot be written .File too large"):
-            append_line(path, "a long line")
+            append_json(path, "a long line")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert tree(tmp_path) == ({"more/lines": before} if before else {})
-    append_line(path, "ü")
+    append_json(path, "ü")
     assert path.read_text(encoding="utf-8") == f"{before}ü\n"
 
 
+@pytest.mark.parametrize("end, left", [('{"a": 1}', '{"a": 1}\n'), ('{"a": 1, "b', ""), ("", "")])
+def test_half_a_row_that_a_kill_left_goes_and_a_whole_one_stays(tmp_path, end, left):
+    fill(tmp_path, {"rows": "{}\n" + end})
+    append_json(tmp_path / "rows", "[]")
+    assert (tmp_path / "rows").read_text() == "{}\n" + left + "[]\n"
+
+
 def test_a_line_goes_to_what_is_no_regular_file_too():
-    append_line("/dev/null", "x")
+    append_json("/dev/null", "x")
     with pytest.raises(WriteError, match="/dev/full cannot be written .No space left on device"):
-        append_line("/dev/full", "x")
+        append_json("/dev/full", "x")
 
 
 def test_a_full_disk_is_said_by_write_whole(tmp_path):

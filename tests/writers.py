@@ -33,7 +33,7 @@ from recbole_sheaf.experiments.sinks import JsonLines
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.features.cache import load_arrays, save_checked
 from recbole_sheaf.features.files import read_features, write_features
-from recbole_sheaf.whole_files import BUILDING, append_line, whole_files_in, write_whole
+from recbole_sheaf.whole_files import BUILDING, append_json, whole_files_in, write_whole
 
 ROWS, WIDTH = 400, 200  # of float32: 312 KiB
 USERS = 300
@@ -260,7 +260,7 @@ def in_store(folder: Path) -> list[set]:
 
 
 def appended(folder: Path, version: int) -> None:
-    append_line(folder / "rows.jsonl", json.dumps({"version": version, "more": "x" * 300_000}))
+    append_json(folder / "rows.jsonl", json.dumps({"version": version, "more": "x" * 300_000}))
 
 
 def in_lines(path: Path) -> set:

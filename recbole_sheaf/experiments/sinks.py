@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.whole_files import append_line, write_whole
+from recbole_sheaf.whole_files import append_json, write_whole
 
 if TYPE_CHECKING:
     from recbole_sheaf.experiments.run import Outcome, Run
@@ -60,7 +60,7 @@ class JsonLines(Sink):
         if older:
             write_whole(self.path, f"{line}\n")
         else:
-            append_line(self.path, line)
+            append_json(self.path, line)
 
 
 class Results(Sink):

@@ -8,7 +8,7 @@ from typing import Any
 
 from recbole_sheaf.errors import DataError
 from recbole_sheaf.nsd.settings import Classification
-from recbole_sheaf.whole_files import append_line
+from recbole_sheaf.whole_files import append_json
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _row(task: Classification, result: FoldResult) -> dict[str, Any]:
 
 def append_row(task: Classification, result: FoldResult, path: Path) -> None:
     """Append one JSON row to a result file, which is made if need be."""
-    append_line(path, json.dumps(_row(task, result)))
+    append_json(path, json.dumps(_row(task, result)))
 
 
 def finished_folds(task: Classification, path: Path) -> dict[int, FoldResult]:
