@@ -32,6 +32,7 @@ def keys_of_times(written: pd.Series, numbers: Float64[np.ndarray, " rows"]) -> 
         return written.to_numpy().astype(np.int64)
     except (ValueError, TypeError, OverflowError):  # fractions, missing times, more than 19 digits
         pass
+    written = written.where(~np.isnan(numbers))
     if max(map(len, written.dropna()), default=0) <= DIGITS_OF_FLOAT64:
         return numbers
     keys = np.unique(numbers, return_inverse=True)[1].astype(np.int64)

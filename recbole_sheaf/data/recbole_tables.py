@@ -271,26 +271,15 @@ def leave_out_negatives(dataset: Any) -> None:
     RecBole's models that rank, and its evaluation of rankings, take every interaction for a positive one.
 
     Raises:
-        ConfigError: if training reads labels and evaluation does not, or the other way round.
+        ConfigError: as :func:`reads_labels`.
         DataError: if no interaction is positive, or the column of the threshold holds no numbers.
     """
     positive = _positive(dataset)
     if positive is None or dataset.config["repeated_interactions"] is None:  # a plain Config of RecBole's: its own way
         return
-    config = dataset.config
-    reads = {"training": _learns_from_labels(config)}
-    reads.update({phase: config["eval_args"]["mode"][phase] == "labeled" for phase in ("valid", "test")})
-    if all(reads.values()):
+    if positive.all() or reads_labels(dataset.config):
         return
-    what = f"threshold: {config['threshold']}" if config["threshold"] else f"the column {dataset.label_field}"
-    if any(reads.values()):
-        readers, others = (" and ".join(name for name in reads if reads[name] is read) for read in (True, False))
-        raise ConfigError(
-            f"{what} makes some interactions negative; {readers} would take them so and {others} for positive ones: "
-            "set eval_args.mode: labeled and train_neg_sample_args: ~, or neither of them"
-        )
-    if positive.all():
-        return
+    what = _labelled_by(dataset.config)
     if not positive.any():
         raise DataError(f"{what} makes every interaction of dataset '{dataset.dataset_name}' negative; correct it")
     logger.warning(
@@ -301,6 +290,27 @@ def leave_out_negatives(dataset: Any) -> None:
         what,
     )
     _keep(dataset, positive.to_numpy())
+
+
+def reads_labels(config: Any) -> bool:
+    """Whether training and evaluation tell negative interactions by their labels.
+
+    Raises:
+        ConfigError: if training does and evaluation does not, or the other way round.
+    """
+    reads = {"training": _learns_from_labels(config)}
+    reads.update({phase: config["eval_args"]["mode"][phase] == "labeled" for phase in ("valid", "test")})
+    readers, others = (" and ".join(name for name in reads if reads[name] is read) for read in (True, False))
+    if readers and others:
+        raise ConfigError(
+            f"{_labelled_by(config)} makes interactions negative; {readers} would take them so and {others} for "
+            "positive ones: set eval_args.mode: labeled and train_neg_sample_args: ~, or neither of them"
+        )
+    return bool(readers)
+
+
+def _labelled_by(config: Any) -> str:
+    return f"threshold: {config['threshold']}" if config["threshold"] else f"the column {config['LABEL_FIELD']}"
 
 
 def _positive(dataset: Any) -> Optional[pd.Series]:

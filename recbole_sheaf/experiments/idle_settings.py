@@ -113,6 +113,19 @@ def _ready_made_split(config: Config) -> Optional[str]:
     )
 
 
+def _load_col(config: Config) -> Optional[str]:
+    """Of an MMRec-style folder the ids are read, whatever is asked for."""
+    given, loaded = _given(config, "load_col") or {}, config["load_col"] or {}
+    for table, columns in given.items():
+        for column in [columns] if isinstance(columns, str) else columns or []:
+            if column not in loaded.get(table, []):
+                return (
+                    f"load_col names {shown(column)} of {table}, but of dataset '{config['dataset']}' nothing is read "
+                    "but the ids; leave it out, or convert the folder"
+                )
+    return None
+
+
 _OBJECTIONS: tuple[Callable[[Config], Optional[str]], ...] = (
     _position_field,
     _valid_metric_bigger,
@@ -121,4 +134,5 @@ _OBJECTIONS: tuple[Callable[[Config], Optional[str]], ...] = (
     _sampling,
     _split,
     _ready_made_split,
+    _load_col,
 )

@@ -20,6 +20,7 @@ from recbole_sheaf.config import (
     rules_for,
 )
 from recbole_sheaf.data.exact_times import is_ordered_by_time
+from recbole_sheaf.data.recbole_tables import reads_labels
 from recbole_sheaf.errors import ConfigError, SheafError, first_line, nearest, shown
 from recbole_sheaf.experiments.idle_settings import refuse_idle
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
@@ -76,6 +77,8 @@ def _refuse_contradictions(config: Config) -> None:
         raise ConfigError(
             f"load_col is {shown(config['load_col'])}, without the columns of inter; leave it out or name them"
         )
+    if config["threshold"]:
+        reads_labels(config)
     labeled = "labeled" in config["eval_args"]["mode"].values()
     if labeled and config["eval_type"] is EvaluatorType.RANKING:
         raise ConfigError(

@@ -154,17 +154,20 @@ NUMBERS = st.one_of(
     st.integers(-(10**20), 10**20).map(str),
     st.decimals(-(10**10), 10**10, places=9, allow_nan=False).map(str),
     st.integers(0, 30).map(lambda tick: str(1_700_000_000_000_000_000 + tick)),
-    st.sampled_from(["1.7e9", "1700000000", "1700000000.0", "17e8", "-0", "0", "1700000000.00000000000001"]),
+    st.sampled_from(
+        ["nAn", "NAn", "1.7e9", "1700000000", "1700000000.0", "17e8", "-0", "0", "1700000000.00000000000001"]
+    ),
 )
 
 
 @given(st.lists(st.one_of(st.none(), NUMBERS), min_size=1, max_size=20))
+@example(["nAn", "NAn", "1700000000.00000000000001"])
 @example(["1700000000000000001", "1700000000000000000", None, "1700000000000000001"])
 def test_keys_are_in_the_order_of_fractions(texts):
     numbers = np.array([np.nan if text is None else float(text) for text in texts])
-    values = [Fraction(text) for text in texts if text is not None]
+    values = [Fraction(text) for text, number in zip(texts, numbers) if number == number]
     order = {value: place for place, value in enumerate(sorted(set(values)), 1)}
-    expected = [len(order) + 1 if text is None else order[Fraction(text)] for text in texts]
+    expected = [order[Fraction(text)] if number == number else len(order) + 1 for text, number in zip(texts, numbers)]
     keys = keys_of_times(pd.Series(texts, dtype=object), numbers)
     assert (1 + np.unique(keys, return_inverse=True)[1]).tolist() == expected
 

@@ -164,6 +164,8 @@ def _(shop):
         **LABELED, "train_neg_sample_args": {"distribution": "uniform"},
     })  # fmt: skip
     refused(DataError, "makes every interaction of dataset 'shop' negative", threshold={"rating": 9})
+    half = {"model": "NeuMF", "threshold": {"rating": 3}, "train_neg_sample_args": None}
+    refused(ConfigError, "training would take them so and valid and test for", **half)
     refused(ConfigError, "threshold names 'ratng', .*did you mean 'rating'", threshold={"ratng": 3})
 
 
@@ -220,6 +222,18 @@ def _(shop):
     refused(
         ConfigError, "load_col names 'ratng', which is no column of shop.inter .did you mean 'rating'", load_col=columns
     )
+
+
+def test_columns_of_an_mmrec_folder_cannot_be_asked_for(workplace):
+    folder = workplace / "data" / "shop"
+    folder.mkdir(parents=True)
+    write(folder, "shop.inter", ["userID", "itemID", "rating", "x_label"], [(0, 0, 5, 0), (0, 1, 4, 1), (1, 0, 2, 2)])
+    given = {"valid_metric": "Recall@5", "cache_dir": "cache"}
+    assert config_of(**given, load_col={"inter": ["user_id", "item_id"]})["benchmark_filename"]
+    with pytest.raises(
+        ConfigError, match="load_col names 'rating' of inter, but of dataset 'shop' nothing is read but"
+    ):
+        config_of(**given, load_col={"inter": ["user_id", "item_id", "rating"]})
 
 
 @case("unload_col")
@@ -332,6 +346,7 @@ def _(shop):
     for key, value in {**idle, "item_inter_num_interval": "[5,inf)"}.items():
         refused(ConfigError, f"{key} is given, but dataset 'shop' comes with its own split", **ready, **{key: value})
     refused(ConfigError, "eval_args.order is given", **ready, eval_args={"order": "TO"})
+    assert built(**ready, threshold={"rating": 3})[0].sizes == {"train": 23, "valid": 7, "test": 8}
     defaults = {"order": "RO", "split": {"RS": [0.8, 0.1, 0.1]}, "group_by": "user"}  # as a checkpoint says them
     assert built(**ready, eval_args=defaults, user_inter_num_interval="[0,inf)")[0].sizes["train"] == 39
 
