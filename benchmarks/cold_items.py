@@ -3,9 +3,10 @@
     python -m benchmarks.cold_items --dataset=tiktok --data_path=DIR --out=cold.jsonl
     python -m benchmarks.cold_items --dataset=ml-1m --split=cold_items --data_path=DIR --out=cold.jsonl
 
-What a row holds is what ``recbole-sheaf run`` says of the same settings: Recall and NDCG among all items, among cold items
-alone (``cold recall@20``, over the users who have any at test), and of a random order of these (``chance recall@20``);
-the validation score that chose the epoch stands apart. ``--split`` is left out where a dataset brings its own.
+What a row holds is what ``recbole-sheaf run`` says of the same settings: Recall and NDCG among all items, among cold
+items alone (``cold recall@20``, over the users who have any at test), and of a random order of these (``chance
+recall@20``); the validation score that chose the epoch stands apart. ``--split`` is left out where a dataset brings its
+own.
 """
 
 import argparse

@@ -4,7 +4,6 @@ RecBole's metrics, and where every item was ranked, metrics of each user, of str
 alone, and beyond accuracy.
 """
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -59,14 +58,14 @@ def judge(trainer: Any, test_data: Any, config: Config, split: LoadedSplit, load
     if ranked:
         setattr(trainer.eval_collector.register, "rec.items", True)
         trainer.evaluator.evaluate = evaluate_and_keep
-    cold, longest = cold_items(split.parts[0]) if ranked else np.empty(0, np.int64), max(config["topk"])
-    with lists_of_cold_items(trainer, cold, longest) if len(cold) else contextlib.nullcontext([]) as lists:
+    cold = cold_items(split.parts[0]) if ranked else np.empty(0, np.int64)
+    with lists_of_cold_items(trainer, cold, max(config["topk"])) as lists:
         found = trainer.evaluate(test_data, load_best, show_progress=config["show_progress"])
     scores = {name: float(value) for name, value in found.items()}
     if not ranked:
         return Judgement(scores)
     judgement = _with_tables(scores, _rankings(test_data, seen["items"]), config, split)
-    return _with_cold_items(judgement, test_data, cold, lists, config, split) if lists else judgement
+    return _with_cold_items(judgement, test_data, cold, lists, config, split)
 
 
 def _with_cold_items(
