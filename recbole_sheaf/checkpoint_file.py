@@ -2,7 +2,8 @@
 
 Nothing in it can run: safetensors checks every offset against the length of the file before a tensor is read, and the
 JSON holds plain values. What a model keeps beside its weights, RecBole's ``other_parameter``, such as the matrices of
-EASE, goes the same way: its arrays are tensors of the file, its shape is JSON.
+EASE, goes the same way: its arrays are tensors of the file, its shape is JSON. So does what says whose the rows are,
+:mod:`recbole_sheaf.data.identity`.
 """
 
 import json
@@ -23,24 +24,41 @@ from recbole_sheaf.errors import CheckpointError, first_line
 from recbole_sheaf.whole_files import whole_file
 
 SUFFIX = ".safetensors"
-FORMAT = 1
+FORMAT = 2
 KEY = "recbole_sheaf"  # of our JSON in the header
-OTHER = "other_parameter:"  # how names of tensors begin that are no weights; a colon stands in no attribute's name
+OTHER, DATA = "other_parameter:", "data:"  # begin names of tensors that are no weights, which have no colon
+WITHOUT_DATA = (
+    "which did not write whose rows a checkpoint holds: on a table in another order of lines they would get wrong "
+    "names; train again, or use that release"
+)
 MOST_HEADER = 2**25  # bytes; RippleNet on a million interactions has 2**23
 DENSE_KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"array": np.asarray, "matrix": np.asmatrix}
 
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """What such a file holds: ``about`` the run, weights by name, and ``other_parameter`` by attribute."""
+    """What such a file holds: ``about`` the run, weights by name, ``other_parameter`` by attribute, what it read."""
 
     about: dict[str, Any]
     state: dict[str, torch.Tensor]
     other: dict[str, Any]
+    data: dict[str, torch.Tensor]
 
 
-def write_checkpoint(path: Union[str, Path], model: Any, about: Mapping[str, Any]) -> None:
+def write_checkpoint(
+    path: Union[str, Path],
+    model: Any,
+    about: Mapping[str, Any],
+    data: Mapping[str, Any],
+    of_data: Mapping[str, torch.Tensor],
+) -> None:
     """Write a model, and JSON about it, whole or not at all.
+
+    Args:
+        path: of the file.
+        model: to write.
+        about: its run.
+        data, of_data: what it was built on, as JSON and as tensors.
 
     Raises:
         CheckpointError: if ``other_parameter`` holds what is neither a number, a text, an array nor made of such.
@@ -48,7 +66,9 @@ def write_checkpoint(path: Union[str, Path], model: Any, about: Mapping[str, Any
     """
     tensors = {name: _own_copy(tensor) for name, tensor in model.state_dict().items()}
     other = {name: _packed(name, value, tensors) for name, value in _other_parameter(model).items()}
-    header = {**about, "format": FORMAT, "other_parameter": other, "recbole_sheaf": metadata.version("recbole-sheaf")}
+    tensors |= {f"{DATA}{name}": tensor for name, tensor in of_data.items()}
+    ours = {"format": FORMAT, "other_parameter": other, "recbole_sheaf": metadata.version("recbole-sheaf")}
+    header = {**about, **ours, "data": data}
     with whole_file(path, (SafetensorError,), durable=False) as new:  # an epoch's: a run's is made durable at its end
         save_file(tensors, new, {"format": "pt", KEY: json.dumps(header, ensure_ascii=False)})
 
@@ -81,12 +101,13 @@ def read_checkpoint_file(path: Union[str, Path]) -> CheckpointFile:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, AttributeError, KeyError) as error:  # the last two: a dtype PyTorch has not
         raise CheckpointError(f"{path} is no whole safetensors file ({first_line(error)}); copy it again") from error
-    state = {name: tensor for name, tensor in tensors.items() if not name.startswith(OTHER)}
+    state = {name: tensor for name, tensor in tensors.items() if not name.startswith((OTHER, DATA))}
+    data = {name[len(DATA) :]: tensor for name, tensor in tensors.items() if name.startswith(DATA)}
     try:
         other = {name: _unpacked(value, tensors) for name, value in about.pop("other_parameter").items()}
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"other_parameter in {path} is not as we write it ({first_line(error)})") from error
-    return CheckpointFile(about, state, other)
+    return CheckpointFile(about, state, other, data)
 
 
 def put_into(model: Any, state: Mapping[str, torch.Tensor], other: Mapping[str, Any]) -> None:
@@ -194,6 +215,8 @@ def _about(path: Union[str, Path], header: Mapping[str, str]) -> dict[str, Any]:
         raise CheckpointError(f"the header of {path} is no JSON ({first_line(error)}); copy it again") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else None
+        if found == 1:
+            raise CheckpointError(f"{path} is of an earlier release, {WITHOUT_DATA}")
         raise CheckpointError(
             f"{path} has format {found!r}, this release reads {FORMAT}; use the release that wrote it"
         )

@@ -31,6 +31,7 @@ from recbole_sheaf.checkpoint_file import (
     write_pickle,
 )
 from recbole_sheaf.data.folders import absent_dataset
+from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.names import MODELS, recbole_names
 from recbole_sheaf.settings_files import SettingsLoader
 
@@ -97,7 +98,8 @@ def config_state(self: Any) -> dict[str, Any]:
     its source.
     """
     state = dict(self.__dict__)
-    state.pop("yaml_loader", None)
+    for name in ("yaml_loader", "data_read"):
+        state.pop(name, None)
     model_class = state.pop("model_class", None)
     if model_class is not None and not _has_that_name(state["model"], model_class):
         state["model_source"] = own_models.source_of(model_class)
@@ -137,7 +139,7 @@ def save_checkpoint(self: Any, epoch: int, verbose: bool = True, **kwargs: Any) 
         return
     path = kwargs.pop("saved_model_file", self.saved_model_file)
     if str(path).endswith(SUFFIX):
-        write_checkpoint(path, self.model, _about(self.config, epoch))
+        write_checkpoint(path, self.model, _about(self.config, epoch), *data_read(self.config).packed())
     else:
         _save_as_recbole(self, path, epoch)
     if verbose:
@@ -157,8 +159,11 @@ def _about(config: Any, epoch: int) -> dict[str, Any]:
 
 
 def _save_as_recbole(trainer: Any, path: Any, epoch: int) -> None:
+    data, of_data = data_read(trainer.config).packed()
     state = {
         "config": trainer.config,
+        "data": data,
+        "of_data": of_data,
         "epoch": epoch,
         "cur_step": trainer.cur_step,
         "best_valid_score": trainer.best_valid_score,

@@ -263,9 +263,9 @@ def split_by_its_own_seed(build: Callable) -> Callable:
     import torch
 
     from recbole_sheaf.data.cold_split import cold_item_parts
+    from recbole_sheaf.data.identity import note_parts
 
-    @functools.wraps(build)
-    def wrapped(self: Any) -> Any:
+    def parts_of(self: Any) -> Any:
         if self.config["split"] == "cold_items":
             return cold_item_parts(self)
         if self.config["split_seed"] is None:
@@ -277,5 +277,11 @@ def split_by_its_own_seed(build: Callable) -> Callable:
             datasets = build(self)
         np.random.set_state(numpy_state)
         return datasets
+
+    @functools.wraps(build)
+    def wrapped(self: Any) -> Any:
+        parts = parts_of(self)
+        note_parts(self, parts)
+        return parts
 
     return wrapped

@@ -46,9 +46,15 @@ class Model(nn.Module):
 
 def test_everything_comes_back_bit_for_bit(tmp_path):
     written, read = Model(1), Model(2)
-    write_checkpoint(tmp_path / "x.safetensors", written, {"model": "Model", "epoch": 3})
+    data = {"rows": torch.arange(3)}
+    write_checkpoint(tmp_path / "x.safetensors", written, {"model": "Model", "epoch": 3}, {"read": [1]}, data)
     found = read_checkpoint_file(tmp_path / "x.safetensors")
     assert (found.about["model"], found.about["epoch"]) == ("Model", 3)
+    assert (
+        found.about["data"] == {"read": [1]}
+        and found.data.keys() == {"rows"}
+        and torch.equal(found.data["rows"], data["rows"])
+    )
     put_into(read, found.state, found.other)
     assert torch.equal(read.one, written.one) and torch.equal(read.counts, written.counts)
     for name in ("none", "number", "text"):
@@ -64,7 +70,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
 
 
 def test_what_a_model_keeps_goes_to_its_device(tmp_path):
-    write_checkpoint(tmp_path / "x", Model(), {})
+    write_checkpoint(tmp_path / "x", Model(), {}, {}, {})
     found, read = read_checkpoint_file(tmp_path / "x"), Model()
     read.device = torch.device("meta")
     put_into(read, found.state, found.other)
@@ -73,7 +79,7 @@ def test_what_a_model_keeps_goes_to_its_device(tmp_path):
 
 def test_a_writing_that_fails_leaves_the_older_file(tmp_path, monkeypatch):
     path = tmp_path / "x.safetensors"
-    write_checkpoint(path, Model(1), {})
+    write_checkpoint(path, Model(1), {}, {}, {})
     before = path.read_bytes()
 
     def half(tensors, name, header):
@@ -83,7 +89,7 @@ def test_a_writing_that_fails_leaves_the_older_file(tmp_path, monkeypatch):
     assert [found.name for found in tmp_path.iterdir()] == ["x.safetensors"]
     monkeypatch.setattr(checkpoint_file, "save_file", half)
     with pytest.raises(OSError):
-        write_checkpoint(path, Model(2), {})
+        write_checkpoint(path, Model(2), {}, {}, {})
     assert path.read_bytes() == before
 
 
@@ -91,4 +97,4 @@ def test_what_a_checkpoint_cannot_hold_is_told(tmp_path):
     model = Model()
     model.kept["strange"] = object()
     with pytest.raises(CheckpointError, match="has a object in 'strange', which a checkpoint cannot hold"):
-        write_checkpoint(tmp_path / "x", model, {})
+        write_checkpoint(tmp_path / "x", model, {}, {}, {})

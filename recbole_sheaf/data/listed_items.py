@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from recbole_sheaf.config import ranks_listed_items
+from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.features.atomic import column_names, read_columns
 from recbole_sheaf.features.listing import items_with_content
 
@@ -36,7 +37,7 @@ def add_listed_items(dataset: Any, item_file: Path) -> None:
         field,
     )
     had = dataset.inter_feat[field].unique()
-    listed = read_columns(item_file, [field])[field]
+    listed = data_read(config).table(item_file.name, read_columns(item_file, [field]), [field])[field]
     added = listed[listed.isin(with_content) & ~listed.isin(had)].unique()
     if not len(added):
         return

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from recbole_sheaf.data.exact_times import is_ordered_by_time, keys_of_times
+from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.listed_items import add_listed_items
+from recbole_sheaf.data.read_tables import BESIDE
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
 from recbole_sheaf.features.atomic import ROW_OF, Table, column_names, field_types, read_columns, read_table
 from recbole_sheaf.vocabulary import REPETITIONS
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 PADDING = "[PAD]"  # RecBole's token of no item and no user
 # What pandas, and so RecBole, takes for a missing number. Among tokens only an empty place is missing.
 NO_NUMBER = " #N/A #NA N/A NA NULL NaN None n/a nan null <NA> -NaN -nan 1.#IND -1.#IND 1.#QNAN -1.#QNAN".split(" ")
+AS_WRITTEN = f"{BESIDE}times as they are written"  # which are exact, beside the rounded ones
 HOW_TO_CONVERT = (
     "write seconds since 1970, such as by pandas.to_datetime(column).map(lambda time: time.timestamp()), "
     "or leave the column out of load_col"
@@ -37,6 +40,7 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
     Raises:
         DataError: if the file is no such table, an id is empty, or a number is none, naming file, line and column.
         ConfigError: if ``load_col`` leaves out the ids, or a separator is none.
+        CheckpointError: if the dataset is loaded for a checkpoint that was trained on another table.
 
     Half a second for a million interactions, of which RecBole's own takes several.
     """
@@ -49,12 +53,17 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
     _check_fields(self, table.name, types, fields, source)
     for key in ("load_col", "unload_col"):
         _refuse_absent(self.config, key, table.name, types, source)
+    fields = data_read(self.config).columns(table.name, fields)
     if source != "link":  # whose columns are known from other files
         _note_fields(self, types, fields, source)
     if not fields:
         self.logger.warning(f"No columns has been loaded from [{source}]")
         return None
-    return _frame(self, table, types, fields)
+    keys = [name for name in (self.uid_field, self.iid_field) if name]
+    frame = data_read(self.config).table(table.name, _frame(self, table, types, fields), keys)
+    if AS_WRITTEN in frame:
+        self.times_as_written.append(frame.pop(AS_WRITTEN))
+    return frame
 
 
 def _refuse_absent(config: Any, key: str, name: str, types: dict[str, str], source: Any) -> None:
@@ -125,27 +134,26 @@ def _frame(dataset: Any, table: Table, types: dict[str, str], fields: Sequence[s
     for field in fields:
         if field in (dataset.uid_field, dataset.iid_field):
             _refuse_no_ids(table, field, frame[field])
+        elif types[field] == "float" and field == dataset.time_field and table.name.endswith(".inter"):
+            frame[AS_WRITTEN] = frame[field]
+            frame[field] = _times(dataset, table, field, frame[field])
         elif types[field] == "float":
-            frame[field] = _floats(dataset, table, field, frame[field])
+            frame[field] = _numbers(table, field, frame[field], HOW_TO_CONVERT if field == dataset.time_field else None)
         elif types[field].endswith("seq"):
             frame[field] = _sequences(dataset, table, field, types[field], frame[field].fillna(""))
     return frame
 
 
-def _floats(dataset: Any, table: Table, field: str, text: pd.Series) -> np.ndarray:
-    """Numbers of a column; of times of interactions the dataset keeps what is written, which is exact."""
-    if field != dataset.time_field:
-        return _numbers(table, field, text)
+def _times(dataset: Any, table: Table, field: str, text: pd.Series) -> np.ndarray:
+    """Times of interactions, rounded; none may be missing where they give an order."""
     numbers = _numbers(table, field, text, HOW_TO_CONVERT)
-    if table.name.endswith(".inter"):
-        missing = np.isnan(numbers)
-        if missing.any() and is_ordered_by_time(dataset.config):
-            raise DataError(
-                f"{field} is missing in {int(missing.sum())} lines of {table.name} (first: line "
-                f"{table.lines[int(np.argmax(missing))]}), and interactions are ordered by it here; write a time "
-                "there, or drop the lines"
-            )
-        dataset.times_as_written.append(text)
+    missing = np.isnan(numbers)
+    if missing.any() and is_ordered_by_time(dataset.config):
+        raise DataError(
+            f"{field} is missing in {int(missing.sum())} lines of {table.name} (first: line "
+            f"{table.lines[int(np.argmax(missing))]}), and interactions are ordered by it here; write a time "
+            "there, or drop the lines"
+        )
     return numbers
 
 

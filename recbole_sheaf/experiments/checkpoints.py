@@ -16,9 +16,17 @@ import torch
 from recbole.config import Config
 from torch.overrides import TorchFunctionMode
 
-from recbole_sheaf.checkpoint_file import SUFFIX, CheckpointFile, plain_settings, put_into, read_checkpoint_file
+from recbole_sheaf.checkpoint_file import (
+    SUFFIX,
+    WITHOUT_DATA,
+    CheckpointFile,
+    plain_settings,
+    put_into,
+    read_checkpoint_file,
+)
 from recbole_sheaf.config import known_keys
 from recbole_sheaf.data.folders import absent_dataset
+from recbole_sheaf.data.identity import StoredData, data_read, stored_data
 from recbole_sheaf.errors import CheckpointError, SheafError, first_line
 from recbole_sheaf.experiments.judging import judge
 from recbole_sheaf.experiments.library_warnings import hushed
@@ -48,6 +56,7 @@ class Checkpoint:
         state: weights by name.
         other: what RecBole's ``other_parameter`` gave, by attribute.
         source: where the class of a model of somebody's own was defined, ``module:Class``.
+        data: what it says of the data of its run.
     """
 
     path: Path
@@ -58,6 +67,7 @@ class Checkpoint:
     state: dict[str, torch.Tensor]
     other: dict[str, Any]
     source: Optional[str] = None
+    data: Optional[StoredData] = None
 
 
 @dataclass(frozen=True)
@@ -95,10 +105,12 @@ def read_checkpoint(path: Union[str, Path], trust: bool = False) -> Checkpoint:
             f"{path} is a pickle, which may run code when it is read; give a {SUFFIX} file of a run, or add "
             "--trust-checkpoint if you know who wrote it"
         )
-    about, state, other = _unpickled(path) if pickled else _of_ours(path)
-    _refuse_misshapen(path, about)
+    found = _unpickled(path) if pickled else read_checkpoint_file(path)
+    _refuse_misshapen(path, found.about)
     names = ("model", "dataset", "epoch", "settings", "source")
-    return Checkpoint(path, state=state, other=other, **{name: about[name] for name in names})
+    about = {name: found.about[name] for name in names}
+    data = stored_data(path, found.about.get("data"), found.data)
+    return Checkpoint(path, state=found.state, other=found.other, data=data, **about)
 
 
 def restore(path: Union[str, Path], data_path: Optional[str] = None, trust: bool = False) -> Restored:
@@ -116,9 +128,12 @@ def restore(path: Union[str, Path], data_path: Optional[str] = None, trust: bool
     checkpoint = read_checkpoint(path, trust)
     with _refused(checkpoint), hushed():
         config = _resolved(checkpoint, data_path)
+        data_read(config).expected = checkpoint.data
         split = load_split(config)
+        data_read(config).refuse_other_split()
         with _Bounded(checkpoint):
             prepared = prepare(config, split)
+        data_read(config).refuse_other_content(split.dataset)
         put_into(prepared.model, checkpoint.state, checkpoint.other)
     prepared.model.eval()
     return Restored(checkpoint, config, split, prepared)
@@ -159,12 +174,7 @@ def _is_pickle(path: Path) -> bool:
     return start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[8:] != b"{")
 
 
-def _of_ours(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, Any]]:
-    file: CheckpointFile = read_checkpoint_file(path)
-    return file.about, file.state, file.other
-
-
-def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, Any]]:
+def _unpickled(path: Path) -> CheckpointFile:
     """As data alone; what PyTorch does not know to be data is refused, trusted or not."""
     try:
         with open(path, "rb") as file:  # a name's ending would let PyTorch take it for something else
@@ -184,8 +194,11 @@ def _unpickled(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dic
         raise CheckpointError(f"{path} is no checkpoint of a run; give a file that 'run' or RecBole's trainer wrote")
     settings = plain_settings(vars(config).get("final_config_dict"))
     named = {key: vars(config).get(key) for key in ("model", "dataset")}
-    about = {**named, "epoch": state.get("epoch"), "settings": settings, "source": None}
-    return about, weights, state.get("other_parameter") or {}
+    if "data" not in state:
+        raise CheckpointError(f"{path} is of an earlier release, {WITHOUT_DATA}")
+    about = {**named, "epoch": state.get("epoch"), "settings": settings, "source": None, "data": state["data"]}
+    tensors = state.get("of_data")
+    return CheckpointFile(about, weights, state.get("other_parameter") or {}, tensors)
 
 
 def _refuse_misshapen(path: Path, about: dict[str, Any]) -> None:
@@ -244,6 +257,9 @@ def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
     refuse_unsafe_names(dataset)
     known = known_keys(model, dataset)
     kept = {key: settings[key] for key in settings if key in known and (key not in WITHOUT_EFFECT or key in KEPT)}
+    sampled = kept.get("train_neg_sample_args")
+    if isinstance(sampled, dict) and sampled.get("distribution") == "none":  # as RecBole resolves, and refuses, None
+        kept["train_neg_sample_args"] = None
     own = {**kept, **_SILENT, "data_path": data_path or _data_path(checkpoint)}
     own["checkpoint_dir"] = str(checkpoint.path.parent)  # which RecBole's trainer makes where it is not there
     if dataset == "ml-100k" and data_path is None:

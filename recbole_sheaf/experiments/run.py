@@ -22,7 +22,7 @@ from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.library_warnings import hushed
 from recbole_sheaf.experiments.mlflow_tracking import MlflowSink, Tracking, tracking_of
-from recbole_sheaf.experiments.run_id import run_id
+from recbole_sheaf.experiments.run_id import run_id, tables_digest
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import Sink, around
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split, same_data
@@ -33,7 +33,8 @@ COMPLETE, PRUNED = "complete", "pruned"
 REAL = "real"  # the ablation that changes nothing
 SECONDS_TO_WAIT = 60.0  # for a training of the same run whose command has died to notice that and end
 
-_last_split: Optional[LoadedSplit] = None  # of this process, so that runs in a row on one dataset load it once
+# Of this process, with its tables' digest, so that runs in a row on one dataset load it once.
+_last_split: Optional[tuple[str, LoadedSplit]] = None
 
 
 class StopRun(Exception):
@@ -188,6 +189,7 @@ def limited_to(threads: int) -> Iterator[None]:
 def split_of(config: Config) -> LoadedSplit:
     """The split that a run reads, kept in this process until one reads other data."""
     global _last_split
-    if _last_split is None or not same_data(_last_split.dataset.config, config):
-        _last_split = load_split(config)
-    return _last_split
+    tables = tables_digest(config)
+    if _last_split is None or _last_split[0] != tables or not same_data(_last_split[1].dataset.config, config):
+        _last_split = tables, load_split(config)
+    return _last_split[1]

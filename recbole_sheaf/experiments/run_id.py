@@ -93,6 +93,15 @@ def data_digest(config: Config) -> str:
         if choice.file is not None:
             paths = with_its_ids(named_file(choice.file, folder, features))
             files += [(f"{choice.name}/{path.name}", path) for path in paths]
+    return _digest_of_files(files)
+
+
+def tables_digest(config: Config) -> str:
+    """SHA-256 (16 digits) of the files of the dataset that a split may be made of."""
+    return _digest_of_files([(path.name, path) for path in Path(config["data_path"]).glob(f"{config['dataset']}.*")])
+
+
+def _digest_of_files(files: list[tuple[str, Path]]) -> str:
     named = sorted((told, _file_digest(str(path), *_stamp(path))) for told, path in files if path.is_file())
     return digest(json.dumps(named))
 

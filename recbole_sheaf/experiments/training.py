@@ -16,6 +16,7 @@ from recbole.config import Config
 from recbole.utils import get_local_time, get_model, get_trainer, init_seed
 
 from recbole_sheaf.checkpoint_file import SUFFIX, plain_settings
+from recbole_sheaf.data.identity import read_for_model
 from recbole_sheaf.errors import ConfigError, SheafError, as_sentence
 from recbole_sheaf.experiments.cold_items import cold_items, cold_items_alone
 from recbole_sheaf.experiments.epochs import Epoch, EpochLog, best_epoch, seconds_per_epoch
@@ -88,6 +89,7 @@ def prepare(config: Config, split: LoadedSplit) -> Prepared:
     refuse_long_lists(config, split.dataset)
     start_logger(config)
     keep_reproducible(config)
+    read_for_model(config, split.dataset.config)
     init_seed(config["seed"], config["reproducibility"])
     train_data, valid_data, test_data = loaders(config, split)
     init_seed(config["seed"], config["reproducibility"])

@@ -18,12 +18,13 @@ from recbole.trainer import Trainer
 from recbole.trainer.trainer import TraditionalTrainer
 
 from recbole_sheaf.checkpoint_file import write_pickle
+from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.errors import first_line
 from recbole_sheaf.experiments.epochs import Epoch
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, ImportError)
 
 
@@ -42,6 +43,7 @@ def save_state(path: Path, trainer: Any, train_data: Any, epochs: list[Epoch]) -
     """
     state = {
         "format": FORMAT,
+        "data": data_read(trainer.config).digest,
         "model": trainer.model.state_dict(),
         "other_parameter": trainer.model.other_parameter(),
         "counters": _counters(trainer.model),
@@ -60,7 +62,8 @@ def save_state(path: Path, trainer: Any, train_data: Any, epochs: list[Epoch]) -
 def restore_state(path: Path, trainer: Any, train_data: Any) -> list[Epoch]:
     """Put a training back where ``save_state`` left it; gives the epochs it had, none where there is no file.
 
-    A file that cannot be read is left aside with a warning, and the training starts again.
+    A file that cannot be read, or that is of a training on other data, is left aside with a warning, and the training
+    starts again.
     """
     if not path.is_file():
         return []
@@ -71,6 +74,9 @@ def restore_state(path: Path, trainer: Any, train_data: Any) -> list[Epoch]:
         return []
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         logger.warning("the state %s has another format; this training starts again", path)
+        return []
+    if state["data"] != data_read(trainer.config).digest:
+        logger.warning("the state %s is of other data, or of the same in another order; training starts again", path)
         return []
     trainer.model.load_state_dict(state["model"])
     trainer.model.load_other_parameter(state["other_parameter"])

@@ -21,7 +21,7 @@ from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.item_columns import column_features, vector_columns
 from recbole_sheaf.features.modality import ModalityFeatures, join_by_token
 from recbole_sheaf.features.normalisation import fit_normalisation
-from recbole_sheaf.features.text import possible_text_modalities, text_features
+from recbole_sheaf.features.text import Ordered, as_it_stands, possible_text_modalities, text_features
 from recbole_sheaf.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def load_modalities(
     features_path: Optional[Path] = None,
     item_field: str = "item_id",
     ablation: FeatureAblation = REAL,
+    ordered: Ordered = as_it_stands,
 ) -> dict[str, ModalityFeatures]:
     """Load every modality that was asked for, in order.
 
@@ -58,6 +59,7 @@ def load_modalities(
         features_path: folder of feature files, ``<modality>.npz`` and so on; by default ``folder/features``.
         item_field: name of the column with item tokens.
         ablation: what is done to each modality once it is joined; a modality is ablated alone as in company.
+        ordered: a text modality's table in the order in which it is encoded; by default that of its lines.
 
     Returns:
         Modalities by name, in the order asked for; empty where ``modalities`` is an empty list.
@@ -102,7 +104,7 @@ def load_modalities(
         if choice.by_name and name in there.vectors:
             return join_by_token(name, *column_features(item_file, name, item_field), token2id, n_items)
         columns, dim = choice.columns or text_modalities[name], choice.text_dim or feature_dim_text
-        tokens, rows = text_features(item_file, name, columns, dim, cache_dir, item_field)
+        tokens, rows = text_features(item_file, name, columns, dim, cache_dir, item_field, ordered)
         return join_by_token(name, tokens, rows, token2id, n_items)
 
     return {choice.name: ablate(_normalised(load(choice), choice), ablation, token2id) for choice in choices}

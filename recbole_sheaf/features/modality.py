@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt64
 from torch import Tensor
 
 from recbole_sheaf.errors import FeatureError
@@ -69,6 +69,13 @@ class ModalityFeatures:
         for array in (self.matrix, self.present):
             content.update(np.ascontiguousarray(array.detach().cpu().numpy()).data)
         return content.hexdigest()
+
+    @cached_property
+    def row_hashes(self) -> UInt64[np.ndarray, " n_items"]:
+        """A hash of each item's row, which tells a missing row from one of zeros; computed once, O(n_items dim)."""
+        rows, present = (array.detach().cpu().numpy() for array in (self.matrix, self.present))
+        hashes = (hashlib.blake2b(row.tobytes(), digest_size=8) for row in rows)
+        return np.where(present, np.frombuffer(b"".join(each.digest() for each in hashes), np.uint64), 0)
 
 
 def join_by_token(

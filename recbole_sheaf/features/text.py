@@ -5,10 +5,11 @@ al. 1990). Only words that two items share are known: a word of one item relates
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import sklearn
 from jaxtyping import Float
 from sklearn.decomposition import TruncatedSVD
@@ -25,6 +26,13 @@ TEXT_SEED = 2020  # of this file's randomised SVD and of nothing else: a run's s
 FORMAT_VERSION = "text-1"
 WORD = r"(?u)\b\w+(?:'\w+)*\b"  # one letter is a word ("M", "Z"), and so is "Children's"
 
+Ordered = Callable[[str, pd.DataFrame, Sequence[str]], pd.DataFrame]  # of a modality's name, its table and key columns
+
+
+def as_it_stands(name: str, table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The table in the order of its lines."""
+    return table
+
 
 def possible_text_modalities(item_file: Path, text_modalities: Mapping[str, Sequence[str]]) -> list[str]:
     """The modalities whose columns are all in the file, in the mapping's order."""
@@ -33,7 +41,13 @@ def possible_text_modalities(item_file: Path, text_modalities: Mapping[str, Sequ
 
 
 def text_features(
-    item_file: Path, name: str, columns: Sequence[str], dim: int, cache_dir: Path, item_field: str = "item_id"
+    item_file: Path,
+    name: str,
+    columns: Sequence[str],
+    dim: int,
+    cache_dir: Path,
+    item_field: str = "item_id",
+    ordered: Ordered = as_it_stands,
 ) -> tuple[list[str], Float[np.ndarray, "rows components"]]:
     """Tokens and vectors of the items that have at least one known word; the others are missing.
 
@@ -44,6 +58,7 @@ def text_features(
         dim: at most so many components; fewer where the words or items are few.
         cache_dir: results are kept here under a hash of the text and of everything else they depend on.
         item_field: column of the tokens.
+        ordered: the table's rows in the order in which they are encoded, on which the last digits depend.
 
     Raises:
         FeatureError: if a column is not there, ``dim`` is below 1, or no two items share a word.
@@ -52,7 +67,8 @@ def text_features(
     """
     if dim < 1:
         raise FeatureError(f"text modality '{name}' was given {dim} dimensions; set feature_dim_text to 1 or more")
-    table = read_columns(item_file, [item_field, *columns]).drop_duplicates(item_field)
+    table = ordered(name, read_columns(item_file, [item_field, *columns]), [item_field])
+    table = table.drop_duplicates(item_field)
     tokens, texts = table[item_field].tolist(), table[list(columns)].agg(" ".join, axis=1).tolist()
     key = content_key(
         [FORMAT_VERSION, sklearn.__version__, name, str(dim), str(len(columns)), *columns, *tokens, *texts]

@@ -18,6 +18,7 @@ from torch.nn.functional import embedding, normalize
 
 from recbole_sheaf.config import LossSettings, cache_folder
 from recbole_sheaf.data import bipartite_arcs
+from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.mmrec import origin_of
 from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
@@ -188,7 +189,8 @@ def _naming_what_was_given(read: Callable) -> Callable:
 def read_modalities(config: Any, dataset: Any) -> dict[str, ModalityFeatures]:
     """The modalities that the settings name, rows in RecBole's item order, joined by token, ablated as they ask."""
     features_path = config["features_path"]
-    return load_modalities(
+    read = data_read(config)
+    read.features = load_modalities(
         folder=Path(config["data_path"]),
         dataset_name=config["dataset"],
         token2id=dataset.field2token_id[dataset.iid_field],
@@ -199,7 +201,9 @@ def read_modalities(config: Any, dataset: Any) -> dict[str, ModalityFeatures]:
         cache_dir=cache_folder(config),
         features_path=Path(features_path) if features_path else None,
         ablation=read_ablation(config),
+        ordered=read.text,
     )
+    return dict(read.features)
 
 
 def read_ablation(config: Any) -> FeatureAblation:

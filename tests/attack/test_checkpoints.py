@@ -117,9 +117,9 @@ NOT_CHECKPOINTS = {
     "no metadata": (save({"x": torch.ones(2)}), "a safetensors file of another program"),
     "our header no JSON": (save({}, {KEY: "{nothing"}), "the header of .* is no JSON"),
     "our header deep": (save({}, {KEY: "[" * 100_000}), "the header of .* is no JSON"),
-    "our header a list": (save({}, {KEY: "[]"}), "has format None, this release reads 1"),
-    "our header null": (save({}, {KEY: "null"}), "has format None, this release reads 1"),
-    "our header empty": (save({}, {KEY: "{}"}), "has format None, this release reads 1"),
+    "our header a list": (save({}, {KEY: "[]"}), "has format None, this release reads 2"),
+    "our header null": (save({}, {KEY: "null"}), "has format None, this release reads 2"),
+    "our header empty": (save({}, {KEY: "{}"}), "has format None, this release reads 2"),
     "a number of 5000 digits": (save({}, {KEY: "9" * 5000}), "no JSON|has format None"),
 }
 
@@ -142,8 +142,9 @@ def test_a_checkpoint_cut_short_is_refused(home, place, share):
 
 
 ALTERED = {
-    "format 2": ({"about": {"format": 2}}, "has format 2, this release reads 1; use the release that wrote it"),
-    "format text": ({"about": {"format": "1"}}, "has format '1', this release reads 1"),
+    "format 3": ({"about": {"format": 3}}, "has format 3, this release reads 2; use the release that wrote it"),
+    "format text": ({"about": {"format": "2"}}, "has format '2', this release reads 2"),
+    "format 1": ({"about": {"format": 1}}, "is of an earlier release, which did not write whose rows .*; train again"),
     "no model": ({"drop": ["model"]}, "names no model as we write it"),
     "model a number": ({"about": {"model": 3}}, r"names no model as we write it \(3\)"),
     "model a list": ({"about": {"model": ["BPR"]}}, "names no model"),
@@ -170,7 +171,7 @@ ALTERED = {
     "dataset hidden": ({"about": {"dataset": ".ssh"}}, "the dataset's name is '.ssh'"),
     "dataset unknown": ({"about": {"dataset": "moon"}}, "dataset 'moon' is not in"),
     "dataset to download": ({"about": {"dataset": "ml-1m"}}, r"dataset 'ml-1m' is not in \S+; expected"),
-    "another dataset": ({"about": {"dataset": "small"}}, "user_embedding.weight is of shape"),
+    "another dataset": ({"about": {"dataset": "small"}}, "it did not read small.inter, which is there now"),
     "data_path a number": ({"settings": {"data_path": 3}}, "dataset 'toy' is not in"),
     "data_path gone": ({"settings": {"data_path": "/nowhere/toy"}}, "dataset 'toy' is not in /nowhere"),
     "seed a word": ({"settings": {"seed": "x"}}, "seed is 'x', expected a whole number"),
@@ -245,6 +246,90 @@ def test_what_lies_beside_the_weights_is_checked_too(home, place, what):
     with pytest.raises(CheckpointError, match=said) as refusal:
         evaluate_checkpoint(place / "x.safetensors")
     assert "\n" not in str(refusal.value)
+
+
+ORDER, USERS = "data:tables:toy.inter:order", "data:tables:toy.inter:user_id"
+NOT_AS_WE_WRITE = "what .* says of its data is not as we write it"
+OF_DATA = {  # what a checkpoint says of the data of its run, by the place in its JSON, or by tensor
+    "none": ({"drop": ["data"]}, NOT_AS_WE_WRITE),
+    "null": ({"about": {"data": None}}, NOT_AS_WE_WRITE),
+    "text": ({"about": {"data": "x"}}, NOT_AS_WE_WRITE),
+    "list": ({"about": {"data": []}}, NOT_AS_WE_WRITE),
+    "empty": ({"about": {"data": {}}}, NOT_AS_WE_WRITE),
+    "tables a list": ({"at": ["tables"], "value": []}, NOT_AS_WE_WRITE),
+    "tables a text": ({"at": ["tables"], "value": "toy.inter"}, NOT_AS_WE_WRITE),
+    "no table": ({"at": ["tables"], "value": {}}, "it did not read toy.inter, which is there now"),
+    "a table a number": ({"at": ["tables", "toy.inter"], "value": 3}, NOT_AS_WE_WRITE),
+    "a table of nothing": ({"at": ["tables", "toy.inter"], "value": {}}, NOT_AS_WE_WRITE),
+    "a table unheard of": ({"at": ["tables", "x"], "value": {"columns": [], "digest": "", "keys": []}}, "says of its"),
+    "columns a number": ({"at": ["tables", "toy.inter", "columns"], "value": 3}, NOT_AS_WE_WRITE),
+    "columns of numbers": ({"at": ["tables", "toy.inter", "columns"], "value": [1, 2]}, NOT_AS_WE_WRITE),
+    "other columns": ({"at": ["tables", "toy.inter", "columns"], "value": ["a"]}, "its columns were a and are user_id"),
+    "columns less": ({"at": ["tables", "toy.inter", "columns"], "value": ["item_id"]}, "columns were item_id"),
+    "digest a number": ({"at": ["tables", "toy.inter", "digest"], "value": 3}, NOT_AS_WE_WRITE),
+    "another digest": ({"at": ["tables", "toy.inter", "digest"], "value": "0"}, "of toy.inter, its rows are others"),
+    "keys null": ({"at": ["tables", "toy.inter", "keys"], "value": None}, NOT_AS_WE_WRITE),
+    "keys unheard of": ({"at": ["tables", "toy.inter", "keys"], "value": ["x"]}, NOT_AS_WE_WRITE),
+    "keys a list": ({"at": ["tables", "toy.inter", "keys"], "value": [[]]}, NOT_AS_WE_WRITE),
+    "parts a list": ({"at": ["parts"], "value": []}, NOT_AS_WE_WRITE),
+    "parts numbers": ({"at": ["parts", "numbering"], "value": 3}, NOT_AS_WE_WRITE),
+    "another numbering": ({"at": ["parts", "numbering"], "value": "x"}, "makes another numbering of them"),
+    "a part more": ({"at": ["parts", "part 9 of the split"], "value": "x"}, "makes another part 9 of the split"),
+    "texts null": ({"at": ["texts"], "value": None}, NOT_AS_WE_WRITE),
+    "features null": ({"at": ["features"], "value": None}, NOT_AS_WE_WRITE),
+    "features unheard of": ({"at": ["features"], "value": ["x"]}, NOT_AS_WE_WRITE),
+    "features a list": ({"at": ["features"], "value": [[]]}, NOT_AS_WE_WRITE),
+    "no order": ({"drop": [ORDER]}, NOT_AS_WE_WRITE),
+    "order of floats": ({"tensors": {ORDER: torch.zeros(360)}}, NOT_AS_WE_WRITE),
+    "order of long": ({"tensors": {ORDER: torch.arange(360)}}, NOT_AS_WE_WRITE),
+    "order a square": ({"tensors": {ORDER: torch.zeros(19, 19).int()}}, NOT_AS_WE_WRITE),
+    "order a number": ({"tensors": {ORDER: torch.tensor(3).int()}}, NOT_AS_WE_WRITE),
+    "order empty": ({"tensors": {ORDER: torch.zeros(0).int()}}, "it had 0 rows and has 360"),
+    "order of zeros": ({"tensors": {ORDER: torch.zeros(360).int()}}, NOT_AS_WE_WRITE),
+    "order negative": ({"tensors": {ORDER: torch.arange(360).int() - 1}}, NOT_AS_WE_WRITE),
+    "order beyond": ({"tensors": {ORDER: torch.arange(360).int() + 1}}, NOT_AS_WE_WRITE),
+    "order too short": ({"tensors": {ORDER: torch.arange(359).int()}}, "it had 359 rows and has 360"),
+    "order too long": ({"tensors": {ORDER: torch.arange(361).int()}}, "it had 361 rows and has 360"),
+    "another order": ({"tensors": {ORDER: torch.arange(360).int()}}, "this release makes another numbering of them"),
+    "no tokens": ({"drop": [f"{USERS}:tokens"]}, NOT_AS_WE_WRITE),
+    "tokens of floats": ({"tensors": {f"{USERS}:tokens": torch.zeros(9)}}, NOT_AS_WE_WRITE),
+    "tokens cut short": ({"tensors": {f"{USERS}:tokens": torch.zeros(9).byte()}}, NOT_AS_WE_WRITE),
+    "lengths negative": ({"tensors": {f"{USERS}:lengths": torch.arange(30).int() - 9}}, NOT_AS_WE_WRITE),
+    "lengths huge": ({"tensors": {f"{USERS}:lengths": torch.full((30,), 2**31 - 1).int()}}, NOT_AS_WE_WRITE),
+    "lengths of another number": ({"tensors": {f"{USERS}:lengths": torch.tensor([80]).int()}}, NOT_AS_WE_WRITE),
+    "sums of another number": ({"tensors": {f"{USERS}:sums": torch.zeros(29).long()}}, NOT_AS_WE_WRITE),
+    "sums of floats": ({"tensors": {f"{USERS}:sums": torch.zeros(30)}}, NOT_AS_WE_WRITE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", OF_DATA)
+def test_what_it_says_of_its_data_is_checked(home, place, what):
+    change, said = OF_DATA[what]
+    change = dict(change)
+    if "at" in change:
+        data = opened(home / "BPR.safetensors")[0]["data"]
+        *way, last = change.pop("at")
+        inner = data
+        for key in way:
+            inner = inner[key]
+        inner[last] = change.pop("value")
+        change["about"] = {"data": data}
+    (place / "x.safetensors").write_bytes(altered(home / "BPR.safetensors", **change))
+    with pytest.raises(CheckpointError, match=said) as refusal:
+        restore(place / "x.safetensors")
+    assert "\n" not in str(refusal.value) and "x.safetensors" in str(refusal.value)
+
+
+def test_tokens_that_are_no_text_are_told_all_the_same(home, place):
+    """They are decoded only where a difference is named."""
+    held = opened(home / "BPR.safetensors")[1]
+    bytes_ = {f"{USERS}:tokens": torch.full_like(held[f"{USERS}:tokens"], 0xFF)}
+    (place / "x.safetensors").write_bytes(altered(home / "BPR.safetensors", tensors=bytes_))
+    restore(place / "x.safetensors")
+    write_toy(place / "data" / "toy", n_users=29)
+    with pytest.raises(CheckpointError, match="that it had is gone") as refusal:
+        restore(place / "x.safetensors", str(place / "data"))
+    assert len(str(refusal.value)) < 600
 
 
 @pytest.mark.parametrize("model", ["BPR", "LightGCN", "EASE"])
@@ -333,6 +418,10 @@ def pickled(path, home, kind):
         "other weights": lambda: torch.save({**state, "state_dict": {}}, path),
         "weights no tensors": lambda: torch.save({**state, "state_dict": dict.fromkeys(state["state_dict"], 1)}, path),
         "epoch a text": lambda: torch.save({**state, "epoch": "x"}, path),
+        "no data": lambda: torch.save({key: state[key] for key in state if key != "data"}, path),
+        "data a text": lambda: torch.save({**state, "data": "x"}, path),
+        "no tensors of data": lambda: torch.save({**state, "of_data": None}, path),
+        "data no tensors": lambda: torch.save({**state, "of_data": dict.fromkeys(state["of_data"], 1)}, path),
     }
     made[kind]()
     return path
@@ -354,6 +443,10 @@ def pickled(path, home, kind):
         ("other weights", "lacks item_embedding.weight, user_embedding.weight"),
         ("weights no tensors", "is no checkpoint of a run"),
         ("epoch a text", "names no epoch as we write it"),
+        ("no data", "is of an earlier release, which did not write whose rows"),
+        ("data a text", NOT_AS_WE_WRITE),
+        ("no tensors of data", NOT_AS_WE_WRITE),
+        ("data no tensors", NOT_AS_WE_WRITE),
     ],
 )
 def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said, name):

@@ -6,6 +6,7 @@ import pytest
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.evaluation.ranking import per_user_metrics
 from recbole_sheaf.experiments import training
+from recbole_sheaf.experiments.run import split_of
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
@@ -87,6 +88,26 @@ def test_a_damaged_state_starts_again(toy_settings, tmp_path):
     state = tmp_path / STATE_FILE
     state.write_bytes(state.read_bytes()[:1000])
     same_numbers(train(*prepared("BPR", settings), tmp_path), train(*prepared("BPR", settings)))
+
+
+def test_a_training_on_other_data_starts_again(toy, toy_settings, tmp_path):
+    """Its parameters belong to other rows, be it that the lines stand in another order."""
+    settings = {**toy_settings, "epochs": 3}
+    with pytest.raises(Stop):
+        train(*prepared("BPR", settings), tmp_path, stop_after(1))
+    header, *lines = (toy / "toy" / "toy.inter").read_text().splitlines()
+    (toy / "toy" / "toy.inter").write_text("\n".join([header, *lines[::-1]]) + "\n")
+    same_numbers(train(*prepared("BPR", settings), tmp_path), train(*prepared("BPR", settings)))
+
+
+def test_a_changed_table_is_loaded_again(toy, toy_settings):
+    """Runs in a row share a loaded split, unless the files under it have changed."""
+    config, _ = prepared("BPR", toy_settings)
+    first = split_of(config)
+    assert split_of(prepared("LightGCN", toy_settings)[0]) is first
+    with open(toy / "toy" / "toy.inter", "a") as file:
+        file.write("u1\tanother\n")
+    assert split_of(config).dataset.item_num == first.dataset.item_num + 1
 
 
 def test_users_add_up_to_the_result(toy_settings):
