@@ -26,14 +26,15 @@ ANYWHERE = {
     "regular_files",
     "rules",
     "settings_files",
+    "unit_length",
     "vocabulary",
     "whole_files",
 }
 PROCESS = {"environment", "recbole_compat", "checkpoint_file"}  # what commands and workers set in their own process
 NAMES = {"names", "own_models", "registration"}
 ROOMS = {
-    "sheaf": {"errors", "vocabulary"},
-    "layers": {"errors", "vocabulary", "sheaf"},
+    "sheaf": {"errors", "vocabulary", "unit_length"},
+    "layers": {"errors", "vocabulary", "unit_length", "sheaf"},
     "features": ANYWHERE,
     "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
@@ -51,6 +52,7 @@ ROOMS = {
     # Modules beside the rooms.
     "errors": set(),
     "vocabulary": set(),
+    "unit_length": set(),
     "rules": {"errors"},
     "modality_choices": {"errors", "rules", "vocabulary"},
     "recbole_rules": {"errors", "rules"},

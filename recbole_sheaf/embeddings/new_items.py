@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float
 from scipy import sparse
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings.cold_columns import ColdColumns, cold_columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
@@ -32,6 +31,7 @@ from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.vbpr import VBPR
+from recbole_sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +173,8 @@ def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> T
             "this MMSheaf averages items over a frozen graph of their neighbours (item_graph_neighbours), which new "
             "items are not on; train it with item_graph_neighbours: 0"
         )
-    rows = [normalize(f.matrix[1:]).to(weight) @ weight for f, weight in zip(modalities.values(), model.stalks.project)]
+    content = [unit_length(features.matrix[1:]) for features in modalities.values()]
+    rows = [each.to(weight) @ weight for each, weight in zip(content, model.stalks.project)]
     size = model.stalks.project[0].shape[1]
     absent = [rows[0].new_zeros(len(rows[0]), size)] * (model.stalks.id_embedding is not None)
     x = torch.cat([*absent, *rows], dim=1)
@@ -191,7 +192,7 @@ def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> T
 
 def _of_vbpr(model: VBPR, modalities: Mapping[str, ModalityFeatures]) -> Trained:
     """No free vector and no bias of its own."""
-    content = torch.cat([normalize(features.matrix[1:]) for features in modalities.values()], dim=1).to(model.content)
+    content = torch.cat([unit_length(features.matrix[1:]) for features in modalities.values()], dim=1).to(model.content)
     free = content.new_zeros(len(content), model.item_factors.shape[1])
     rows = torch.cat([free, content @ model.content_map, content @ model.content_bias], dim=1)
     return Trained(as_compared(model, rows))

@@ -119,6 +119,7 @@ def check_features(source: str, tokens: Sequence[str], matrix: np.ndarray) -> Fl
             "keep one row per item"
         )
     _refuse_non_finite(source, tokens, matrix)
+    _refuse_vanishing(source, tokens, matrix)
     return matrix
 
 
@@ -174,6 +175,20 @@ def _refuse_non_finite(source: str, tokens: Sequence[str], matrix: Float[np.ndar
             f"{source} has {sum(bad.values())} values that are NaN or Inf in float32 "
             f"in {len(bad)} rows (first: item {shown(tokens[next(iter(bad))])}); "
             "encode those items again or leave their rows out"
+        )
+
+
+def _refuse_vanishing(source: str, tokens: Sequence[str], matrix: Float[np.ndarray, "rows dim"]) -> None:
+    """Refuse rows that float32 holds with fewer digits than others, or as zeros."""
+    found: list[int] = []
+    for start, block in in_blocks(matrix):
+        small = np.maximum(block.max(axis=1), -block.min(axis=1)) < np.finfo(np.float32).tiny
+        rows = start + np.flatnonzero(small)
+        found += rows[matrix[rows].any(axis=1)].tolist()
+    if found:
+        raise FeatureError(
+            f"{source} has {len(found)} rows without a value of {np.finfo(np.float32).tiny:.2g} or more (first: item "
+            f"{shown(tokens[found[0]])}), which float32 does not hold whole; multiply all rows by one factor"
         )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float64
 
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.atomic import column_names, read_columns, read_header
@@ -18,7 +18,7 @@ def vector_columns(item_file: Path) -> list[str]:
 
 def column_features(
     item_file: Path, name: str, item_field: str = "item_id"
-) -> tuple[list[str], Float32[np.ndarray, "rows dim"]]:
+) -> tuple[list[str], Float64[np.ndarray, "rows dim"]]:
     """Tokens and vectors of the items whose place in the column is not empty.
 
     Raises:
@@ -36,7 +36,7 @@ def column_features(
         some = ", ".join(map(str, widths[:5])) or "none at all"
         raise FeatureError(f"{source} has vectors of different lengths ({some}); expected as many numbers in each line")
     tokens = table[item_field].tolist()
-    return tokens, check_features(source, tokens, np.array([_numbers(source, row) for row in words], np.float32))
+    return tokens, check_features(source, tokens, np.array([_numbers(source, row) for row in words]))
 
 
 def _numbers(source: str, words: list[str]) -> list[float]:

@@ -112,7 +112,7 @@ def load_modalities(
 
 def _normalised(features: ModalityFeatures, choice: ModalityChoice) -> ModalityFeatures:
     """Before any ablation, which then takes rows away from what the model would have seen."""
-    return features.normalised(fit_normalisation(choice.normalise, features.matrix, features.present))
+    return features.normalised(fit_normalisation(choice.normalise, features.matrix, features.present, features.name))
 
 
 def _from_file(

@@ -58,8 +58,12 @@ class ModalityFeatures:
         return self.matrix.shape[1]
 
     def normalised(self, normalisation: Normalisation) -> "ModalityFeatures":
-        """The same features after that, which is done to the matrix in its place: it may have gigabytes."""
-        normalisation.apply_(self.matrix, self.present)
+        """The same features after that, which is done to the matrix in its place: it may have gigabytes.
+
+        Raises:
+            FeatureError: as :meth:`Normalisation.apply_`.
+        """
+        normalisation.apply_(self.matrix, self.present, self.name)
         return replace(self, normalisation=normalisation)
 
     @cached_property

@@ -5,9 +5,9 @@ from typing import Callable, Optional
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from recbole_sheaf.errors import ShapeError
+from recbole_sheaf.unit_length import unit_length
 
 
 class ModalityProjection(nn.Module):
@@ -48,7 +48,7 @@ class ModalityProjection(nn.Module):
                 f"rows of shape {tuple(rows.shape)} came with a mask of shape {tuple(present.shape)}; "
                 "give (n_items, dim) and (n_items,)"
             )
-        self.register_buffer("rows", normalize(rows) if unit_rows else rows, persistent=False)
+        self.register_buffer("rows", unit_length(rows) if unit_rows else rows, persistent=False)
         self.register_buffer("present", present.unsqueeze(1), persistent=False)
         self.activation = activation or torch.relu
         self.hidden = _linear(rows.shape[1], hidden) if hidden else None

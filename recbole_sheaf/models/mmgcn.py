@@ -15,6 +15,7 @@ from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.rules import setting
+from recbole_sheaf.unit_length import unit_length
 from recbole_sheaf.vocabulary import BACKENDS
 
 
@@ -66,7 +67,7 @@ class ModalityNetwork(nn.Module):
 
     def __init__(self, features: ModalityFeatures, n_users: int, size: int, n_layers: int, concat: bool) -> None:
         super().__init__()
-        self.register_buffer("content", normalize(features.matrix), persistent=False)
+        self.register_buffer("content", unit_length(features.matrix), persistent=False)
         self.register_buffer("present", features.present.unsqueeze(1), persistent=False)
         self.preference = nn.Parameter(nn.init.xavier_normal_(torch.empty(n_users, size)))
         self.project = nn.Linear(features.dim, size)

@@ -37,7 +37,6 @@ from typing import Any, Optional, Union
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.errors import ConfigError
@@ -53,6 +52,7 @@ from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spread_of_products, spread_of_scores
 from recbole_sheaf.rules import setting
 from recbole_sheaf.sheaf.item_signals import spaced_users
+from recbole_sheaf.unit_length import unit_length
 from recbole_sheaf.vocabulary import BACKENDS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
 
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
@@ -130,7 +130,7 @@ class StalkEmbeddings(nn.Module):
         self.project = nn.ParameterList(_xavier(features.dim, size) for features in modalities.values())
         self.names: list[str] = ["id"] * settings.use_id_stalk + list(modalities)
         for m, features in enumerate(modalities.values()):
-            self.register_buffer(f"content{m}", normalize(features.matrix), persistent=False)
+            self.register_buffer(f"content{m}", unit_length(features.matrix), persistent=False)
         has_id_stalk = torch.cat([torch.ones(n_users), chosen.float()]).unsqueeze(1)
         self.register_buffer("has_id_stalk", has_id_stalk, persistent=False)
 

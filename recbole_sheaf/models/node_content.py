@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from sklearn.decomposition import PCA
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.unit_length import unit_length
 
 
 def node_content(
@@ -43,7 +43,7 @@ def principal_coordinates(features: ModalityFeatures, size: int) -> Float[Tensor
 
     A direction in which rows differ by float32 rounding only is zeros too: scaled up, it would tell equal items apart.
     """
-    rows = normalize(features.matrix[features.present]).double().numpy()
+    rows = unit_length(features.matrix[features.present]).double().numpy()
     components = min(size, *rows.shape)
     pca = PCA(components, whiten=True, random_state=0)
     with np.errstate(divide="ignore", invalid="ignore"):  # rows that are all equal have no variance to share out

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.multimodal import ContentRecommender
 from recbole_sheaf.rules import setting
+from recbole_sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class VBPR(ContentRecommender):
         if not self.modalities:
             raise ConfigError("VBPR needs at least one modality, but modalities is empty; name some, or take BPR")
         self.reg_weight, self.content_reg_weight = settings.reg_weight, settings.content_reg_weight
-        rows = [normalize(features.matrix) for features in self.modalities.values()]
+        rows = [unit_length(features.matrix) for features in self.modalities.values()]
         self.register_buffer("content", torch.cat(rows, dim=1), persistent=False)
         self.user_factors = _xavier(self.n_users, settings.embedding_size)
         self.item_factors = _xavier(self.n_items, settings.embedding_size)

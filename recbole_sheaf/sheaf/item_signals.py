@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from recbole_sheaf.errors import ConfigError, ShapeError
+from recbole_sheaf.unit_length import unit_length
 
 SPACED_USERS = 2048  # at most, where something is measured from users' scores
 
@@ -154,14 +155,14 @@ class ModalityCoordinates:
 
     def coordinates(self, matrix: Float[Tensor, "n d"], present: Bool[Tensor, " n"]) -> Float[Tensor, "n d"]:
         """Coordinates of rows, of the catalogue or not; zeros where no row is there."""
-        return self.weight**0.5 * normalize(normalize(_centred(matrix, present, self.mean)) @ self.damping)
+        return self.weight**0.5 * normalize(unit_length(_centred(matrix, present, self.mean)) @ self.damping)
 
 
 def coordinates_of(matrix: Float[Tensor, "n d"], present: Bool[Tensor, " n"], weight: float) -> ModalityCoordinates:
     """Learn from the rows that are there; time O(n d^2 + d^3)."""
     has = present.unsqueeze(1)
     mean = matrix.where(has, torch.zeros_like(matrix)).sum(0) / has.sum().clamp(min=1)
-    return ModalityCoordinates(mean, damping_of(normalize(_centred(matrix, present, mean))), weight)
+    return ModalityCoordinates(mean, damping_of(unit_length(_centred(matrix, present, mean))), weight)
 
 
 def _centred(matrix: Tensor, present: Tensor, mean: Tensor) -> Tensor:
