@@ -8,7 +8,7 @@ what was written, so that a later conversion into the same folder replaces that 
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -98,7 +98,10 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
         for name, vectors in raw.features.items():
             write_vectors(building / FEATURES, name, vectors)
         _write_manifest(building)
-        if target.exists() and (kept := _keep_others(target, building, raw.features)):
+        kept = _kept_in(target, building, _replaced_in(target), raw.features)
+        for name in kept:
+            _link(target / name, building / name)
+        if kept:
             said.append(f"left as they are in {target}: {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}")
     return said
 
@@ -129,43 +132,38 @@ def _written_before(folder: Path) -> dict[str, str]:
         ) from error
 
 
-def _keep_others(old: Path, new: Path, modalities: Collection[str]) -> list[str]:
-    """Link every file that no conversion wrote, or that somebody changed since, into the new folder; gives their paths.
+def _replaced_in(old: Path) -> set[str]:
+    """Files of an older folder that are a conversion's: its tables, and what was written and not changed since."""
+    tables = (".item", ".inter", *(f".{part}.inter" for part in SPLITS))
+    written = _written_before(old).items()
+    same = {
+        name for name, value in written if (old / name).is_file() and hash_of_regular(old / name, DataError) == value
+    }
+    return {MANIFEST, *(f"{old.name}{table}" for table in tables), *same}
 
-    Tables of the dataset's name are always those of the conversion.
-    """
-    written = _written_before(old)
-    tables = {MANIFEST, *(f"{old.name}{part}" for part in (".item", ".inter", *(f".{part}.inter" for part in SPLITS)))}
+
+def _kept_in(old: Path, new: Path, replaced: Collection[str], modalities: Collection[str]) -> list[str]:
+    """Files of the older folder that stay beside those of the new one."""
     kept = []
-    for path in _files_and_links(old):
-        name = path.relative_to(old).as_posix()
-        ours = name in tables or os.path.lexists(new / name)
-        if ours or (name in written and path.is_file() and hash_of_regular(path, DataError) == written[name]):
-            continue
-        _refuse_second_file(path, name, modalities)
-        (new / name).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(path, new / name, follow_symlinks=False)
-        except OSError:  # a file system without links
-            shutil.copy2(path, new / name, follow_symlinks=False)
-        kept.append(name)
+    for inside, folders, files in os.walk(old):
+        links = [name for name in folders if os.path.islink(os.path.join(inside, name))]
+        names = [Path(inside, name).relative_to(old).as_posix() for name in (*files, *links)]
+        kept += [name for name in names if name not in replaced and not os.path.lexists(new / name)]
+    beside = {f"{FEATURES}/{each}{ending}": each for each in modalities for ending in (*FEATURE_ENDINGS, *ID_ENDINGS)}
+    for name in sorted(beside.keys() & set(kept)):
+        raise DataError(
+            f"{old / name} is not of a conversion and would stand beside the new vectors of '{beside[name]}'; move it "
+            "away"
+        )
     return sorted(kept)
 
 
-def _files_and_links(folder: Path) -> Iterator[Path]:
-    for inside, folders, files in os.walk(folder):
-        paths = [Path(inside, name) for name in folders]
-        yield from (path for path in paths if path.is_symlink())
-        yield from (Path(inside, name) for name in files)
-
-
-def _refuse_second_file(path: Path, name: str, modalities: Collection[str]) -> None:
-    endings = (*FEATURE_ENDINGS, *ID_ENDINGS)
-    for modality in modalities:
-        if name in {f"{FEATURES}/{modality}{ending}" for ending in endings}:
-            raise DataError(
-                f"{path} is not of a conversion and would stand beside the new vectors of '{modality}'; move it away"
-            )
+def _link(old: Path, new: Path) -> None:
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except OSError:  # a file system without links
+        shutil.copy2(old, new, follow_symlinks=False)
 
 
 def _item_table(raw: RawDataset) -> pd.DataFrame:
