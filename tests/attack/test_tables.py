@@ -124,6 +124,7 @@ FORM = [
     Case("tabs in csv", GOOD.replace(",", "\t"), PAIRS),
     Case("semicolons around commas", 'user_id;item_id\n"a,1";x\nb,2;y\n', [("a,1", "x"), ("b,2", "y")]),
     Case("quoted header with a semicolon", '"user_id","a;b",item_id\na,1,x\nb,2,y\n', PAIRS),
+    Case("commas in quotes of the first line", '"a note, long";user_id;item_id\n1;a;x\n2;b;y\n', PAIRS),
     Case("tabs", GOOD.replace(",", "\t"), PAIRS, "t.tsv"),
     Case("tabs in txt", GOOD.replace(",", "\t"), PAIRS, "t.txt"),
     Case("commas in txt", GOOD, PAIRS, "t.txt"),
