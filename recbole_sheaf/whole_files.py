@@ -312,9 +312,8 @@ def _exchanged(new: Path, place: Path, work: Path) -> Path:
 def _exchange(one: Path, other: Path) -> bool:
     """Let two paths change places in one step; False where the system cannot."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
-    return (
-        rename is not None and rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
-    )
+    places = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    return rename is not None and rename(*places, _RENAME_EXCHANGE) == 0
 
 
 def _sync(path: Path) -> None:

@@ -264,7 +264,9 @@ def appended(folder: Path, version: int) -> None:
 
 
 def in_lines(path: Path) -> set:
-    return {json.loads(line)["version"] for line in path.read_text().splitlines()[-1:]}
+    """Of the last line that has its end; half a line after it goes when the next is appended."""
+    lines = [json.loads(line)["version"] for line in path.read_text().rpartition("\n")[0].splitlines()]
+    return set(lines[-1:])
 
 
 def result_file(folder: Path, version: int) -> None:
@@ -353,7 +355,8 @@ def _killed(name: str, folder: Path, rng: random.Random) -> list[str]:
         child = _in_child(lambda: _check(writer, folder))
         if os.waitpid(child, 0)[1]:
             said.append(f"{name}: kill {kill} left something between the old and the new")
-    os.waitpid(_in_child(lambda: writer.write(folder, 1)), 0)
+    if os.waitpid(_in_child(lambda: writer.write(folder, 1)), 0)[1]:
+        said.append(f"{name} cannot write any more")
     left = [each for each in names_in(folder) if BUILDING in each]
     return said + [f"{name}: left over: {left}"] * bool(left)
 
