@@ -38,7 +38,7 @@ class MMGFSettings(ModelSettings):
     degree_power: float = setting(0.89, low=0, high=1)
     similarity_power: float = setting(0.67, above=0)
     filter_coefficients: list[float] = setting([1.0], each=Rule(float))
-    content_weight: float = setting(100.0, low=0)
+    content_weight: float = setting(0.1, low=0)
     modality_weights: dict[str, float] = setting({}, each=Rule(float, low=0))
 
     def __post_init__(self) -> None:
