@@ -32,6 +32,9 @@ RECBOLE_KEYS_WITHOUT_DEFAULT = frozenset(
 ALL_ITEMS_UP_TO = 50_000  # with `softmax_items: auto`
 AUTO_ITEMS = 4096  # sampled where there are more
 
+# Of a softmax of cosines: below, one item has all the weight in float32; above, all items have the same.
+TEMPERATURES: dict[str, Any] = {"low": 0.001, "high": 1000}
+
 Settings = TypeVar("Settings", bound="ModelSettings")
 
 
@@ -116,7 +119,7 @@ class LossSettings(CheckedSettings):
     """What the loss of an embedding recommender is; every field is a key of ``properties/overall.yaml``."""
 
     loss: str = setting("bpr", choices=LOSSES)
-    softmax_temperature: float = setting(0.2, above=0)
+    softmax_temperature: float = setting(0.2, **TEMPERATURES)
     softmax_items: Union[str, int] = setting("auto", kind=int, low=1, words=("auto", "all"))
     softmax_steps: int = setting(8, low=1)
 

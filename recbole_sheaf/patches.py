@@ -82,6 +82,11 @@ PATCHES = (
     Patch("recbole.data", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch("recbole.data.utils", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch(f"{_TRAINER}:Trainer", "_save_checkpoint", _instead(mends.save_checkpoint), _CHECKPOINTS),
+    Patch(f"{_TRAINER}:Trainer", "_check_nan", _instead(mends.finite_loss), "a NaN loss ends in a stack trace"),
+    *(
+        Patch(f"{_TRAINER}:Trainer", name, mends.finite_scores, "the best of NaN is a list, with figures")
+        for name in ("_full_sort_batch_eval", "_neg_sample_batch_eval")
+    ),
     Patch(f"{_TRAINER}:Trainer", "evaluate", mends.best_weights, "checkpoints of our commands are safetensors"),
     Patch(
         _TRAINER, "DistributedDataParallel", _instead(mends.distributed_on_any_device), "device ids are CUDA's alone"

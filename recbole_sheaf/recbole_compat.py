@@ -32,8 +32,11 @@ from recbole_sheaf.checkpoint_file import (
 )
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.data.identity import data_read
+from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.names import MODELS, recbole_names
 from recbole_sheaf.settings_files import SettingsLoader
+
+TAKE_BACK = "take the last setting back, or lower learning_rate"
 
 ORIGINALS: dict[tuple[str, str], Any] = {}  # what ``patches`` has replaced, by owner and name
 
@@ -207,6 +210,25 @@ def collected(self: Any) -> Any:
     for key in ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label"):
         held.pop(key, None)
     return collected
+
+
+def finite_loss(self: Any, loss: torch.Tensor) -> None:
+    """Say in a sentence that a training diverged; RecBole's ValueError ends in a stack trace."""
+    if torch.isnan(loss):
+        raise ConfigError(f"the training loss of {self.config['model']} is NaN; {TAKE_BACK}")
+
+
+def finite_scores(evaluate_batch: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse to judge scores that rank nothing; RecBole takes the best of NaN and gives figures."""
+
+    @functools.wraps(evaluate_batch)
+    def wrapped(self: Any, batched_data: Any) -> Any:
+        found = evaluate_batch(self, batched_data)
+        if not found[1].max() < torch.inf:  # which NaN is not either; what a user has seen is -inf
+            raise ConfigError(f"scores of {self.config['model']} are NaN or infinite, so nothing ranks; {TAKE_BACK}")
+        return found
+
+    return wrapped
 
 
 def named_apart(get_local_time: Callable[[], str]) -> Callable[[], str]:

@@ -142,6 +142,7 @@ def _top_lists(
         for start in range(0, len(rows), batch):
             some = rows[start : start + batch]
             found = scores(some)
+            refuse_unranked(found)
             user, item = embeddings.histories.matrix(some, masked, n_items).nonzero()
             found[torch.from_numpy(user).long(), torch.from_numpy(item).long()] = -torch.inf
             if among is not None:
@@ -149,6 +150,21 @@ def _top_lists(
             best = torch.topk(found, k, dim=1)
             yield Lists(some, best.indices.numpy(), best.values.numpy())
             bar.update(len(some))
+
+
+def refuse_unranked(scores: Float[Tensor, "b n"]) -> None:
+    """Refuse scores of which some are NaN or infinite: a list would be of nothing.
+
+    Raises:
+        ConfigError: naming the number of users.
+    """
+    low, high = torch.aminmax(scores, dim=1)
+    odd = int((~(torch.isfinite(low) & torch.isfinite(high))).sum())
+    if odd:
+        raise ConfigError(
+            f"scores of {odd} of {len(scores)} users are NaN or beyond float32, so nothing ranks; train again with a "
+            "lower learning_rate, or with settings nearer to the defaults"
+        )
 
 
 def check_k(k: int, n_items: int) -> None:

@@ -13,7 +13,7 @@ from scipy import sparse
 from recbole_sheaf.embeddings.embeddings import FORMULA, PARTS, TRAIN, Block, Embeddings, Histories
 from recbole_sheaf.embeddings.item_maps import ItemMaps, of_item_sheaf, of_similarity
 from recbole_sheaf.embeddings.propagation import layers_of, told_to_users
-from recbole_sheaf.embeddings.ranking import PieceScores
+from recbole_sheaf.embeddings.ranking import PieceScores, refuse_unranked
 from recbole_sheaf.embeddings.vectors import Vectors, vectors_of
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.checkpoints import Restored
@@ -70,12 +70,18 @@ def without_pieces(restored: Restored) -> Embeddings:
 
 
 def largest_error(embeddings: Embeddings, model: Any) -> float:
-    """How far scores of the pieces are from the model's own, over the largest of these, for some users."""
+    """How far scores of the pieces are from the model's own, over the largest of these, for some users.
+
+    Raises:
+        ConfigError: if either are NaN or infinite.
+    """
     rows = np.unique(np.linspace(0, len(embeddings.users) - 1, CHECKED_USERS).astype(np.int64))
     scores, worst, largest = PieceScores(embeddings), 0.0, 0.0
     for some in np.array_split(rows, min(4, len(rows))):
-        own = model_scores(model, some)
-        worst = max(worst, float((scores(some) - own).abs().max()))
+        own, found = model_scores(model, some), scores(some)
+        refuse_unranked(own)
+        refuse_unranked(found)
+        worst = max(worst, float((found - own).abs().max()))
         largest = max(largest, float(own.abs().max()))
     return worst / largest if largest else worst
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
-from recbole_sheaf.config import ModelSettings
+from recbole_sheaf.config import TEMPERATURES, ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.contrastive import info_nce
@@ -40,7 +40,7 @@ class LGMRecSettings(ModelSettings):
     hyper_layers: int = setting(1, low=1)
     hyper_dropout: float = setting(0.5, low=0, high=1)
     global_weight: float = setting(0.3, above=0)
-    temperature: float = setting(0.2, above=0)
+    temperature: float = setting(0.2, **TEMPERATURES)
     contrast_weight: float = setting(0.0001, low=0)
     reg_weight: float = setting(0.0001, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)

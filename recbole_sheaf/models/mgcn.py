@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from recbole_sheaf.config import ModelSettings, cache_folder
+from recbole_sheaf.config import TEMPERATURES, ModelSettings, cache_folder
 from recbole_sheaf.data import cached_knn_arcs
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
@@ -35,7 +35,7 @@ class MGCNSettings(ModelSettings):
     item_graph_neighbours: int = setting(10, low=1)
     item_graph_layers: int = setting(1, low=1)
     contrast_weight: float = setting(0.01, low=0)
-    temperature: float = setting(0.2, above=0)
+    temperature: float = setting(0.2, **TEMPERATURES)
     reg_weight: float = setting(0.0001, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from recbole_sheaf.config import ModelSettings
+from recbole_sheaf.config import TEMPERATURES, ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.contrastive import info_nce
 from recbole_sheaf.layers.dropout import dropout
@@ -36,8 +36,8 @@ class SLMRecSettings(ModelSettings):
     n_layers: int = setting(2, low=0)
     ssl_task: str = setting("fac", choices=SSL_TASKS)
     ssl_weight: float = setting(0.1, low=0)
-    ssl_temperature: float = setting(0.2, above=0)
-    temperature: float = setting(0.2, above=0)
+    ssl_temperature: float = setting(0.2, **TEMPERATURES)
+    temperature: float = setting(0.2, **TEMPERATURES)
     feature_dropout: float = setting(0.3, low=0, high=1)
     reg_weight: float = setting(0.001, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)
