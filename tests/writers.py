@@ -138,7 +138,7 @@ def in_parquet_of_lists(path: Path) -> set:
 def checkpoint(folder: Path, version: int) -> None:
     state = {"weights": torch.from_numpy(matrix(version))}
     model = SimpleNamespace(state_dict=lambda: state, other_parameter=lambda: {"kept": state["weights"]})
-    write_checkpoint(folder / "x.safetensors", model, {"version": version})
+    write_checkpoint(folder / "x.safetensors", model, {"version": version}, {}, {})
 
 
 def in_checkpoint(path: Path) -> set:
@@ -199,7 +199,7 @@ def in_text(path: Path) -> set:
 def raw(version: int) -> conversion.RawDataset:
     pairs = [(f"u{user}", f"i{item}") for user in range(100) for item in range(50)]
     interactions = pd.DataFrame(pairs, columns=["user_id", "item_id"])
-    interactions["rating"] = float(version)
+    interactions["rating"] = str(version)
     made = {"image": (tokens("i", ROWS).tolist(), matrix(version))}
     return conversion.RawDataset(interactions, features=made)
 

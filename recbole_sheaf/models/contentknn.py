@@ -14,6 +14,7 @@ from recbole.utils import InputType, ModelType
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.models.multimodal import ContentRecommender
@@ -31,6 +32,7 @@ class ContentKNN(ContentRecommender):
     input_type = InputType.POINTWISE
     type = ModelType.TRADITIONAL
     losses = ("bpr",)  # that is: not softmax; nothing is trained
+    settings_class = ModelSettings  # it has none of its own
 
     item_rows: Tensor
     user_rows: Tensor

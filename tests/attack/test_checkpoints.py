@@ -390,8 +390,7 @@ def test_places_that_a_checkpoint_names_are_not_written_or_unpickled(home, place
     (place / "x.safetensors").write_bytes(altered(home / "BPR.safetensors", settings=PLACES))
     assert evaluate_checkpoint(place / "x.safetensors") == evaluate_checkpoint(home / "BPR.safetensors")
     made = {path.name for path in place.iterdir()}
-    assert made <= {"payload.pth", "x.safetensors", "saved", "log", "log_tensorboard", "cache"}
-    assert not list((place / "saved").iterdir())
+    assert made <= {"payload.pth", "x.safetensors", "cache"}
 
 
 @pytest.mark.parametrize("settings", [{"model": "KD_DAGFM", "teacher": RUNS}, {"model": "LDiffRec", "n_cate": 2}])

@@ -285,7 +285,7 @@ def test_lists_of_users(tmp_path):
     @given(changes)
     def check(made):
         (tmp_path / "x.csv").write_bytes(mutated(b'user,item\nnew,i0\n"other, one",i1\nnew,i2\n', made))
-        read_or_refuse(read_tokens, str(tmp_path / "x.csv"))
+        read_or_refuse(read_tokens, str(tmp_path / "x.csv"), "user")
 
     check()
 

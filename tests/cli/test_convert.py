@@ -482,18 +482,18 @@ def test_times_of_parquet_lose_nothing(raw, unit, zone):
     [
         (
             ["100", "200", "yesterday"],
-            "time is 'yesterday' in row 3 of log.csv, expected a number as in most rows (1 such",
+            "time is 'yesterday' in line 4 of log.csv, expected a number as in most rows (1 such",
         ),
-        (["100", "", "300"], "time is '' in row 2 of log.csv, expected a number as in most rows (1 such rows)"),
+        (["100", "", "300"], "time is '' in line 3 of log.csv, expected a number as in most rows (1 such rows)"),
         (
             ["2024-05-31", "1717113600", "2024-06-01"],
-            "time is '1717113600' in row 2 of log.csv, expected a date such as",
+            "time is '1717113600' in line 3 of log.csv, expected a date such as",
         ),
-        (["1", "2024-05-31T10:00", "3"], "time is '2024-05-31T10:00' in row 2 of log.csv, expected a number"),
-        (["1", "inf", "3"], "time is 'inf' in row 2 of log.csv, expected a number"),
-        (["1", "True", "3"], "time is 'True' in row 2 of log.csv, expected a number"),
-        (["1", "1e999", "3"], "time is '1e999' in row 2 of log.csv, expected a number"),
-        (["soon", "later", "now"], "time is 'soon' in row 1 of log.csv, expected a date such as"),
+        (["1", "2024-05-31T10:00", "3"], "time is '2024-05-31T10:00' in line 3 of log.csv, expected a number"),
+        (["1", "inf", "3"], "time is 'inf' in line 3 of log.csv, expected a number"),
+        (["1", "True", "3"], "time is 'True' in line 3 of log.csv, expected a number"),
+        (["1", "1e999", "3"], "time is '1e999' in line 3 of log.csv, expected a number"),
+        (["soon", "later", "now"], "time is 'soon' in line 2 of log.csv, expected a date such as"),
     ],
 )
 def test_one_bad_time_is_named_by_its_row(raw, capsys, times, message):

@@ -198,7 +198,7 @@ def test_a_checkpoint_of_another_dataset_is_refused(checkpoint, toy, workplace, 
     write_toy(workplace / "other" / "toy", n_users=20, n_items=50)
     assert main(["export", checkpoint, "--to=y.npz", "--data_path=other"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("CheckpointError: ") and "in a model of its settings on this dataset" in line
+    assert line.startswith("CheckpointError: ") and "was trained on other data: of toy.inter, it had" in line
     assert not (workplace / "y.npz").exists()
 
 

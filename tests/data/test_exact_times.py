@@ -57,7 +57,7 @@ def logs(draw):
 def written(log, data):
     """The log as ``convert`` writes it."""
     log[["user", "item", "time"]].to_csv(data / "log.csv", index=False)
-    write_dataset(RawDataset(read_interactions(data / "log.csv", {})), data / "log", overwrite=True)
+    write_dataset(read_interactions(data / "log.csv", {}), data / "log", overwrite=True)
 
 
 def config_of(data, model="BPR", **given):

@@ -11,7 +11,7 @@ TABLES = [
     ("a.csv", "id,first,second\ni3,x,y\ni5,,z\n", {"i3": "x"}),
     ("a.csv", "title;item_id\nDrei; i3 \n", {"i3": "Drei"}),
     ("a.txt", "title\tlong\titem_id\nDrei, 3\tx\ti3\n", {"i3": "Drei, 3"}),
-    ("a.tsv", 'item_id\ttitle\ni3\t"Third"\ni5\t"The\tFifth"\n', {"i3": "Third", "i5": "The\tFifth"}),
+    ("a.tsv", 'item_id\ttitle\ni3\t"Third"\ni5\t"The\tFifth"\n', {"i3": "Third", "i5": "The Fifth"}),
     ("a.tsv", 'item_id\tplot\tmovie_title\ni3\tlong\t"Third\ni5\tlong\t\n', {"i3": '"Third'}),
     ("a.item", "item_id:token\tmovie_title:token_seq\ni3\tThird one\nstranger\tNobody\n", {"i3": "Third one"}),
     ("a.item", "item_id:token\tname:token\ttitle:token_seq\ni3\tslug\tThird\n", {"i3": "Third"}),
