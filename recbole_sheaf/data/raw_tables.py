@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, BinaryIO, Optional
 
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.errors import DataError, nearest, shown
+from recbole_sheaf.errors import DataError, FeatureError, nearest, shown
 from recbole_sheaf.features.parquet_file import import_pyarrow
+from recbole_sheaf.features.parquet_pages import chunks_of
 from recbole_sheaf.features.text_tables import LINE, SEPARATORS, read_text_table
 from recbole_sheaf.features.tokens import fault_of
 from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
@@ -134,7 +135,7 @@ def _parquet(path: Path) -> RawTable:
             leaves = [schema.column(number) for number in range(len(schema))]
             strings = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
             parquet = pyarrow.parquet.ParquetFile(file, read_dictionary=strings)
-            most = _most_bytes(path, parquet.metadata)
+            most = _most_bytes(path, file, parquet.metadata)
             names = parquet.schema_arrow.names
             if len(set(names)) < len(names):
                 raise DataError(f"{path.name} names a column twice; name each column once")
@@ -152,14 +153,17 @@ def _parquet(path: Path) -> RawTable:
     return RawTable(path.name, pd.DataFrame(texts, range(table.num_rows), dtype=object), no_ids, unread)
 
 
-def _most_bytes(path: Path, metadata: Any) -> int:
+def _most_bytes(path: Path, file: BinaryIO, metadata: Any) -> int:
     """Bytes that the values may take; few bytes may stand for many values, all alike.
 
     Raises:
         DataError: if the file claims more.
     """
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    values = [group.column(number).num_values for group in groups for number in range(group.num_columns)]
+    try:
+        values = [chunk.values for chunk in chunks_of(path.name, file, path.stat().st_size)]
+    except FeatureError as error:
+        raise DataError(str(error)) from error
     claimed = max(8 * sum(values), 8 * metadata.num_rows, sum(group.total_byte_size for group in groups))
     most = max(LARGE, MOST_UNFOLDED * path.stat().st_size)
     if claimed > most or min(values, default=0) < 0:

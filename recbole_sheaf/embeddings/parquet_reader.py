@@ -21,7 +21,7 @@ from recbole_sheaf.embeddings.array_checks import (
 from recbole_sheaf.embeddings.array_files import METADATA
 from recbole_sheaf.errors import DataError, shown
 from recbole_sheaf.features.parquet_file import import_pyarrow, is_text, text_bytes
-from recbole_sheaf.features.parquet_pages import unfolded_bytes
+from recbole_sheaf.features.parquet_pages import chunks_of, unfolded_bytes
 from recbole_sheaf.regular_files import open_regular
 
 
@@ -73,11 +73,11 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def _unfolded(source: str, file: Any, metadata: Any, size: int) -> int:
     """By the footer or by the pages, whichever claims more."""
+    chunks = chunks_of(source, file, size)
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
-    if min(values, *(group.num_rows for group in groups)) < 0:
+    if min(*(chunk.values for chunk in chunks), *(group.num_rows for group in groups), 0) < 0:
         raise refusal(source, f"claims to have {metadata.num_rows} rows")
-    return max(4 * values, unfolded_bytes(source, file, metadata, size))
+    return max(4 * sum(chunk.values for chunk in chunks), unfolded_bytes(source, file, chunks, size))
 
 
 def _refuse_columns(pyarrow: Any, source: str, schema: Any) -> None:

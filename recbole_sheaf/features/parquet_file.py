@@ -15,7 +15,7 @@ import numpy as np
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.extras import from_extra
 from recbole_sheaf.features.arrays import LARGE, MOST_UNFOLDED
-from recbole_sheaf.features.parquet_pages import unfolded_bytes
+from recbole_sheaf.features.parquet_pages import chunks_of, unfolded_bytes
 from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
 
 IDS, VECTORS = "item_id", "feature"
@@ -123,10 +123,10 @@ def _described(types: dict[str, Any]) -> str:
 
 def _refuse_bomb(path: Path, file: BinaryIO, metadata: Any) -> None:
     """Few bytes may stand for many values, all alike; what the file says of itself and its pages bounds them."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
     size = os.fstat(file.fileno()).st_size
-    unfolded = max(4 * values, unfolded_bytes(path.name, file, metadata, size))
+    chunks = chunks_of(path.name, file, size)
+    values = sum(chunk.values for chunk in chunks)
+    unfolded = max(4 * values, unfolded_bytes(path.name, file, chunks, size))
     if min(values, metadata.num_rows, 0) < 0 or unfolded > max(LARGE, MOST_UNFOLDED * size):
         raise FeatureError(
             f"{path.name} claims that {size:,} bytes unfold into {unfolded:,}; write it without compression"

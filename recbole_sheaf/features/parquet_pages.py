@@ -5,7 +5,7 @@ that are all alike, and the footer's own sums may be anybody's. Headers are stru
 (https://parquet.apache.org/docs/file-format/, https://github.com/apache/thrift, doc/specs).
 """
 
-from typing import Any, BinaryIO, Union
+from typing import Any, BinaryIO, NamedTuple, Union
 
 from recbole_sheaf.errors import FeatureError
 
@@ -14,30 +14,66 @@ DEEPEST = 8
 DELTA_BYTE_ARRAY = 7  # texts of which each takes the beginning of the one before: few bytes stand for long texts
 _UNFOLDED, _FOLDED = 2, 3  # fields of a page's header: bytes of the page
 _KINDS = {5: 2, 7: 2, 8: 4}  # structs in it with the number of values in field 1, by the field of their encoding
-Fields = dict[int, Union[int, "Fields"]]
+Fields = dict[int, Any]  # whole numbers, structs and lists of these
 
 
-def unfolded_bytes(source: str, file: BinaryIO, metadata: Any, size: int) -> int:
+class Chunk(NamedTuple):
+    """A column of a row group, as the footer says.
+
+    Attributes:
+        values: how many, rows without one included.
+        start: the byte of its first page.
+        length: of its pages in bytes.
+    """
+
+    values: int
+    start: int
+    length: int
+
+
+def chunks_of(source: str, file: BinaryIO, size: int) -> list[Chunk]:
+    """Every column of every row group, read out of the footer here: pyarrow's own objects of a damaged one may abort.
+
+    Args:
+        size: of the file in bytes.
+
+    Raises:
+        FeatureError: if the footer is damaged.
+    """
+    file.seek(max(size - 8, 0))
+    length, mark = int.from_bytes(file.read(4), "little"), file.read(4)
+    if mark != b"PAR1" or not 0 < length <= size - 12:
+        raise _damaged(source, "no footer")
+    file.seek(size - 8 - length)
+    groups = _header(source, file.read(length))[0].get(4, [])
+    try:
+        return [_chunk(column[3]) for group in groups for column in group[1]]
+    except (LookupError, TypeError, ValueError) as error:
+        raise _damaged(source, "its footer does not say where columns are") from error
+
+
+def _chunk(about: Any) -> Chunk:
+    values, length, start, dictionary = about[5], about[7], about[9], about.get(11, 0)
+    if not all(isinstance(number, int) for number in (values, length, start, dictionary)):
+        raise TypeError("no numbers")
+    return Chunk(values, dictionary if 0 < dictionary < start else start, length)
+
+
+def unfolded_bytes(source: str, file: BinaryIO, chunks: list[Chunk], size: int) -> int:
     """Bytes that the columns of a file take in memory at the least, before texts of a dictionary are repeated.
 
     Args:
-        metadata: pyarrow's, of the same file.
+        chunks: of :func:`chunks_of`.
         size: of the file in bytes.
 
     Raises:
         FeatureError: if a page lies outside the file, its header is damaged, or its texts are coded by one another.
     """
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    return sum(
-        _of_column(source, file, group.column(number), size) for group in groups for number in range(group.num_columns)
-    )
+    return sum(_of_column(source, file, chunk, size) for chunk in chunks)
 
 
-def _of_column(source: str, file: BinaryIO, column: Any, size: int) -> int:
-    place = column.data_page_offset
-    if column.has_dictionary_page and 0 < (column.dictionary_page_offset or 0) < place:
-        place = column.dictionary_page_offset
-    end, total = place + column.total_compressed_size, 0
+def _of_column(source: str, file: BinaryIO, chunk: Chunk, size: int) -> int:
+    place, end, total = chunk.start, chunk.start + chunk.length, 0
     if not 0 <= place <= end <= size:
         raise _damaged(source, f"a column from byte {place:,} to {end:,} of {size:,}")
     while place < end:
@@ -70,11 +106,11 @@ def _header(source: str, content: bytes) -> tuple[Fields, int]:
     try:
         return compact.struct(), compact.at
     except (IndexError, ValueError) as error:
-        raise _damaged(source, "the header of a page has no end") from error
+        raise _damaged(source, "a header has no end") from error
 
 
 class _Compact:
-    """Thrift's compact protocol, of which whole numbers and structs are kept and all else is passed over.
+    """Thrift's compact protocol, of which whole numbers, structs and lists are kept and all else is passed over.
 
     Raises:
         IndexError: where the bytes end.
@@ -94,7 +130,7 @@ class _Compact:
                 fields[number] = value
         return fields
 
-    def _value(self, kind: int, depth: int) -> Union[None, int, Fields]:
+    def _value(self, kind: int, depth: int) -> Union[None, int, Fields, list]:
         if depth > DEEPEST:
             raise ValueError("too deep")
         if kind in (1, 2):  # true or false, which a field says by its kind
@@ -104,21 +140,22 @@ class _Compact:
         if kind == 12:
             return self.struct(depth + 1)
         if kind in (9, 10):
-            self._list(depth)
-        elif kind in (3, 7, 8):
+            return self._list(depth)
+        if kind in (3, 7, 8):
             self._skip({3: 1, 7: 8}.get(kind) or self._unsigned())
         else:
             raise ValueError(f"kind {kind}")  # of a map, which no page has
         return None
 
-    def _list(self, depth: int) -> None:
-        head = self._byte()
+    def _list(self, depth: int) -> list:
+        head, found = self._byte(), []
         count = self._unsigned() if head >> 4 == 15 else head >> 4
         for _ in range(count):
             if head & 15 in (1, 2):
                 self._byte()
-            else:
-                self._value(head & 15, depth + 1)
+            elif (value := self._value(head & 15, depth + 1)) is not None:
+                found.append(value)
+        return found
 
     def _whole(self) -> int:
         value = self._unsigned()

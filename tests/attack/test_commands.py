@@ -287,7 +287,7 @@ COMMANDS = [  # arguments, TOY for those above, and words of the sentence
         ["run", "TOY", "--loss=softmax", "--model=Pop"],
         "Pop is not ready for loss: softmax, it has the loss it was published with",
     ),
-    (["run", "TOY", "--softmax_temperature=0"], "softmax_temperature is 0, expected a number > 0"),
+    (["run", "TOY", "--softmax_temperature=0"], "softmax_temperature is 0, expected a number >= 0.001 and <= 1000"),
     (["run", "TOY", "--softmax_items=x"], "softmax_items is 'x', expected a whole number >= 1, auto or all"),
     (["run", "TOY", "--softmax_items=0"], "softmax_items is 0, expected a whole number >= 1, auto or all"),
     (["run", "TOY", "--softmax_steps=0"], "softmax_steps is 0, expected a whole number >= 1"),

@@ -882,7 +882,7 @@ LISTS_OF_USERS = {
     "a user of the data": (b"user,item\na,i0\n", "user 'a' is in the data already"),
     "long names among many": (
         b"user,item\n" + b"x" * 100_000 + b",i0\n" + b"".join(b"%d,i0\n" % n for n in range(2000)),
-        "give a shorter name",
+        "where a token is longer than 1,024 characters",
     ),
 }
 LISTS_OF_ITEMS = {"two columns": (b"user,item\nnew,i0\n", "names.csv")}

@@ -401,7 +401,7 @@ PARQUET = [
     Case("parquet with bytes beside", beside(s=[b"\xff", b"\xfe"]), PAIRS, "t.parquet", said="  s        left out\n"),
     Case("parquet rating none", beside(rating=[1.0, None]), "rating is '' in row 2 of t.parquet", "t.parquet"),
     Case("parquet rating NaN", beside(rating=[float("nan"), 1]), "rating is 'nan' in row 1 of t.parquet", "t.parquet"),
-    Case("parquet rating of floats", beside(rating=[0.1, 1e-7]), [("a", "x", "0.1"), ("b", "y", "1e-07")], "t.parquet"),
+    Case("parquet rating of floats", beside(rating=[0.1, 1e-7]), [("a", "x", "0.1"), ("b", "y", "1e-7")], "t.parquet"),
     Case("parquet of one text without end", parquet(user_id=["a"] * 5000, item_id=["x"] * 5000, t=alike(5000, 100_000)),
          "t.parquet claims to unfold into", "t.parquet"),
     Case("parquet of a list without end", lambda path: parquet(user_id=["a"], item_id=["x"], t=endless_list())(path),

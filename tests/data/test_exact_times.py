@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.utils import get_model
 
-from recbole_sheaf.data.conversion import RawDataset, write_dataset
+from recbole_sheaf.data.conversion import write_dataset
 from recbole_sheaf.data.exact_times import keys_of_times
 from recbole_sheaf.data.raw_datasets import read_interactions
 from recbole_sheaf.errors import ConfigError, DataError

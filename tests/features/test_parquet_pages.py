@@ -1,13 +1,11 @@
 """Pages say what they unfold into, whatever the footer says, and in every way in which files are written."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features import read_features
-from recbole_sheaf.features.parquet_pages import unfolded_bytes
+from recbole_sheaf.features.parquet_pages import Chunk, chunks_of, unfolded_bytes
 
 pyarrow = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -27,9 +25,30 @@ def written(path, table, **options):
     return path
 
 
-def unfolded(path, metadata=None):
+def unfolded(path, chunks=None):
     with open(path, "rb") as file:
-        return unfolded_bytes(path.name, file, metadata or pq.ParquetFile(file).metadata, path.stat().st_size)
+        size = path.stat().st_size
+        return unfolded_bytes(path.name, file, chunks or chunks_of(path.name, file, size), size)
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_chunks_are_those_that_pyarrow_finds(tmp_path, options):
+    table = pyarrow.table({"a": [["x", "y"], [], ["z"]] * 4_000, "b": ["u", "v", None] * 4_000})
+    path = written(tmp_path / "x.parquet", table, **options)
+    metadata, expected = pq.ParquetFile(path).metadata, []
+    for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
+        for column in (group.column(number) for number in range(group.num_columns)):
+            start = column.dictionary_page_offset or column.data_page_offset
+            expected.append(Chunk(column.num_values, start, column.total_compressed_size))
+    with open(path, "rb") as file:
+        assert chunks_of(path.name, file, path.stat().st_size) == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"\0" * 40, b"\xff\xff\xff\x7fPAR1"])
+def test_a_file_without_a_footer_has_no_chunks(tmp_path, content):
+    (tmp_path / "x.parquet").write_bytes(content)
+    with open(tmp_path / "x.parquet", "rb") as file, pytest.raises(FeatureError, match="x.parquet cannot be read"):
+        chunks_of("x.parquet", file, len(content))
 
 
 @pytest.mark.parametrize("options", WAYS)
@@ -52,16 +71,12 @@ def test_values_that_are_all_alike_count_as_often_as_they_stand_there(tmp_path):
 def test_a_footer_is_not_believed(tmp_path):
     """It says one value of one byte, and the pages say what there is."""
     path = written(tmp_path / "x.parquet", pyarrow.table({"a": np.zeros(N)}), use_dictionary=False, compression="zstd")
-    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
-    names = ("data_page_offset", "has_dictionary_page", "dictionary_page_offset", "total_compressed_size")
-    lie = SimpleNamespace(**{name: getattr(column, name) for name in names}, num_values=1, total_uncompressed_size=1)
-    group = SimpleNamespace(num_columns=1, column=lambda number: lie)
-    metadata = SimpleNamespace(num_row_groups=1, row_group=lambda number: group)
-    assert unfolded(path, metadata) >= 8 * N
-    for change in ({"total_compressed_size": 1 << 40}, {"data_page_offset": -1}, {"data_page_offset": 5}):
-        lie.__dict__.update({name: getattr(column, name) for name in names}, **change)
-        with pytest.raises(FeatureError, match=r"x.parquet cannot be read \((a column from|no page|the header)"):
-            unfolded(path, metadata)
+    with open(path, "rb") as file:
+        (chunk,) = chunks_of(path.name, file, path.stat().st_size)
+    assert unfolded(path, [chunk._replace(values=1)]) >= 8 * N
+    for change in ({"length": 1 << 40}, {"start": -1}, {"start": 5}):
+        with pytest.raises(FeatureError, match=r"x.parquet cannot be read \((a column from|no page|a header)"):
+            unfolded(path, [chunk._replace(**change)])
 
 
 def test_texts_made_of_one_another_are_refused(tmp_path):
