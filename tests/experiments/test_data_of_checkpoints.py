@@ -33,6 +33,7 @@ MODELS = ("BPR", "EASE", "MMSheaf", "ItemSheaf")
 TEXT = {"modalities": ["image", "text", "title"], "text_modalities": {"title": ["title"]}, "text_dim": 4}
 COMMANDS = (["recommend", "--k=9"], ["similar", "--k=5"], ["explain", "--user=u3", "--item=i7"])
 TIMES = {"inter": ["user_id", "item_id", "timestamp"]}
+TIMED = {"Pop": {"load_col": TIMES, "split": "time"}}  # equal times stand in the order of lines
 OTHERS = {  # models whose data have an order of their own, or more columns
     "LightGCN": {},
     "SASRec": {"load_col": TIMES, "split": "leave_one_out", "train_neg_sample_args": None, "hidden_size": 8},
@@ -116,8 +117,8 @@ def checkpoint(results):
 
 def settings(model, home):
     own = {**TOY, "epochs": 1, "data_path": str(home / "data"), "cache_dir": str(home / "cache")}
-    own |= OTHERS.get(model, {}) | (TEXT if model in ("MMSheaf", "ItemSheaf") else {})
-    if model in ("EASE", "SASRec", *CLOSED_FORM):
+    own |= {**OTHERS, **TIMED}.get(model, {}) | (TEXT if model in ("MMSheaf", "ItemSheaf") else {})
+    if model in ("EASE", "SASRec", *TIMED, *CLOSED_FORM):
         del own["embedding_size"]
     return own
 
@@ -132,7 +133,7 @@ def order():
     return "data", "other"
 
 
-@pytest.mark.parametrize("model", [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+@pytest.mark.parametrize("model", [*MODELS, *TIMED, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_evaluate_gives_the_figures_of_the_run(home, results, model):
     result = results(model)
     for folder in order():
