@@ -231,7 +231,7 @@ def _locked(parent: Path) -> tuple[Path, FileLock]:
         lock = FileLock(work / LOCK)
         try:
             lock.acquire(timeout=0)
-        except Timeout:
+        except (Timeout, FileNotFoundError):  # the latter where it is cleared before it could be locked
             continue
         except BaseException:
             _remove(work)

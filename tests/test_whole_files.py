@@ -1,5 +1,6 @@
 """Files and folders appear whole or not at all, and what a dead writer left is cleared by the next."""
 
+import errno
 import os
 import resource
 import stat
@@ -259,6 +260,24 @@ def test_a_full_disk_is_said_by_write_whole(tmp_path):
         assert tree(place) == {"x": "old"} and os.listdir(place) == ["x"]
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_place_of_work_that_is_cleared_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
+    """By another writer, which takes a folder without anything for a dead one's."""
+    cleared = []
+
+    class Late(FileLock):
+        def acquire(self, *args, **kwargs):
+            if not cleared:
+                cleared.append(self.lock_file)
+                os.rmdir(Path(self.lock_file).parent)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.lock_file)
+            return super().acquire(*args, **kwargs)
+
+    monkeypatch.setattr(whole_files, "FileLock", Late)
+    with whole_folder(tmp_path / "data") as new:
+        (new / "x").write_text("1")
+    assert cleared and os.listdir(tmp_path) == ["data"]
 
 
 def test_two_writers_at_once_leave_one_whole_folder(tmp_path):
