@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
@@ -29,6 +28,7 @@ from recbole_sheaf.models.closed_form import ClosedFormRecommender
 from recbole_sheaf.rules import setting
 from recbole_sheaf.sheaf.item_sheaf import precision
 from recbole_sheaf.sheaf.item_signals import gram_matrix, item_signals
+from recbole_sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class L3AE(ClosedFormRecommender):
             raise ConfigError("L3AE needs a modality, but modalities is empty; name one or more, or take EASE")
         users, items = dataset.inter_feat[dataset.uid_field], dataset.inter_feat[dataset.iid_field]
         signals = item_signals(users, items, self.n_users, self.n_items)
-        content = torch.cat([normalize(features.matrix) for features in self.modalities.values()], dim=1)
+        content = torch.cat([unit_length(features.matrix) for features in self.modalities.values()], dim=1)
         correlations = content_correlations(content, settings.content_ridge)
         gram, weight = gram_matrix(signals), settings.distillation_weight
         transport = distilled(gram, correlations, settings.ridge, weight)

@@ -14,6 +14,7 @@ from recbole_sheaf.features import read_features, write_features
 from recbole_sheaf.features.item_columns import column_features
 from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.features.normalisation import fit_normalisation
+from recbole_sheaf.sheaf.item_signals import content_coordinates
 from recbole_sheaf.unit_length import unit_length
 from tests.conftest import CLOSED_FORM, write_toy
 from tests.embeddings.toys import SOME_COLD, restored
@@ -21,6 +22,7 @@ from tests.embeddings.toys import SOME_COLD, restored
 ITEMS = [f"i{item}" for item in range(12)]
 TOKEN2ID = {"[PAD]": 0, **{token: number for number, token in enumerate(ITEMS, start=1)}}
 ROWS = np.random.default_rng(0).standard_normal((12, 5)).astype(np.float32)
+WITHOUT_ITEM_SHEAF = {"MMSheaf": {"item_sheaf_weight": 0}}  # which centres rows, so that their lengths count
 SIZES = (2.0**-110, 2.0**-70, 2.0**-41, 2.0**-10, 2.0**30, 2.0**63, 2.0**66, 2.0**125)  # ROWS are of 0.002 to 2.4
 
 
@@ -116,7 +118,14 @@ def test_a_column_that_hardly_varies_is_refused_and_counted():
         joined(rows, "columns")
 
 
-MODELS = ("ItemSheaf", "MMSheaf", "VBPR", "FREEDOM", "MMGCN")
+def test_centred_rows_keep_their_directions_below_the_epsilon_of_normalize():
+    """Of a modality in the ordinary range, to the last bit."""
+    rows, present = torch.from_numpy(ROWS), torch.ones(12, dtype=torch.bool)
+    one = content_coordinates([(rows, present)], [1.0])
+    assert torch.equal(content_coordinates([(rows * 2.0**-42, present)], [1.0]), one)
+
+
+MODELS = ("ItemSheaf", "MMSheaf", "L3AE", "VBPR", "FREEDOM", "MMGCN")
 
 
 @pytest.mark.parametrize("name", [*MODELS[:2], *(pytest.param(n, marks=pytest.mark.slow) for n in MODELS[2:])])
@@ -130,6 +139,23 @@ def test_lists_are_those_of_ordinary_rows(toy, toy_settings, name, size):
         tokens, rows = read_features(path)
         write_features(path, tokens, rows * np.float32(size))
     torch.testing.assert_close(scores_of(restored(name, settings)), before, rtol=1e-4, atol=1e-5)
+
+
+READERS_OF_DIRECTIONS = ("VBPR", "L3AE", "MMSheaf", "FREEDOM", "MMGCN")
+
+
+@pytest.mark.parametrize(
+    "name", ["VBPR", *(pytest.param(name, marks=pytest.mark.slow) for name in READERS_OF_DIRECTIONS[1:])]
+)
+def test_an_item_says_the_same_at_any_length_of_its_row(toy, toy_settings, name):
+    """To the last bit: lengths are changed by powers of two."""
+    settings = {**toy_settings, **SOME_COLD, **WITHOUT_ITEM_SHEAF.get(name, {})}
+    before = scores_of(restored(name, settings))
+    for path in (toy / "toy" / "features").glob("*.npz"):
+        tokens, rows = read_features(path)
+        rows[[9, 11]] *= np.float32([[2.0**-50], [2.0**35]])
+        write_features(path, tokens, rows)
+    assert torch.equal(scores_of(restored(name, settings)), before)
 
 
 def scores_of(found):
@@ -157,6 +183,20 @@ def test_new_items_are_read_at_the_scale_of_the_old(toy, toy_settings, tmp_path,
     assert np.isfinite(place_items(found, embeddings, items).item_vectors).all()
     with pytest.raises(FeatureError, match="1 rows of modality 'image' are so much longer or shorter"):
         read_new_items(tmp_path / "far", found, embeddings)
+
+
+@pytest.mark.parametrize("name", ["VBPR", "MMSheaf"])
+def test_a_new_item_has_its_direction_at_any_length(toy, toy_settings, tmp_path, name):
+    for path in (toy / "toy" / "features").glob("*.npz"):
+        rows = read_features(path)[1][[9]]
+        write_features(
+            tmp_path / "new" / path.name, ["one", "short"], np.concatenate([rows, rows * np.float32(2**-50)])
+        )
+    found = restored(name, {**toy_settings, **SOME_COLD, **WITHOUT_ITEM_SHEAF.get(name, {})})
+    embeddings = embeddings_of(found)
+    placed = place_items(found, embeddings, read_new_items(tmp_path / "new", found, embeddings))
+    assert placed.items[-2:].tolist() == ["one", "short"]
+    np.testing.assert_array_equal(placed.item_vectors[-1], placed.item_vectors[-2])
 
 
 def test_the_toy_is_left_as_it_is(tmp_path):
