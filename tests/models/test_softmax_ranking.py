@@ -109,8 +109,8 @@ def test_a_model_that_is_not_ready_refuses(toy_settings, name):
     "settings, message",
     [
         ({"loss": "sofmax"}, r"loss is 'sofmax', expected one of bpr, softmax \(did you mean 'softmax'\?\)"),
-        ({"softmax_temperature": 0}, "softmax_temperature is 0, expected a number > 0"),
-        ({"softmax_temperature": -0.2}, "softmax_temperature is -0.2, expected a number > 0"),
+        ({"softmax_temperature": 0}, "softmax_temperature is 0, expected a number >= 0.001 and <= 1000"),
+        ({"softmax_temperature": -0.2}, "softmax_temperature is -0.2, expected a number >= 0.001 and <= 1000"),
         ({"softmax_items": "some"}, "softmax_items is 'some', expected a whole number >= 1, auto or all"),
         ({"softmax_items": 0}, "softmax_items is 0, expected a whole number >= 1, auto or all"),
         ({"softmax_items": True}, "softmax_items is True, expected a whole number >= 1, auto or all"),
