@@ -16,6 +16,7 @@ from recbole_sheaf import registration as ours
 from recbole_sheaf.data import exact_times as times
 from recbole_sheaf.data import recbole_tables as tables
 from recbole_sheaf.models.recbole_softmax import served
+from recbole_sheaf.models.weighing import settled_on_validation
 
 Replace = Callable[[Any], Any]
 
@@ -50,6 +51,7 @@ _TRAINER = "recbole.trainer.trainer"
 _CHECKPOINTS = "torch.load refuses RecBole's checkpoints from release 2.6 (RecBole issue 2215)"
 _LOADERS = "loss: softmax trains on batches of users, and RecBole chooses its loaders by the model's name"
 _FLOAT32 = "RecBole orders by times in float32, in which seconds of today are 128 apart"
+_SETTLED = "MMSheaf weighs its two sheaves on validation when its epochs are over"
 _WORKERS = "a spawned process finds the function under our name, and so knows our models"
 
 PATCHES = (
@@ -87,6 +89,8 @@ PATCHES = (
         Patch(f"{_TRAINER}:Trainer", name, mends.finite_scores, "the best of NaN is a list, with figures")
         for name in ("_full_sort_batch_eval", "_neg_sample_batch_eval")
     ),
+    Patch(f"{_TRAINER}:Trainer", "load_best", _instead(mends.load_best), _SETTLED, added=True),
+    Patch(f"{_TRAINER}:Trainer", "fit", settled_on_validation, _SETTLED),
     Patch(f"{_TRAINER}:Trainer", "evaluate", mends.best_weights, "checkpoints of our commands are safetensors"),
     Patch(
         _TRAINER, "DistributedDataParallel", _instead(mends.distributed_on_any_device), "device ids are CUDA's alone"

@@ -177,6 +177,19 @@ def _save_as_recbole(trainer: Any, path: Any, epoch: int) -> None:
     write_pickle(path, state)
 
 
+def load_best(self: Any) -> int:
+    """Give a trainer's model the weights of its best epoch, and the number of that epoch."""
+    path = str(self.saved_model_file)
+    if path.endswith(SUFFIX):
+        found = read_checkpoint_file(path)
+        put_into(self.model, found.state, found.other)
+        return int(found.about["epoch"])
+    state = torch.load(path, map_location=self.device)
+    self.model.load_state_dict(state["state_dict"])
+    self.model.load_other_parameter(state.get("other_parameter"))
+    return int(state["epoch"])
+
+
 def best_weights(evaluate: Callable[..., Any]) -> Callable[..., Any]:
     """Let RecBole's ``evaluate`` take the best epoch from a safetensors file; it knows pickles alone."""
 

@@ -6,6 +6,7 @@ A family of restriction maps is said by what a map is made of (:mod:`recbole_she
 RESTRICTION_MAPS = ("identity", "diagonal", "orthogonal", "general", "factored", "wide")
 NODE_CLASSIFICATION_MAPS = ("identity", "diagonal", "orthogonal", "general")  # of Neural Sheaf Diffusion
 ITEM_SHEAF_MAPS = ("learnt", "identity")
+ITEM_GRAPH_ARCS = ("content", "item_sheaf", "identity")
 MAP_SOURCES = ("content", "signal")
 BACKENDS = ("auto", "dgl", "torch")
 FEATURE_KINDS = ("real", "shuffled", "noise", "constant")

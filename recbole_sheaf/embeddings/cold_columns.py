@@ -21,8 +21,7 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import LEVEL_SCORES, ItemSheaf, LocalItemSheaf, rare_items
-from recbole_sheaf.models.itemsheaf import ItemSheaf as ItemSheafModel
-from recbole_sheaf.models.itemsheaf import share_out, training_signals
+from recbole_sheaf.models.item_sheaf_forms import ClosedForm
 from recbole_sheaf.sheaf.cold_items import content_regression, hear, told_share
 from recbole_sheaf.sheaf.item_signals import ItemSignals, coordinates_of, spaced_users
 
@@ -49,13 +48,14 @@ def cold_columns(
     Raises:
         ConfigError: if the item sheaf has no maps into cold items.
     """
-    weights, power, ridge, learnt = _settings(restored)
-    if not (learnt and ridge):
+    closed_form: ClosedForm = restored.model.closed_form
+    ridge, weights = closed_form.fitting.cold_ridge, closed_form.content_weights
+    if not (closed_form.fitting.restriction_map == "learnt" and ridge):
         raise ConfigError(
             "the item sheaf of this model has no maps into items without interactions (identity maps, or a cold ridge "
             "of 0), so it cannot place new ones; train it with learnt maps and a cold ridge above 0"
         )
-    signals = _signals(restored, weights, power)
+    signals = closed_form.signals()
     count = len(next(iter(modalities.values())).matrix) - 1
     if not signals.content.shape[1]:
         return ColdColumns(embeddings, _nothing(embeddings, count))
@@ -75,24 +75,6 @@ def cold_columns(
 
 def _nothing(embeddings: Embeddings, count: int) -> Float[np.ndarray, "k h"]:
     return np.zeros((count, embeddings.item_vectors.shape[1] - embeddings.width), dtype=np.float32)
-
-
-def _settings(restored: Restored) -> tuple[dict[str, float], float, float, bool]:
-    """Content weights, power of histories and ridge of the maps into cold items, and whether maps are learnt."""
-    model = restored.model
-    settings = model.settings_class.from_recbole(restored.config)
-    if isinstance(model, ItemSheafModel):
-        weights = share_out(settings.content_weight, settings.modality_weights, model.modalities)
-        return weights, settings.history_power, settings.cold_ridge, settings.restriction_map == "learnt"
-    weights = share_out(settings.item_sheaf_content, {}, model.modalities)
-    learnt = settings.item_sheaf_map == "learnt"
-    return weights, settings.item_sheaf_history_power, settings.item_sheaf_cold_ridge, learnt
-
-
-def _signals(restored: Restored, weights: Mapping[str, float], power: float) -> ItemSignals:
-    """The signals that the item sheaf was fitted to."""
-    model, train = restored.model, restored.split.parts[0]
-    return training_signals(train, model.modalities, weights, power, model.n_users, model.n_items)
 
 
 def _content(

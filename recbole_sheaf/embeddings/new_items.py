@@ -167,27 +167,32 @@ def _of_item_sheaf(model: ItemSheaf, modalities: Mapping[str, ModalityFeatures])
 
 
 def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> Trained:
-    """Stalks without that of the ID, which diffusion leaves alone at a node without arcs."""
-    if model.item_graph is not None:
-        raise ConfigError(
-            "this MMSheaf averages items over a frozen graph of their neighbours (item_graph_neighbours), which new "
-            "items are not on; train it with item_graph_neighbours: 0"
-        )
+    """Stalks without that of the ID, which diffusion leaves alone at a node without arcs, and those of neighbours."""
     content = [unit_length(features.matrix[1:]) for features in modalities.values()]
     rows = [each.to(weight) @ weight for each, weight in zip(content, model.stalks.project)]
     size = model.stalks.project[0].shape[1]
     absent = [rows[0].new_zeros(len(rows[0]), size)] * (model.stalks.id_embedding is not None)
     x = torch.cat([*absent, *rows], dim=1)
-    own = as_compared(model, x) / model.temperature**0.5
+    if model.diffuses_along_item_sheaf:
+        raise ConfigError(
+            "MMSheaf was trained with stalks that diffuse along the item sheaf, into which an item that was not there "
+            "has no arcs; train with item_graph_arcs: content to place new items"
+        )
+    fused = x
+    if model.content_graph is not None:
+        held = model.stalks()[model.n_users :].flatten(1)
+        fused = x + model.content_graph.for_new_items(model.modalities, modalities, held)
+    own = as_compared(model, fused) / model.temperature**0.5
     tells = None
     if (step_size := identity_step(model)) is not None:
         tells = told([x] * (1 + len(model.steps)), x.new_zeros(len(x)), step_size)
-    if not model.rarity.any():
-        return Trained(own, tells, sheaf_weight=model.item_sheaf_weight)
-    mean = model.rarity @ fused_items(model) / model.rarity.sum()
-    at = int(model.rarity.argmax())
-    stretch = (model.item_sheaf_weights()[at] - model.item_sheaf_weight) / model.rarity[at]
-    return Trained(mean.expand_as(own), tells, own, 1.0, float(model.item_sheaf_weight + stretch))
+    weight, rarity = model.weighing.item_sheaf_weight, model.rarity
+    if not rarity.any():
+        return Trained(own, tells, sheaf_weight=weight)
+    mean = rarity @ fused_items(model) / rarity.sum()
+    at = int(rarity.argmax())
+    stretch = (model.item_sheaf_weights()[at] - weight) / rarity[at]
+    return Trained(mean.expand_as(own), tells, own, 1.0, float(weight + stretch))
 
 
 def _of_vbpr(model: VBPR, modalities: Mapping[str, ModalityFeatures]) -> Trained:

@@ -73,5 +73,6 @@ def _vectors(embeddings: Embeddings, tells: np.ndarray, histories: Histories, n_
         rule = embeddings.metadata["users_by_items"]
         cosine = rule["scale"] == "unit length"
         size = np.linalg.norm(trained, axis=1) if cosine else np.sqrt(np.diff(histories.offsets))
-        trained = rule["factor"] * trained / np.maximum(size, 1e-12)[:, None]
+        scale = rule["factor"] * np.diff(histories.offsets) ** rule.get("power", 0.0)  # no power: an earlier export
+        trained = (scale / np.maximum(size, 1e-12))[:, None] * trained
     return np.concatenate([trained, told], axis=1).astype(np.float32)

@@ -165,9 +165,11 @@ def _told_trained(model: Any, vectors: Optional[Vectors]) -> Optional[torch.Tens
 
 def _fold_in(vectors: Vectors) -> dict[str, Any]:
     """How a new user's first columns follow from the sum of what the items tell."""
+    growth = vectors.metadata.get("growth_with_history", {"factor": 1.0, "power": 0.0})
     if vectors.metadata["compared_by"] == "cosine":
-        return {"scale": "unit length", "factor": vectors.metadata.get("temperature", 1.0) ** -0.5}
-    return {"scale": "square root of the number of items", "factor": 1.0}
+        factor = vectors.metadata.get("temperature", 1.0) ** -0.5 * growth["factor"]
+        return {"scale": "unit length", "factor": factor, "power": growth["power"]}
+    return {"scale": "square root of the number of items", **growth}
 
 
 def _without_padding(found: Embeddings) -> Embeddings:

@@ -59,7 +59,10 @@ def _of_mmsheaf(model: MMSheaf) -> Vectors:
     """Items before rare ones were drawn to their mean too: what is alike among these is alike in content and use."""
     users, items = model.ranked_embeddings()
     own = fused_items(model) if model.rarity.any() else None
+    factor, power = model.growth_with_history()
     metadata = {"compared_by": _comparison(model), "temperature": model.temperature}
+    if power:
+        metadata["growth_with_history"] = {"factor": factor, "power": power}
     names = model.stalks.names
     blocks = [(name, items.shape[1] // len(names)) for name in names]
     return Vectors(users, items, blocks, own, None if own is None else model.rarity, metadata)

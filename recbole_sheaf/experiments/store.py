@@ -40,7 +40,7 @@ from recbole_sheaf.experiments.epochs import Epoch
 if TYPE_CHECKING:  # which imports RecBole and PyTorch, and a store is read without them
     from recbole_sheaf.experiments.training import RunResult
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SECONDS_TO_WAIT = 120.0  # for other processes to let go of the store
 SECONDS_FOR_READERS = 2.0  # for one that reads without the lock file, or a program that is not ours
 
@@ -57,7 +57,8 @@ CREATE TABLE runs (
     best_epoch INTEGER, epochs INTEGER, valid MAP(VARCHAR, DOUBLE), test MAP(VARCHAR, DOUBLE),
     seconds_per_epoch DOUBLE, seconds DOUBLE, peak_memory_mib DOUBLE, parameters BIGINT, device VARCHAR,
     message_passing VARCHAR, modalities MAP(VARCHAR, DOUBLE), split MAP(VARCHAR, BIGINT), checkpoint VARCHAR,
-    config JSON, train_loss DOUBLE[], versions MAP(VARCHAR, VARCHAR), finished TIMESTAMP);
+    config JSON, chosen MAP(VARCHAR, DOUBLE), train_loss DOUBLE[], versions MAP(VARCHAR, VARCHAR),
+    finished TIMESTAMP);
 CREATE TABLE entries (
     experiment VARCHAR, label VARCHAR, dataset VARCHAR, ablation VARCHAR, seed BIGINT, run VARCHAR,
     PRIMARY KEY (experiment, label, dataset, ablation, seed));

@@ -25,6 +25,7 @@ from recbole_sheaf.experiments.judging import Judgement, judge
 from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
+from recbole_sheaf.models.weighing import weigh_on_validation
 from recbole_sheaf.recbole_compat import keep_reproducible
 
 STATE_FILE = "state.pth"
@@ -52,6 +53,7 @@ class RunResult:
     modalities: dict[str, float]
     checkpoint: str
     config: dict[str, Any]
+    chosen: dict[str, float] = field(default_factory=dict)
     train_loss: list[float] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=versions)
 
@@ -160,6 +162,7 @@ def train(
         modalities=getattr(model, "modality_coverage", {}),
         checkpoint=trainer.saved_model_file,
         config=plain_settings(config.final_config_dict),
+        chosen=getattr(model, "chosen", {}),
         train_loss=[epoch.train_loss for epoch in log.epochs],
     )
     return TrainedRun(result, log.epochs, judgement)
@@ -190,6 +193,7 @@ def _fit(
         log.listeners.append(listener)
     if log.epochs and is_over(trainer):
         trainer.eval_collector.data_collect(train_data)
+        weigh_on_validation(trainer, valid_data)
         return trainer.best_valid_result
     _, valid = trainer.fit(
         train_data, valid_data, show_progress=trainer.config["show_progress"], callback_fn=log.validated

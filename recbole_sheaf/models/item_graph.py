@@ -1,4 +1,4 @@
-"""Averages over an item's nearest neighbours in content, one frozen graph per modality.
+"""What items receive of one another: along frozen graphs of content, or along the arcs of an item sheaf.
 
 A frozen item-item graph was found better than a learnt one (FREEDOM, Zhou & Shen 2023, https://arxiv.org/abs/2211.06924).
 """
@@ -10,9 +10,11 @@ from typing import Optional
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from recbole_sheaf.data import cached_knn_arcs
 from recbole_sheaf.features import ModalityFeatures
+from recbole_sheaf.layers.item_sheaf import ItemSheaf
 from recbole_sheaf.layers.message_passing import ArcGraph
 
 
@@ -36,7 +38,7 @@ class ItemGraph(nn.Module):
         device: Optional[torch.device] = None,
     ) -> None:
         super().__init__()
-        self.num_layers = num_layers
+        self.num_layers, self.neighbours = num_layers, neighbours
         self.graphs = [knn_graph(features, neighbours, cache_dir, backend, device) for features in modalities.values()]
         self.trust = nn.Parameter(torch.zeros(len(self.graphs))) if len(self.graphs) > 1 else None
         degrees = torch.stack([graph.in_degrees.float() for graph in self.graphs])
@@ -45,8 +47,11 @@ class ItemGraph(nn.Module):
 
     def forward(self, y: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
         """Neighbourhood means; time O(M k n_items f) per round."""
+        return self._rounds(y, self.num_layers)
+
+    def _rounds(self, y: Float[Tensor, "n_items f"], count: int) -> Float[Tensor, "n_items f"]:
         weights = self.weights()
-        for _ in range(self.num_layers):
+        for _ in range(count):
             means = (
                 (weights[m] / self.degrees[m]).unsqueeze(1) * graph.sum_neighbours(y)
                 for m, graph in enumerate(self.graphs)
@@ -54,9 +59,77 @@ class ItemGraph(nn.Module):
             y = sum(means, y.new_zeros(()))
         return y
 
+    def for_new_items(
+        self,
+        catalogue: Mapping[str, ModalityFeatures],
+        rows: Mapping[str, ModalityFeatures],
+        y: Float[Tensor, "n_items f"],
+    ) -> Float[Tensor, "k f"]:
+        """What k items that are not on the graph receive of their nearest in the catalogue, which stays as it is.
+
+        Args:
+            catalogue: content of the items on the graph.
+            rows: the same modalities of the new items, a row of padding first.
+            y: what the items on the graph hold.
+
+        Time O(k n_items dim), memory O(k n_items).
+        """
+        y = self._rounds(y, self.num_layers - 1)
+        means, reached = [], []
+        for name, own in catalogue.items():
+            new = rows[name]
+            similarity = normalize(new.matrix[1:]).to(y) @ normalize(own.matrix).to(y).mT
+            similarity[:, ~own.present] = -torch.inf
+            near = similarity.topk(min(self.neighbours, int(own.present.sum())), dim=1).indices
+            means.append(y[near].mean(dim=1))
+            reached.append(new.present[1:].to(y.device))
+        has = torch.stack(reached)
+        weights = has.to(y) if self.trust is None else modality_shares(self.trust, has)
+        return (weights.unsqueeze(2) * torch.stack(means)).sum(dim=0)
+
     def weights(self) -> Float[Tensor, "M n_items"]:
         """How much each item takes from each modality's neighbours; columns sum to 1, or to 0 without content."""
         return self.reached.float() if self.trust is None else modality_shares(self.trust, self.reached)
+
+
+class ItemSheafGraph(nn.Module):
+    r"""``L`` rounds of :math:`y_i \leftarrow \sum_j B_{ji} y_j / \sum_j |B_{ji}|` over the K largest |B_ji| into i.
+
+    Stalks diffuse along the sheaf on the items by the maps that carry histories there: a message is multiplied by the
+    product of the scalar maps of its two ends, whose sign says whether liking j speaks for i or against it. An item
+    into which nothing is carried keeps zeros.
+
+    Args:
+        sheaf: fitted; nothing of it is trained.
+        neighbours: K.
+        num_layers: L.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        sheaf: ItemSheaf,
+        neighbours: int,
+        num_layers: int,
+        backend: str = "auto",
+        device: Optional[torch.device] = None,
+    ) -> None:
+        super().__init__()
+        self.num_layers = num_layers
+        near, coefficients = (each.cpu() for each in sheaf.item_vectors(min(neighbours, sheaf.n_items - 1)))
+        here = torch.arange(len(near)).unsqueeze(1)
+        item, place = ((near >= 0) & (near != here) & (coefficients != 0)).nonzero(as_tuple=True)
+        values = coefficients[item, place].float()
+        total = torch.zeros(len(near)).index_add(0, item, values.abs())
+        self.graph = ArcGraph(near[item, place], item, len(near), backend=backend, device=device, undirected=False)
+        self.register_buffer("weights", (values / total[item]).view(-1, 1, 1).to(self.graph.device), persistent=False)
+
+    def forward(self, y: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
+        """Signed means; time O(K n_items f) per round."""
+        for _ in range(self.num_layers):
+            y = self.graph.weighted_sum(y.unsqueeze(1).contiguous(), self.weights.to(y.dtype)).squeeze(1)
+        return y
 
 
 def modality_shares(logits: Float[Tensor, " M"], has: Bool[Tensor, "M n_items"]) -> Float[Tensor, "M n_items"]:

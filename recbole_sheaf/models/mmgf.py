@@ -93,7 +93,7 @@ def interaction_graph(signals: ItemSignals, degree_power: float, similarity_powe
     """P; zeros at items without interactions. Time O(t n) for t interactions, memory O(n^2)."""
     of_users = signals.user_offsets.diff().clamp(min=1).to(signals.user_weight) ** (-2 * degree_power)
     scale = signals.degree.clamp(min=1).to(of_users) ** (degree_power - 1)
-    gram = gram_matrix(replace(signals, user_weight=of_users), content=False)
+    gram = gram_matrix(replace(signals, row_weight=of_users), content=False)
     return gram.mul_(scale).mul_(scale.unsqueeze(1)).pow_(similarity_power)
 
 

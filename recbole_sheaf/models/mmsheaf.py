@@ -1,6 +1,6 @@
 r"""MMSheaf: stalks of several modalities diffused on the user-item graph, plus a sheaf on the items.
 
-Two sheaves score together, :math:`s_{ui} = \langle \hat y_u, \hat y_i \rangle / \tau + \omega \, (x_u^\top B)_i`:
+Two sheaves score together, :math:`s_{ui} = h_u \langle \hat y_u, \hat y_i \rangle / \tau + \omega \, (x_u^\top B)_i`:
 
 - On the user-item graph a node's stalk is a direct sum, F(v) = R^d (ID) + R^d (modality 1) + ... + R^d (modality
   M), of c channels. All of them restrict into one edge stalk by the maps of ``restriction_map``; with identity maps the
@@ -23,16 +23,25 @@ its neighbours in content, shrinks its scores towards zero. So a share :math:`\r
 item has no training interaction and 1/2 at ``item_sheaf_rarity`` of them, gives way to the sheaf's score stretched to
 the same spread (:mod:`recbole_sheaf.models.rare_items`):
 
-.. math:: s_{ui} = \frac{1}{\tau} \langle \hat y_u, (1 - \rho_i) \hat y_i + \rho_i \bar y \rangle
-    + (\omega + \rho_i \nu) (x_u^\top B)_i
+.. math:: s_{ui} = \frac{h_u}{\tau} \langle \hat y_u, (1 - \rho_i) \hat y_i + \rho_i \bar y \rangle
+    + (\omega + \rho_i \nu) (x_u^\top B)_i, \qquad h_u \propto |x_u|^\gamma,
 
 with :math:`\bar y` the mean of the items' vectors weighed by their shares, so that rare items keep the height they had
 among others, and :math:`\nu` the ratio of the two spreads. It stays a dense vector and a sparse one per item.
+
+**A long history must not drown the stalks.** :math:`x_u^\top B` is a sum over a history and grows with it, a cosine
+does not: with one weight for all, users of many interactions are served by the item sheaf alone, and rare items, whose
+part of it is stretched, fill their lists. So the stalks' part grows with the history too, as its length to the power
+:math:`\gamma`, the mean of 1 / h over users being 1; of a ranking only the ratio of the parts counts.
+
+**Validation weighs.** :math:`\omega`, :math:`\kappa` and :math:`\gamma` act on what training gave, so that they are
+chosen when the epochs are over (:mod:`recbole_sheaf.models.weighing`), as is, before them, what the closed form is made
+of (:mod:`recbole_sheaf.models.item_sheaf_forms`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Optional, Union
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -42,20 +51,27 @@ from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
-from recbole_sheaf.layers.item_sheaf import ItemSheaf, fit_item_sheaf
+from recbole_sheaf.layers.item_sheaf import ItemSheaf
 from recbole_sheaf.layers.sheaf_conv import SheafConv
-from recbole_sheaf.models.item_graph import ItemGraph
-from recbole_sheaf.models.itemsheaf import share_out, training_signals
+from recbole_sheaf.models.item_graph import ItemGraph, ItemSheafGraph
+from recbole_sheaf.models.item_sheaf_forms import Auto, ClosedForm, Fitting, open_forms
 from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
-from recbole_sheaf.models.rare_items import rarity, spread_of_products, spread_of_scores
+from recbole_sheaf.models.rare_items import rarity, spreads_of_products, spreads_of_scores
+from recbole_sheaf.models.weighing import Choices, Weighing, choices, weighings
 from recbole_sheaf.rules import setting
 from recbole_sheaf.sheaf.item_signals import spaced_users
 from recbole_sheaf.unit_length import unit_length
-from recbole_sheaf.vocabulary import BACKENDS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
+from recbole_sheaf.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
 
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
+FORM_SETTINGS = {
+    "content": "item_sheaf_content",
+    "neighbourhoods": "item_sheaf_neighbourhoods",
+    "ridge": "item_sheaf_ridge",
+    "map_dropout": "item_sheaf_dropout",
+}
 
 
 @dataclass(frozen=True)
@@ -74,19 +90,23 @@ class MMSheafSettings(ModelSettings):
     map_features: int = setting(16, low=1)
     map_dropout: float = setting(0.2, low=0, high=1)
     map_weight_decay: float = setting(0.001, low=0)
-    item_graph_neighbours: int = setting(0, low=0)
+    item_graph_neighbours: int = setting(10, low=0)
     item_graph_layers: int = setting(1, low=0)
+    item_graph_arcs: str = setting("content", choices=ITEM_GRAPH_ARCS)
     feature_dropout: float = setting(0.1, low=0, high=1)
     reg_weight: float = setting(0.0, low=0)
-    item_sheaf_weight: float = setting(8.0, low=0)
+    item_sheaf_weight: Choices = choices("auto")
     item_sheaf_map: str = setting("learnt", choices=ITEM_SHEAF_MAPS)
     item_sheaf_neighbours: int = setting(-1, low=-1)
-    item_sheaf_ridge: float = setting(20.0, low=0)
-    item_sheaf_dropout: float = setting(0.5, low=0, high=0.99)
+    item_sheaf_ridge: Auto = setting("auto", kind=float, low=0, words=("auto",))
+    item_sheaf_dropout: Auto = setting("auto", kind=float, low=0, high=0.99, words=("auto",))
     item_sheaf_cold_ridge: float = setting(20.0, low=0)
     item_sheaf_history_power: float = setting(0.5, low=0, high=1)
-    item_sheaf_content: float = setting(5.0, low=0)
-    item_sheaf_rarity: float = setting(3.0, low=0)
+    item_sheaf_content: Auto = setting("auto", kind=float, low=0, words=("auto",))
+    item_sheaf_neighbourhoods: Auto = setting("auto", kind=float, low=0, words=("auto",))
+    item_sheaf_nearest: int = setting(10, low=1)
+    item_sheaf_rarity: Choices = choices("auto")
+    item_sheaf_user_power: Choices = choices("auto", high=1)
     message_passing: str = setting("auto", choices=BACKENDS)
 
     def __post_init__(self) -> None:
@@ -152,6 +172,29 @@ class StalkEmbeddings(nn.Module):
         return dropout(self.get_buffer(f"content{m}"), self.feature_dropout, self.training)
 
 
+class Weighed(NamedTuple):
+    """The parts of a score under one weighing.
+
+    Attributes:
+        users, items: vectors whose inner products are the stalks' part, rare items drawn to their mean.
+        item_weights: omega + rho nu, what an item's transported histories count.
+        rarity: rho; zeros where the item sheaf says nothing, or without one.
+    """
+
+    users: Float[Tensor, "n_users f"]
+    items: Float[Tensor, "n_items f"]
+    item_weights: Float[Tensor, " n_items"]
+    rarity: Float[Tensor, " n_items"]
+
+
+class Balance(NamedTuple):
+    """What kappa and gamma make of the two parts of a score: rho of the items, nu, and h of the users."""
+
+    rarity: Float[Tensor, " n_items"]
+    stretch: Float[Tensor, ""]
+    growth: Float[Tensor, " n_users"]
+
+
 class MMSheaf(MultimodalRecommender):
     """Multimodal sheaf diffusion with common maps, and an item sheaf; see the module's docstring.
 
@@ -160,18 +203,17 @@ class MMSheaf(MultimodalRecommender):
     under ``loss: bpr``. Penalties: L2 on the batch's stalk vectors, and the maps' distance from the identity.
 
     Attributes:
-        item_sheaf: the sheaf on the items; None where ``item_sheaf_weight`` is 0.
-        item_sheaf_weight: omega.
-        rarity: rho; zeros without an item sheaf, or one that says nothing.
+        closed_form: fits the sheaf on the items; None where ``item_sheaf_weight`` is 0.
+        weighings: what validation chooses among, that of training first; none without an item sheaf.
     """
 
     settings_class = MMSheafSettings
     content: Tensor
-    rarity: Tensor
+    weighing_numbers: Tensor
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        settings = self.settings_class.from_recbole(config)
+        self.settings = settings = self.settings_class.from_recbole(config)
         if not self.modalities and not settings.use_id_stalk:
             raise ConfigError("MMSheaf has neither a modality nor the ID stalk; set modalities or use_id_stalk")
         self.reg_weight, self.map_weight_decay = settings.reg_weight, settings.map_weight_decay
@@ -179,7 +221,7 @@ class MMSheaf(MultimodalRecommender):
         self.stalks = StalkEmbeddings(self.modalities, self.n_users, self.n_items, chosen, settings)
         drops = settings.use_id_stalk and len(self.stalks.names) > 1  # an item keeps one stalk at least
         self.stalk_dropout = settings.stalk_dropout if drops else 0.0
-        self.item_graph = self._build_item_graph(config, settings)
+        self.content_graph = self._content_graph(config, settings)
         self.learn_from_signal = settings.map_source == "signal"
         self.register_buffer("content", self._content(settings), persistent=False)
         sources = settings.embedding_size * len(self.stalks.names) if self.learn_from_signal else self.content.shape[1]
@@ -188,30 +230,42 @@ class MMSheaf(MultimodalRecommender):
         )
         self.steps = nn.ModuleList(SheafConv(self.maps.family, settings.step_size) for _ in range(settings.n_layers))
         self.temperature = 1.0 if self.softmax is None else self.softmax.temperature
-        self.item_sheaf_weight = settings.item_sheaf_weight
-        self.item_sheaf = self._fit_item_sheaf(config, dataset, settings) if settings.item_sheaf_weight else None
-        self._sheaf_scores: Optional[Tensor] = None
-        self._item_weights = torch.empty(0)  # until something is ranked
-        self.sheaf_spread = 0.0
-        rho = rarity(self.graph.in_degrees[self.n_users :], settings.item_sheaf_rarity)
-        if self.item_sheaf is not None and rho.any():
-            self.sheaf_spread = float(spread_of_scores(self.item_sheaf.scores(self._sampled_users()), rho))
-        self.register_buffer("rarity", rho if self.sheaf_spread else torch.zeros_like(rho), persistent=False)
+        left_out = settings.item_sheaf_weight == 0
+        self.closed_form = None if left_out else self._closed_form(config, dataset, settings)
+        self._along_sheaf: Optional[tuple[int, ItemSheafGraph]] = None  # no part of the module, as the sheaf is none
+        if settings.item_graph_arcs != "content" and left_out and self._has_item_graph(settings):
+            raise ConfigError(
+                f"item_graph_arcs is {settings.item_graph_arcs}, but item_sheaf_weight is 0, so there is no item sheaf "
+                "to diffuse along; set it above 0, or item_graph_arcs: content"
+            )
+        self._sheaf_scores: Optional[tuple[ItemSheaf, Tensor]] = None
+        self._weighed: Optional[tuple[tuple[Any, ...], Weighed]] = None
+        self._balances: Optional[tuple[tuple[Any, ...], dict[tuple[float, float], Balance]]] = None
+        self.weighings = [] if left_out else weighings(settings)
+        start = self.weighings[0] if self.weighings else Weighing(0.0, 0.0, 0.0)
+        self.register_buffer("weighing_numbers", torch.tensor(astuple(start), dtype=torch.float64))
 
-    def _fit_item_sheaf(self, config: Any, dataset: Any, settings: MMSheafSettings) -> ItemSheaf:
-        weights = share_out(settings.item_sheaf_content, {}, self.modalities)
-        return fit_item_sheaf(
-            training_signals(
-                dataset, self.modalities, weights, settings.item_sheaf_history_power, self.n_users, self.n_items
-            ),
-            restriction_map=settings.item_sheaf_map,
-            neighbours=settings.item_sheaf_neighbours,
-            ridge=settings.item_sheaf_ridge,
-            map_dropout=settings.item_sheaf_dropout,
-            cold_ridge=settings.item_sheaf_cold_ridge,
-            backend=settings.message_passing,
-            device=config["device"],
+    def _closed_form(self, config: Any, dataset: Any, settings: MMSheafSettings) -> ClosedForm:
+        fitting = Fitting(
+            settings.item_sheaf_map,
+            settings.item_sheaf_neighbours,
+            settings.item_sheaf_cold_ridge,
+            settings.item_sheaf_history_power,
+            settings.item_sheaf_nearest,
+            {},
         )
+        forms = open_forms(
+            settings.item_sheaf_content,
+            settings.item_sheaf_neighbourhoods,
+            settings.item_sheaf_ridge,
+            settings.item_sheaf_dropout,
+        )
+        return ClosedForm(config, dataset, self.modalities, fitting, forms)
+
+    @property
+    def item_sheaf(self) -> Optional[ItemSheaf]:
+        """The sheaf on the items, in its form; None where ``item_sheaf_weight`` is 0."""
+        return None if self.closed_form is None else self.closed_form.sheaf
 
     def _content(self, settings: MMSheafSettings) -> Float[Tensor, "n p"]:
         if settings.restriction_map == "identity" or self.learn_from_signal:
@@ -223,8 +277,12 @@ class MMSheaf(MultimodalRecommender):
             )
         return node_content(self.graph, self.modalities.values(), self.n_users, settings.map_features)
 
-    def _build_item_graph(self, config: Any, settings: MMSheafSettings) -> Any:
-        if not (self.modalities and settings.item_graph_neighbours and settings.item_graph_layers):
+    @staticmethod
+    def _has_item_graph(settings: MMSheafSettings) -> bool:
+        return bool(settings.item_graph_neighbours and settings.item_graph_layers)
+
+    def _content_graph(self, config: Any, settings: MMSheafSettings) -> Optional[ItemGraph]:
+        if not (self.modalities and self._has_item_graph(settings) and settings.item_graph_arcs == "content"):
             return None
         return ItemGraph(
             self.modalities,
@@ -234,6 +292,30 @@ class MMSheaf(MultimodalRecommender):
             settings.message_passing,
             config["device"],
         )
+
+    @property
+    def diffuses_along_item_sheaf(self) -> bool:
+        """Whether items' stalks walk the arcs of the item sheaf rather than those of content."""
+        return self.settings.item_graph_arcs != "content" and self._has_item_graph(self.settings)
+
+    @property
+    def item_graph(self) -> Union[ItemGraph, ItemSheafGraph, None]:
+        """By what items receive of one another beside the user-item graph; None where they do not."""
+        if not self.diffuses_along_item_sheaf or self.closed_form is None:
+            return self.content_graph
+        number = int(self.closed_form.number)
+        if self._along_sheaf is None or self._along_sheaf[0] != number:
+            identity = self.settings.item_graph_arcs == "identity"
+            sheaf = self.closed_form.fit("identity") if identity else self.closed_form.sheaf
+            graph = ItemSheafGraph(
+                sheaf,
+                self.settings.item_graph_neighbours,
+                self.settings.item_graph_layers,
+                self.settings.message_passing,
+                self.device,
+            )
+            self._along_sheaf = (number, graph)
+        return self._along_sheaf[1]
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Mean over the diffusion steps, plus each item's neighbours in content."""
@@ -247,8 +329,9 @@ class MMSheaf(MultimodalRecommender):
             total = total + signal
         nodes = frames.rotate_back(total / (1 + len(self.steps))).flatten(1)
         users, items = nodes[: self.n_users], nodes[self.n_users :]
-        if self.item_graph is not None:
-            items = items + self.item_graph(x[self.n_users :].flatten(1))
+        graph = self.item_graph
+        if graph is not None:
+            items = items + graph(x[self.n_users :].flatten(1))
         return users, items
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
@@ -274,39 +357,119 @@ class MMSheaf(MultimodalRecommender):
         kept = (torch.rand(len(items), 1, device=items.device) >= self.stalk_dropout).to(items.dtype)
         return torch.cat([items[:, :width] * kept, items[:, width:]], dim=1)
 
-    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        """Dense vectors of a score, kept until the model trains or loads again; the temperature is shared out to both.
+    @property
+    def weighing(self) -> Weighing:
+        """How the two sheaves are weighed: as validation chose, which a checkpoint keeps, or as training began."""
+        return Weighing(*self.weighing_numbers.tolist())
 
-        Their inner product is the stalks' part: cosines over the temperature, with rare items drawn to their mean.
-        """
-        if self._ranked is not None:
-            return self._ranked
-        users, items = (vectors / self.temperature**0.5 for vectors in super().ranked_embeddings())
-        stretch: Union[float, Tensor] = 0.0
-        if self.rarity.any():
-            with torch.no_grad():
-                stretch = spread_of_products(users[self._sampled_users()], items, self.rarity) / self.sheaf_spread
-            mean = self.rarity @ items / self.rarity.sum()
-            items = torch.lerp(items, mean, self.rarity.unsqueeze(1))
-        self._item_weights = self.item_sheaf_weight + self.rarity * stretch
+    @property
+    def chosen(self) -> dict[str, float]:
+        """What validation chose, or what training began with where it has not yet; settings that were given are not."""
+        named, (first, *others) = asdict(self.weighing), [asdict(each) for each in self.weighings] or [{}]
+        weighed = {name: named[name] for name in first if any(each[name] != first[name] for each in others)}
+        return weighed if self.closed_form is None else {**weighed, **self.closed_form.chosen(FORM_SETTINGS)}
+
+    def weigh(self, weighing: Weighing) -> None:
+        """Weigh the two sheaves otherwise; training goes on from where it was."""
+        self.weighing_numbers.copy_(torch.tensor(astuple(weighing), dtype=torch.float64))
+
+    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Dense vectors of a score, whose inner product is the stalks' part; see :class:`Weighed`."""
+        weighed = self._weighed_now()
+        return weighed.users, weighed.items
+
+    def item_sheaf_weights(self) -> Float[Tensor, " n_items"]:
+        """Of each item what its transported histories count, omega + rho nu; its sparse vector is so many times B's."""
+        return self._weighed_now().item_weights
+
+    @property
+    def rarity(self) -> Float[Tensor, " n_items"]:
+        """rho of the items."""
+        return self._weighed_now().rarity
+
+    def _weighed_now(self) -> "Weighed":
+        """What is ranked by, kept until the model trains, loads, or is weighed or fitted otherwise."""
+        made_of = (self.compared_embeddings(), self.weighing, self.item_sheaf)
+        if self._weighed is not None and _same(self._weighed[0], made_of):
+            return self._weighed[1]
+        found = self._weighed_by(made_of[0], made_of[1])
         if not self.training:
-            self._ranked = (users, items)
-        return users, items
+            self._weighed = (made_of, found)
+        return found
+
+    def _weighed_by(self, compared: tuple[Tensor, Tensor], weighing: Weighing) -> "Weighed":
+        """The parts of a score; the temperature is shared out to users and items."""
+        users, items = (vectors / self.temperature**0.5 for vectors in compared)
+        rho, stretch, growth = self._balance(compared, weighing)
+        if rho.any():
+            items = torch.lerp(items, rho @ items / rho.sum(), rho.unsqueeze(1))
+        return Weighed(users * growth.unsqueeze(1), items, weighing.item_sheaf_weight + rho * stretch, rho)
+
+    def _balance(self, compared: tuple[Tensor, Tensor], weighing: Weighing) -> Balance:
+        """What of a weighing does not depend on omega, kept until the vectors or the item sheaf are others."""
+        if self._balances is None or not _same(self._balances[0], (compared, self.item_sheaf)):
+            self._balances = ((compared, self.item_sheaf), {})
+        kept, key = self._balances[1], (weighing.item_sheaf_rarity, weighing.item_sheaf_user_power)
+        if self.training:
+            self._balances = None
+        if key not in kept:
+            kept[key] = self._balance_of(compared, *key)
+        return kept[key]
+
+    @torch.no_grad()
+    def _balance_of(self, compared: tuple[Tensor, Tensor], kappa: float, gamma: float) -> Balance:
+        users, items = compared
+        growth = self._growth(gamma).to(users)
+        if self.closed_form is not None and kappa:
+            share, some = rarity(self.graph.in_degrees[self.n_users :], kappa).to(items), self._sampled_users()
+            spread = (spreads_of_scores(self.item_sheaf_scores(some), share) / growth[some]).mean()
+            if spread:
+                spread_of_stalks = spreads_of_products(users[some], items, share).mean() / self.temperature
+                return Balance(share, spread_of_stalks / spread, growth)
+        return Balance(items.new_zeros(self.n_items), items.new_zeros(()), growth)
+
+    def growth_with_history(self) -> tuple[float, float]:
+        """Factor and power of h, ``factor * length**power``, by which the stalks' part of a user's scores grows."""
+        power = self.weighing.item_sheaf_user_power
+        return float(self._inverse_growth(power)[self.graph.in_degrees[: self.n_users] > 0].mean()), power
+
+    def _growth(self, power: float) -> Float[Tensor, " n_users"]:
+        """h of the users, whose inverse is 1 in the mean over users with a history."""
+        inverse = self._inverse_growth(power)
+        return inverse[self.graph.in_degrees[: self.n_users] > 0].mean() / inverse
+
+    def _inverse_growth(self, power: float) -> Float[Tensor, " n_users"]:
+        return self.graph.in_degrees[: self.n_users].clamp(min=1).float().pow(-power)
+
+    def scored_by(self, weighings: Sequence[Weighing]) -> Callable[[Int[Tensor, " b"]], Iterator[Tensor]]:
+        """Gives users' scores for every item, (b, n_items), under one weighing after another.
+
+        The two sheaves are asked once for all of them.
+        """
+        compared = self.compared_embeddings()
+
+        def scored(users: Int[Tensor, " b"]) -> Iterator[Tensor]:
+            users = users.to(self.device)
+            stalks = (compared[0][users] @ compared[1].mT) / self.temperature
+            sheaf = self.item_sheaf_scores(users)
+            for weighing in weighings:
+                rho, stretch, growth = self._balance(compared, weighing)
+                height = stalks @ (rho / rho.sum()) if rho.any() else stalks.new_zeros(len(stalks))
+                drawn = torch.addcmul(stalks * (1 - rho), height.unsqueeze(1), rho)
+                drawn *= growth[users].unsqueeze(1)
+                yield drawn.addcmul_(sheaf, weighing.item_sheaf_weight + rho * stretch)
+
+        return scored
 
     def _sampled_users(self) -> Int[Tensor, " s"]:
         """Users with training interactions, evenly spaced, few enough that all their scores are soon made."""
         active = (self.graph.in_degrees[: self.n_users] > 0).nonzero().squeeze(1)
         return spaced_users(active, self.n_items, SHEAF_SCORES_KEPT // 8)
 
-    def item_sheaf_weights(self) -> Float[Tensor, " n_items"]:
-        """Of each item what its transported histories count, omega + rho nu; its sparse vector is so many times B's."""
-        self.ranked_embeddings()
-        return self._item_weights
-
     def predict(self, interaction: Any) -> Float[Tensor, " b"]:
         """Scores of b user-item pairs, both parts."""
         stalks = super().predict(interaction)
-        if self.item_sheaf is None:
+        if self.closed_form is None:
             return stalks
         users, rows = torch.unique(interaction[self.USER_ID], return_inverse=True)
         items = interaction[self.ITEM_ID]
@@ -315,7 +478,7 @@ class MMSheaf(MultimodalRecommender):
     def full_sort_predict(self, interaction: Any) -> Float[Tensor, " scores"]:
         """Scores of b users for every item, both parts, flattened as RecBole wants them."""
         stalks = super().full_sort_predict(interaction)
-        if self.item_sheaf is None:
+        if self.closed_form is None:
             return stalks
         sheaf = self.item_sheaf_scores(interaction[self.USER_ID])
         return stalks.view(sheaf.shape).addcmul_(sheaf, self.item_sheaf_weights()).flatten()
@@ -334,10 +497,15 @@ class MMSheaf(MultimodalRecommender):
             raise ConfigError("item_sheaf_weight is 0, so there is no item sheaf to score with; set it above 0")
         if self.n_users * self.n_items > SHEAF_SCORES_KEPT:
             return sheaf.scores(users)
-        if self._sheaf_scores is None:
+        if self._sheaf_scores is None or self._sheaf_scores[0] is not sheaf:
             everyone = torch.arange(self.n_users, device=self.device).split(1024)
-            self._sheaf_scores = torch.cat([sheaf.scores(some) for some in everyone])
-        return self._sheaf_scores[users]
+            self._sheaf_scores = (sheaf, torch.cat([sheaf.scores(some) for some in everyone]))
+        return self._sheaf_scores[1][users]
+
+
+def _same(kept: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    """Whether a cache was made of what there is now: the same objects, or an equal weighing."""
+    return all(one is other or isinstance(one, Weighing) and one == other for one, other in zip(kept, now))
 
 
 def _xavier(rows: int, columns: int) -> nn.Parameter:

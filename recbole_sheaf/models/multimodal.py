@@ -53,7 +53,7 @@ class EmbeddingRecommender(GeneralRecommender):
         super().__init__(config, dataset)
         settings = LossSettings.from_recbole(config)
         self.softmax = SoftmaxRanking(settings, dataset) if settings.loss == "softmax" else None
-        self._ranked: Optional[tuple[Tensor, Tensor]] = None
+        self._compared: Optional[tuple[Tensor, Tensor]] = None
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Embeddings of all users and of all items; their inner product, or under the softmax their cosine, ranks."""
@@ -61,23 +61,27 @@ class EmbeddingRecommender(GeneralRecommender):
 
     def train(self, mode: bool = True) -> "EmbeddingRecommender":
         """Switch between training and evaluation; either way the embeddings kept for ranking are forgotten."""
-        self._ranked = None
+        self._compared = None
         return super().train(mode)
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Load parameters and forget the embeddings kept for ranking."""
-        self._ranked = None
+        self._compared = None
         return super().load_state_dict(*args, **kwargs)
 
-    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        """Embeddings for ranking, computed once until the model trains or loads again; unit ones under the softmax."""
-        if self._ranked is not None:
-            return self._ranked
+    def compared_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Embeddings as they are compared, unit ones under the softmax; kept until the model trains or loads again."""
+        if self._compared is not None:
+            return self._compared
         users, items = self.forward()
-        ranked = (users, items) if self.softmax is None else (normalize(users), normalize(items))
+        compared = (users, items) if self.softmax is None else (normalize(users), normalize(items))
         if not self.training:
-            self._ranked = ranked
-        return ranked
+            self._compared = compared
+        return compared
+
+    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Embeddings whose inner products rank; a subclass may make others of those that are compared."""
+        return self.compared_embeddings()
 
     def predict(self, interaction: Any) -> Float[Tensor, " b"]:
         """Scores of b user-item pairs."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import MMSheaf, MMSheafSettings
+from recbole_sheaf.models.weighing import Choices, choices
 from recbole_sheaf.rules import setting
 from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 
@@ -15,7 +16,8 @@ class SheafRecSettings(MMSheafSettings):
 
     use_id_stalk: bool = setting(False)
     restriction_map: str = setting("factored", choices=RESTRICTION_MAPS)
-    item_sheaf_weight: float = setting(0.0, low=0)
+    item_graph_neighbours: int = setting(0, low=0)
+    item_sheaf_weight: Choices = choices(0.0)
 
 
 class SheafRec(MMSheaf):

@@ -16,7 +16,7 @@ from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks, ragged
 def choose_neighbours(
     signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, chunk_pairs: int = 2**24
 ) -> Int[Tensor, "n K"]:
-    r"""The K best neighbours of each item by co-occurrence, best first; -1 where fewer items co-occur.
+    r"""The K best neighbours of each item by common histories and neighbourhoods, best first; -1 where fewer do.
 
     Args:
         ridge: diagonal of Lambda.
@@ -27,7 +27,7 @@ def choose_neighbours(
     Raises:
         ConfigError: if K is below 1 or not below the number of items.
 
-    Time O(s log s), s the sum over users of their squared history lengths.
+    Time O(s log s), s the sum over users of their squared history lengths, neighbourhoods read as such.
     """
     n = signals.n_items
     if not 1 <= neighbours < n:
@@ -35,9 +35,9 @@ def choose_neighbours(
             f"item_sheaf_neighbours is {neighbours}, but there are {n} items; expected 1 to {n - 1}, or 0 for all pairs"
         )
     scale = (signals.diagonal + ridge).rsqrt()
-    length = signals.user_offsets.diff()
+    length = signals.row_offsets.diff()
     cost = torch.zeros(n, dtype=torch.long)
-    cost.index_add_(0, _item_of_entry(signals), length[signals.users_of_item])
+    cost.index_add_(0, _item_of_entry(signals), length[signals.rows_of_item])
     chosen = torch.full((n, neighbours), -1)
     for rows in chunks(cost, chunk_pairs):
         i, j, m = _cooccurrences(signals, rows)
@@ -53,18 +53,20 @@ def choose_neighbours(
 def _cooccurrences(
     signals: ItemSignals, rows: Int[Tensor, " b"]
 ) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"], Float[Tensor, " h"]]:
-    """Row (its place among the given ones), column and value of each nonzero of X^T W X off the diagonal."""
+    """Row (its place among the given ones), column and value of each nonzero of M without C off the diagonal."""
     n = signals.n_items
     within, positions = ragged(signals.item_offsets, rows)
-    users = signals.users_of_item[positions]
-    entry, positions = ragged(signals.user_offsets, users)
-    pairs, order = torch.sort(within[entry] * n + signals.items_of_user[positions])
+    rows_there = signals.rows_of_item[positions]
+    own = signals.row_weight[rows_there] * signals.values_of_item[positions]
+    entry, positions = ragged(signals.row_offsets, rows_there)
+    pairs, order = torch.sort(within[entry] * n + signals.items_of_row[positions])
     unique, which = torch.unique_consecutive(pairs, return_inverse=True)
-    values = signals.user_weight.new_zeros(len(unique)).index_add(0, which, signals.user_weight[users[entry[order]]])
+    products = (own[entry] * signals.values_of_row[positions])[order]
+    values = own.new_zeros(len(unique)).index_add(0, which, products)
     i, j = unique // n, unique % n
     others = rows[i] != j
     return i[others], j[others], values[others]
 
 
 def _item_of_entry(signals: ItemSignals) -> Int[Tensor, " t"]:
-    return torch.repeat_interleave(torch.arange(signals.n_items), signals.degree)
+    return torch.repeat_interleave(torch.arange(signals.n_items), signals.item_offsets.diff())

@@ -5,7 +5,13 @@ n items, t interactions. A user u's signal is the history x_u, ones at the items
 https://arxiv.org/abs/1905.03375), with b = 1 every user does. Each of the c coordinates of content is one signal more
 (CEASE, Jeunen et al. 2020, https://doi.org/10.1145/3383313.3412480). Together
 
-.. math:: M = X^\top W X + C C^\top, \qquad W = \mathrm{diag}(w).
+.. math:: M = X^\top W X + \sum_m \beta_m N_m^\top N_m + C C^\top, \qquad W = \mathrm{diag}(w).
+
+Content speaks in two ways. C is linear: two items are alike as far as their vectors point the same way, near or far.
+Row i of :math:`N_m` is a neighbourhood, 1 at item i and at its K nearest in modality m shares that sum to 1: it reads
+as the history of somebody who chose an item and, by a share each, what is nearest to it. Neighbourhoods say nothing of
+what is far apart, where distances of encoders mean little, and they are sparse, so that the local form takes them as
+it takes users. Which of the two says more depends on the vectors (docs/results/search-log.md).
 
 Why weights: a history of 600 items holds 180,000 pairs, a history of two holds one. On a dataset where 1 % of the users
 hold 70 % of the interactions, 99.8 % of the pairs are theirs, and no neighbourhood is found for the others.
@@ -13,7 +19,7 @@ hold 70 % of the interactions, 99.8 % of the pairs are theirs, and no neighbourh
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -30,26 +36,32 @@ SPACED_USERS = 2048  # at most, where something is measured from users' scores
 class ItemSignals:
     """What users and content say about items; built by :func:`item_signals`.
 
+    Sparse signals are rows over the items: first the history of each user, ones, then the neighbourhoods.
+
     Attributes:
-        user_offsets, items_of_user: history of user u is ``items_of_user[user_offsets[u] : user_offsets[u + 1]]``.
-        item_offsets, users_of_item: the same interactions by item.
-        user_weight: w.
+        row_offsets, items_of_row, values_of_row: row r holds ``values_of_row[row_offsets[r] : row_offsets[r + 1]]``.
+        item_offsets, rows_of_item, values_of_item: the same entries by item.
+        row_weight: of each row, w of users and beta of neighbourhoods.
+        n_users: number of users, those without a history included.
         content: C, weights folded in; a row of zeros says nothing. c may be 0.
         diagonal: of M.
     """
 
-    user_offsets: Int[Tensor, " users_and_one"]
-    items_of_user: Int[Tensor, " t"]
+    row_offsets: Int[Tensor, " rows_and_one"]
+    items_of_row: Int[Tensor, " t"]
+    values_of_row: Float[Tensor, " t"]
     item_offsets: Int[Tensor, " n_and_one"]
-    users_of_item: Int[Tensor, " t"]
-    user_weight: Float[Tensor, " users"]
+    rows_of_item: Int[Tensor, " t"]
+    values_of_item: Float[Tensor, " t"]
+    row_weight: Float[Tensor, " rows"]
+    n_users: int
     content: Float[Tensor, "n c"]
     diagonal: Float[Tensor, " n"]
 
     @property
-    def n_users(self) -> int:
-        """Number of users, those without a history included."""
-        return len(self.user_weight)
+    def n_rows(self) -> int:
+        """Number of sparse signals, users and neighbourhoods."""
+        return len(self.row_weight)
 
     @property
     def n_items(self) -> int:
@@ -57,14 +69,61 @@ class ItemSignals:
         return len(self.content)
 
     @property
+    def user_offsets(self) -> Int[Tensor, " users_and_one"]:
+        """History of user u is ``items_of_user[user_offsets[u] : user_offsets[u + 1]]``."""
+        return self.row_offsets[: self.n_users + 1]
+
+    @property
+    def items_of_user(self) -> Int[Tensor, " interactions"]:
+        """Items of all histories, side by side."""
+        return self.items_of_row[: int(self.row_offsets[self.n_users])]
+
+    @property
+    def user_weight(self) -> Float[Tensor, " users"]:
+        """w."""
+        return self.row_weight[: self.n_users]
+
+    @property
     def degree(self) -> Int[Tensor, " n"]:
         """How many users chose each item."""
-        return self.item_offsets.diff()
+        return torch.bincount(self.items_of_user, minlength=self.n_items)
 
     @property
     def has_content(self) -> Bool[Tensor, " n"]:
         """Of which items content says something."""
         return self.content.square().sum(1) > 0
+
+
+class Neighbourhoods(NamedTuple):
+    """The nearest of some items in one modality, and what a neighbourhood counts.
+
+    Attributes:
+        item, neighbour: one neighbour of an item in each place.
+        share: how much of its item's neighbourhood; they sum to 1 over an item's neighbours.
+        weight: beta.
+    """
+
+    item: Int[Tensor, " p"]
+    neighbour: Int[Tensor, " p"]
+    share: Float[Tensor, " p"]
+    weight: float
+
+
+def neighbourhoods(
+    neighbour: Int[Tensor, " p"], item: Int[Tensor, " p"], similarity: Float[Tensor, " p"], n_items: int, weight: float
+) -> Neighbourhoods:
+    """Shares in proportion to similarities, of which negative ones are zero; an item with no other has no row.
+
+    Raises:
+        ConfigError: if the weight is negative.
+    """
+    if weight < 0:
+        raise ConfigError(f"the weight of neighbourhoods is {weight}, expected a number >= 0; 0 leaves them out")
+    positive = similarity.clamp(min=0)
+    total = positive.new_zeros(n_items).index_add(0, item, positive)
+    kept = positive > 0
+    item, neighbour, positive = item[kept], neighbour[kept], positive[kept]
+    return Neighbourhoods(item, neighbour, positive / total[item], weight)
 
 
 def item_signals(
@@ -74,6 +133,7 @@ def item_signals(
     n_items: int,
     content: Optional[Float[Tensor, "n c"]] = None,
     history_power: float = 0.0,
+    near: Sequence[Neighbourhoods] = (),
 ) -> ItemSignals:
     """Put interactions and content into the form that everything else here reads.
 
@@ -81,12 +141,13 @@ def item_signals(
         users, items: the interactions; one that is listed twice counts once.
         content: see :func:`content_coordinates`; None is none. Its dtype is that of all results.
         history_power: b.
+        near: the neighbourhoods in each modality.
 
     Raises:
         ShapeError: if an end is out of range, or content has not n_items rows.
         ConfigError: if b is outside [0, 1].
 
-    Time O(t log t + n c).
+    Time O(t log t + n c), t the interactions and the neighbours.
     """
     content = torch.zeros(n_items, 0) if content is None else content
     if not 0 <= history_power <= 1:
@@ -96,18 +157,41 @@ def item_signals(
     _check_ends(users, items, n_users, n_items)
     pairs = torch.unique(users * n_items + items)  # sorted by user, then item
     users, items = pairs // n_items, pairs % n_items
-    history = torch.bincount(users, minlength=n_users)
-    weight = history.clamp(min=1).to(content.dtype).pow(-history_power)
+    weight = torch.bincount(users, minlength=n_users).clamp(min=1).to(content.dtype).pow(-history_power)
+    rows, columns, values, weights = [users], [items], [content.new_ones(len(users))], [weight]
+    for each in near:
+        own, places = torch.unique(each.item, return_inverse=True)
+        start = sum(len(some) for some in weights)
+        rows += [start + torch.arange(len(own)), start + places]
+        columns += [own, each.neighbour]
+        values += [content.new_ones(len(own)), each.share.to(content)]
+        weights.append(content.new_full((len(own),), each.weight))
+    return _compressed(torch.cat(rows), torch.cat(columns), torch.cat(values), torch.cat(weights), n_users, content)
+
+
+def _compressed(
+    rows: Int[Tensor, " t"],
+    items: Int[Tensor, " t"],
+    values: Float[Tensor, " t"],
+    weight: Float[Tensor, " rows"],
+    n_users: int,
+    content: Float[Tensor, "n c"],
+) -> ItemSignals:
+    n = len(content)
+    order = torch.argsort(rows * n + items, stable=True)
+    rows, items, values = rows[order], items[order], values[order]
     by_item = torch.argsort(items, stable=True)
-    diagonal = content.square().sum(1).index_add(0, items, weight[users])
     return ItemSignals(
-        user_offsets=_offsets(history),
-        items_of_user=items,
-        item_offsets=_offsets(torch.bincount(items, minlength=n_items)),
-        users_of_item=users[by_item],
-        user_weight=weight,
+        row_offsets=_offsets(torch.bincount(rows, minlength=len(weight))),
+        items_of_row=items,
+        values_of_row=values,
+        item_offsets=_offsets(torch.bincount(items, minlength=n)),
+        rows_of_item=rows[by_item],
+        values_of_item=values[by_item],
+        row_weight=weight,
+        n_users=n_users,
         content=content,
-        diagonal=diagonal,
+        diagonal=content.square().sum(1).index_add(0, items, weight[rows] * values.square()),
     )
 
 
@@ -188,25 +272,25 @@ def damping_of(rows: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
 
 
 def gram_matrix(signals: ItemSignals, content: bool = True, block: int = 1024) -> Float[Tensor, "n n"]:
-    """M as a dense matrix, or its user part alone; time O(t n + n^2 c), memory O(n^2)."""
-    n, users = signals.n_items, signals.n_users
-    weight = signals.user_weight[signals.users_of_item]
-    by_item = torch.sparse_csr_tensor(signals.item_offsets, signals.users_of_item, weight, (n, users))
+    """M as a dense matrix, or without its linear content; time O(t n + n^2 c), memory O(n^2)."""
+    n, m = signals.n_items, signals.n_rows
+    weighed = signals.row_weight[signals.rows_of_item] * signals.values_of_item
+    by_item = torch.sparse_csr_tensor(signals.item_offsets, signals.rows_of_item, weighed, (n, m))
     gram = signals.content.new_empty(n, n)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        rows, positions = ragged(signals.item_offsets, torch.arange(start, stop))
-        histories = gram.new_zeros(users, stop - start)
-        histories[signals.users_of_item[positions], rows] = 1.0
-        gram[:, start:stop] = by_item @ histories
+        columns, positions = ragged(signals.item_offsets, torch.arange(start, stop))
+        some = gram.new_zeros(m, stop - start)
+        some[signals.rows_of_item[positions], columns] = signals.values_of_item[positions]
+        gram[:, start:stop] = by_item @ some
     return gram.addmm_(signals.content, signals.content.mT) if content else gram
 
 
 def gram_blocks(signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool = True) -> Float[Tensor, "g m m"]:
     r"""Blocks M[N, N] of g groups of m nodes without M; -1 stands for no node, whose row and column are zeros.
 
-    Only users who chose two nodes of a group meet off the diagonal, so the others are dropped before the product.
-    Time O(h log h + g p m^2), memory O(h + g p m), h the interactions at all nodes, p the most such users in a group.
+    Only rows with an entry at two nodes of a group meet off the diagonal, so the others are dropped before the product.
+    Time O(h log h + g p m^2), memory O(h + g p m), h the entries at all nodes, p the most such rows in a group.
     """
     groups, m = nodes.shape
     there = nodes >= 0
@@ -214,17 +298,17 @@ def gram_blocks(signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool =
     slots = torch.arange(groups * m).masked_select(there.flatten())
     within, positions = ragged(signals.item_offsets, safe.flatten()[slots])
     slot = slots[within]
-    meeting, order = torch.sort(slot // m * signals.n_users + signals.users_of_item[positions])  # (group, user)
-    slot = slot[order]
+    meeting, order = torch.sort(slot // m * signals.n_rows + signals.rows_of_item[positions])  # (group, row)
+    slot, value = slot[order], signals.values_of_item[positions[order]]
     _, which, count = torch.unique_consecutive(meeting, return_inverse=True, return_counts=True)
     shared = count[which] > 1
-    meeting, slot = meeting[shared], slot[shared]
+    meeting, slot, value = meeting[shared], slot[shared], value[shared]
     unique, which = torch.unique_consecutive(meeting, return_inverse=True)
-    group = unique // signals.n_users
+    group = unique // signals.n_rows
     per_group = torch.bincount(group, minlength=groups)
     rank = torch.arange(len(unique)) - _offsets(per_group)[group]
     votes = signals.content.new_zeros(groups, int(per_group.max()) if len(unique) else 0, m)
-    votes[group[which], rank[which], slot % m] = signals.user_weight[meeting % signals.n_users].sqrt()
+    votes[group[which], rank[which], slot % m] = value * signals.row_weight[meeting % signals.n_rows].sqrt()
     blocks = votes.mT @ votes
     mask = there.to(blocks.dtype)
     diagonal = signals.diagonal

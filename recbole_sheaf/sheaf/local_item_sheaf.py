@@ -19,7 +19,7 @@ from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks, gram_blocks
 
 @dataclass(frozen=True)
 class LocalMaps:
-    """Learnt maps on the arcs of K neighbours, without the content of :class:`ItemSignals`.
+    """Learnt maps on the arcs of K neighbours, without the linear content of :class:`ItemSignals`.
 
     Attributes:
         neighbours: N_i, best first; -1 is none.
@@ -141,11 +141,12 @@ def _blocks_around(
     if n != signals.n_items or k >= n:
         raise ConfigError(f"{k} neighbours for each of {n} nodes of {signals.n_items} items; expected fewer than items")
     there = neighbours >= 0
-    entries = (signals.degree[neighbours.clamp(min=0)] * there).sum(1) + signals.degree
+    length = signals.item_offsets.diff()
+    entries = (length[neighbours.clamp(min=0)] * there).sum(1) + length
     size = signals.content.element_size()
     cost: Union[int, Tensor] = 4 * (k + 1) ** 2 + (k + 1) * signals.content.shape[1] * content
-    if gram is None:  # sorted interactions, and a row of k + 1 votes of each user who may meet there
-        cost = cost + (k + 1) * (entries // 2).clamp(max=signals.n_users) + 12 * entries
+    if gram is None:  # sorted entries, and k + 1 votes of each row that may meet there
+        cost = cost + (k + 1) * (entries // 2).clamp(max=signals.n_rows) + 12 * entries
     for rows in chunks(torch.as_tensor(cost).expand(n), chunk_bytes // size):
         nodes = torch.cat([rows.unsqueeze(1), neighbours[rows]], dim=1)
         if gram is None:

@@ -21,13 +21,14 @@ from recbole_sheaf.sheaf.item_signals import item_signals
 from tests.embeddings.toys import SOME_COLD, restored
 from tests.sheaf.test_item_sheaf import random_problem
 
+NO_GRAPH = {"item_graph_neighbours": 0}  # on the graph an item's nearest is its twin, which the item itself has not
 PLACED = [
-    ("MMSheaf", {}),
-    ("MMSheaf", {"item_sheaf_rarity": 0.0}),
-    ("MMSheaf", {"item_sheaf_weight": 0.0, "loss": "bpr"}),
-    ("MMSheaf", {"item_sheaf_neighbours": 5}),
-    ("MMSheaf", {"restriction_map": "factored", "step_size": 0.7}),
-    ("MMSheaf", {"modalities": ["text"], "use_id_stalk": False}),
+    ("MMSheaf", NO_GRAPH),
+    ("MMSheaf", {**NO_GRAPH, "item_sheaf_rarity": 0.0}),
+    ("MMSheaf", {**NO_GRAPH, "item_sheaf_weight": 0.0, "loss": "bpr"}),
+    ("MMSheaf", {**NO_GRAPH, "item_sheaf_neighbours": 5}),
+    ("MMSheaf", {**NO_GRAPH, "restriction_map": "factored", "step_size": 0.7}),
+    ("MMSheaf", {**NO_GRAPH, "modalities": ["text"], "use_id_stalk": False}),
     ("ItemSheaf", {}),
     ("ItemSheaf", {"item_sheaf_neighbours": 5, "modality_weights": {"text": 3.0}}),
     ("SheafRec", {}),
@@ -81,7 +82,7 @@ def test_the_content_of_a_cold_item_is_placed_where_the_model_has_that_item(
     assert placed.item_is_new[new].all() and placed.item_is_new.sum() == len(new)
 
 
-@pytest.mark.parametrize("name, chosen", [*PLACED, ("VBPR", {}), ("VBPR", {"loss": "softmax"})])
+@pytest.mark.parametrize("name, chosen", [*PLACED, ("MMSheaf", {}), ("VBPR", {}), ("VBPR", {"loss": "softmax"})])
 @pytest.mark.parametrize("split", [{}, SOME_COLD])
 def test_no_bit_of_the_old_moves(toy_settings, tmp_path, name, chosen, split, maps_into_cold_items):
     found = restored(name, {**toy_settings, **split, **chosen})
@@ -100,6 +101,25 @@ def test_no_bit_of_the_old_moves(toy_settings, tmp_path, name, chosen, split, ma
             assert np.array_equal(array, old[key])
     width = embeddings.item_vectors.shape[1]
     assert not placed.item_vectors[:n, width:].any()  # a block for new items alone: the old hear nothing there
+
+
+def test_a_new_item_hears_its_nearest_in_the_catalogue_on_the_item_graph(toy_settings, tmp_path):
+    """By hand: the projections of its content, and the mean of the three nearest items' stalks, of both modalities."""
+    found = restored("MMSheaf", {**toy_settings, "item_graph_neighbours": 3}, moved=0.5)
+    model, row = found.model, 4
+    embeddings, placed = placed_from(found, [row], tmp_path / "content")
+    stalks = model.stalks()[model.n_users :].flatten(1).detach()
+    trust = model.item_graph.trust.detach().exp()
+    heard = torch.zeros_like(stalks[0])
+    for share, features in zip(trust / trust.sum(), model.modalities.values()):
+        rows = features.matrix / features.matrix.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        near = (rows @ rows[row + 1]).masked_fill(~features.present, -2.0).topk(3).indices
+        assert near[0] == row + 1  # its twin
+        heard += share * stalks[near].mean(dim=0)
+    own = stalks[row + 1].clone()
+    own[: model.stalks.id_embedding.shape[1]] = 0.0
+    expected = torch.nn.functional.normalize(own + heard, dim=0) / model.temperature**0.5
+    np.testing.assert_allclose(placed.item_embeddings[-1], expected.numpy(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("neighbours", [0, 5])
@@ -125,7 +145,7 @@ def test_a_catalogue_without_cold_items_gets_maps_into_new_ones(
 
 def test_the_level_of_new_items_is_that_of_rare_ones_with_content_times_the_share_that_content_tells():
     """Items 4 and 6 are rare, 6 has no content; item 1 and others are chosen by many and have none."""
-    X, signals, _ = random_problem(n=9, users=40, power=0.5, seed=0)
+    X, signals, *_ = random_problem(n=9, users=40, power=0.5, seed=0)
     X[:, [4, 6]] *= X[:, [4, 6]].cumsum(0) <= 7
     content = signals.content.clone()
     content[[1, 6]] = 0.0
@@ -186,7 +206,7 @@ def test_content_that_does_not_fit_is_refused(toy_settings, tmp_path, files, mes
         ("FREEDOM", {}, "FREEDOM has no maps that place an item by content alone"),
         ("LightGCN", {}, "LightGCN was trained without item content"),
         ("MMSheaf", {"modalities": []}, "MMSheaf was trained without item content"),
-        ("MMSheaf", {"item_graph_neighbours": 3}, "frozen graph of their neighbours"),
+        ("MMSheaf", {"item_graph_arcs": "item_sheaf"}, "diffuse along the item sheaf"),
         ("MMSheaf", {"item_sheaf_map": "identity"}, "no maps into items without interactions"),
         ("ItemSheaf", {"cold_ridge": 0.0}, "no maps into items without interactions"),
     ],

@@ -115,8 +115,11 @@ def test_tokens_and_histories_are_those_of_the_data(toy_settings):
         assert mine == pairs
 
 
+NO_GRAPH = {"item_graph_neighbours": 0}  # whose part of an item is none of its stalks nor of the diffusion
+
+
 def test_columns_of_mmsheaf_are_its_stalks_and_its_fused_embeddings_are_kept(toy_settings):
-    found = restored("MMSheaf", {**toy_settings, **SOME_COLD})
+    found = restored("MMSheaf", {**toy_settings, **SOME_COLD, **NO_GRAPH})
     embeddings, model = embeddings_of(found), found.model
     trained = [block for block in embeddings.blocks if not block.history]
     assert [(block.name, block.start) for block in trained] == [("id", 0), ("image", 8), ("text", 16)]
@@ -129,7 +132,7 @@ def test_columns_of_mmsheaf_are_its_stalks_and_its_fused_embeddings_are_kept(toy
 
 
 def test_layers_average_to_the_vectors(toy_settings):
-    for name, chosen in [("LightGCN", {}), ("MMSheaf", {"loss": "bpr", "item_sheaf_weight": 0.0})]:
+    for name, chosen in [("LightGCN", {}), ("MMSheaf", {"loss": "bpr", "item_sheaf_weight": 0.0, **NO_GRAPH})]:
         embeddings = embeddings_of(restored(name, {**toy_settings, **chosen}), layers=True)
         count = len(embeddings.layers) // 2
         assert count == 3
@@ -141,7 +144,7 @@ def test_layers_average_to_the_vectors(toy_settings):
 
 
 def test_layers_of_learnt_maps_are_shown_in_the_nodes_own_basis(toy_settings):
-    model = restored("MMSheaf", {**toy_settings, "restriction_map": "factored"}, moved=0.5).model
+    model = restored("MMSheaf", {**toy_settings, **NO_GRAPH, "restriction_map": "factored"}, moved=0.5).model
     signals = layers_of(model)
     torch.testing.assert_close(signals[0], model.stalks().flatten(1))
     mean = sum(signals) / len(signals)

@@ -25,7 +25,7 @@ def fit(problem, neighbours, **options):
 @pytest.mark.parametrize("maps", ["learnt", "identity"])
 @pytest.mark.parametrize("backend", ["dgl", "torch"])
 def test_messages_over_all_pairs_are_the_full_form(problem, backend, maps):
-    X, signals, _ = problem
+    X, signals, *_ = problem
     full, local = (fit(problem, k, restriction_map=maps, backend=backend) for k in (0, 8))
     everyone = full.scores(USERS)
     assert (X.T @ X > 0).all()  # so that all 8 others are neighbours
@@ -41,7 +41,7 @@ def test_a_full_form_without_a_matrix_is_refused(problem):
 
 def with_cold_items():
     """Items 2 and 5 chosen by nobody, with content; item 7 by nobody, without; item 4 by six, the others by more."""
-    X, signals, _ = random_problem(n=9, users=40, power=0.5, seed=0)
+    X, signals, *_ = random_problem(n=9, users=40, power=0.5, seed=0)
     X[:, [2, 5, 7]] = 0.0
     X[:, 4] *= X[:, 4].cumsum(0) <= 6
     assert X.sum(0)[4] == 6 and (X.sum(0)[[0, 1, 3, 6, 8]] > 10).all()

@@ -1,11 +1,15 @@
 """The item graph against its definition, written out as one dense matrix per round."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from recbole_sheaf.models.item_graph import ItemGraph, modality_shares
+from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
+from recbole_sheaf.models.item_graph import ItemGraph, ItemSheafGraph, modality_shares
 from tests.models.dense import item_matrix, perturb
 from tests.models.test_freedom import features_of
+from tests.sheaf.test_item_sheaf import random_problem
 
 SEVERAL = [features_of("a", 14, 5, [3, 7], 0), features_of("b", 14, 4, [3, 9, 10], 1), features_of("c", 14, 3, [3], 2)]
 
@@ -57,3 +61,39 @@ def test_shares_of_an_item_without_content_are_zeros_with_finite_gradients():
     torch.testing.assert_close(shares[:, 1:], torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
     (gradient,) = torch.autograd.grad(shares[0].sum(), logits)
     assert torch.isfinite(gradient).all() and gradient.any()
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_new_item_receives_what_the_same_content_would_on_the_graph(tmp_path, layers):
+    """Of a catalogue that is not shown item 5, an item with its content hears what item 5 does."""
+    graph = perturb(item_graph(SEVERAL, 3, layers, tmp_path), 1.0)
+    y = torch.randn(14, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    hidden, rows = {}, {}
+    for each in SEVERAL:
+        present = each.present.clone()
+        present[5] = False
+        hidden[each.name] = replace(each, matrix=each.matrix * present.unsqueeze(1), present=present)
+        rows[each.name] = replace(each, matrix=each.matrix[[0, 5, 9, 3]], present=each.present[[0, 5, 9, 3]])
+    heard = graph.for_new_items(hidden, rows, y)
+    torch.testing.assert_close(heard[0], graph(y)[5])
+    assert heard[1].any() and not heard[2].any()  # item 9 has one modality, item 3 none
+
+
+@pytest.mark.parametrize("maps", ["learnt", "identity"])
+@pytest.mark.parametrize("neighbours", [0, 6])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_along_the_item_sheaf_stalks_walk_its_largest_maps_with_their_signs(maps, neighbours, layers):
+    """By the definition, from B itself: what a history of one item gives to every item."""
+    _, signals, *_ = random_problem(n=12, users=40, power=0.5, seed=0)
+    sheaf = fit_item_sheaf(signals, maps, neighbours, ridge=0.5, map_dropout=0.3)
+    B = sheaf(torch.eye(12).double())
+    if neighbours:
+        near, _ = sheaf.item_vectors(12)
+        B = B * torch.stack([(near == j).any(dim=1) for j in range(12)])  # along arcs alone
+    into = B.T.clone().fill_diagonal_(0.0)
+    kept = torch.zeros_like(into).scatter(1, into.abs().topk(3, dim=1).indices, 1.0)
+    W = into * kept / (into * kept).abs().sum(dim=1, keepdim=True)
+    assert (W < 0).any() == (maps == "learnt" and not neighbours)
+    y = torch.randn(12, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    walked = ItemSheafGraph(sheaf, 3, layers)(y)
+    torch.testing.assert_close(walked, torch.linalg.matrix_power(W, layers) @ y, rtol=1e-5, atol=1e-6)

@@ -6,6 +6,7 @@ from recbole.data.interaction import Interaction
 from torch.nn.functional import normalize
 
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.models.item_graph import ItemSheafGraph
 from recbole_sheaf.models.mmsheaf import StalkEmbeddings
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.sheaf.item_signals import content_coordinates
@@ -116,7 +117,8 @@ def transport_of(model, X, settings):
     """B of the item sheaf by its definition: ridge regression of each item on all others, one by one."""
     rows = [(features.matrix, features.present) for features in model.modalities.values()]
     C = content_coordinates(rows, [settings["item_sheaf_content"] / len(rows)] * len(rows)).double()
-    signals = torch.cat([X * X.sum(1, keepdim=True).clamp(min=1).pow(-0.25), C.T])  # w^(1/2) = |x|^(-1/4)
+    near = [(settings["item_sheaf_neighbourhoods"] / len(rows)) ** 0.5 * neighbourhood_rows(*row, 2) for row in rows]
+    signals = torch.cat([X * X.sum(1, keepdim=True).clamp(min=1).pow(-0.25), *near, C.T])  # w^(1/2) = |x|^(-1/4)
     p = settings["item_sheaf_dropout"]
     ridge = settings["item_sheaf_ridge"] + p / (1 - p) * signals.square().sum(0)
     B = torch.zeros(model.n_items, model.n_items, dtype=torch.float64)
@@ -125,6 +127,22 @@ def transport_of(model, X, settings):
         A = signals[:, others]
         B[others, i] = torch.linalg.solve(A.T @ A + torch.diag(ridge[others]), A.T @ signals[:, i])
     return with_cold_columns(X, B, C, settings["item_sheaf_cold_ridge"] * settings["item_sheaf_content"])
+
+
+def neighbourhood_rows(matrix, present, k):
+    """Of each item with content a row: 1 there, and shares of its k nearest by the cosine, which sum to 1."""
+    rows = []
+    items = present.nonzero().flatten().tolist()
+    unit = normalize(matrix).double()
+    for i in items:
+        row = torch.zeros(len(matrix), dtype=torch.float64)
+        others = sorted((j for j in items if j != i), key=lambda j: (-round(float(unit[i] @ unit[j]), 6), j))[:k]
+        cosines = torch.stack([unit[i] @ unit[j] for j in others]).clamp(min=0)
+        if cosines.sum() > 0:
+            row[others] = cosines / cosines.sum()
+            row[i] = 1.0
+        rows.append(row)
+    return torch.stack(rows)
 
 
 def with_cold_columns(X, B, C, ridge):
@@ -141,9 +159,18 @@ def with_cold_columns(X, B, C, ridge):
     return B
 
 
+ITEM_SHEAF = {
+    "item_sheaf_content": 2.0,
+    "item_sheaf_neighbourhoods": 1.3,
+    "item_sheaf_nearest": 2,
+    "item_sheaf_dropout": 0.3,
+    "item_sheaf_ridge": 1.5,
+    "item_sheaf_cold_ridge": 0.4,
+}
+
+
 def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item_sheaf(toy_settings):
-    own = {"item_sheaf_weight": 3.0, "item_sheaf_content": 2.0, "item_sheaf_dropout": 0.3, "item_sheaf_ridge": 1.5}
-    own.update(item_sheaf_rarity=0.0, item_sheaf_cold_ridge=0.4)
+    own = {**ITEM_SHEAF, "item_sheaf_weight": 3.0, "item_sheaf_rarity": 0.0, "item_sheaf_user_power": 0.0}
     model = perturb(build("MMSheaf", {**toy_settings, **own, "softmax_temperature": 0.4})[0], 0.3).eval()
     users, items = (normalize(y, dim=1) for y in model._diffuse(model.stalks()))
     X = histories(model)
@@ -155,9 +182,11 @@ def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item
 
 
 def test_a_rare_items_score_is_its_sheafs_at_the_spread_and_the_height_of_the_stalks(toy_settings):
-    """By the definition, from all scores: means and deviations over items weighed by rho = 2 / (2 + degree)."""
-    own = {"item_sheaf_weight": 3.0, "item_sheaf_content": 2.0, "item_sheaf_dropout": 0.3, "item_sheaf_ridge": 1.5}
-    own["item_sheaf_cold_ridge"] = 0.4
+    """By the definition, from all scores: means and deviations over items weighed by rho = 2 / (2 + degree).
+
+    A user's stalks grow as the length of the history to the power .7, as if the sheaf's scores shrank by it.
+    """
+    own = {**ITEM_SHEAF, "item_sheaf_weight": 3.0, "item_sheaf_user_power": 0.7}
     settings = {**toy_settings, **own, "softmax_temperature": 0.4, "item_sheaf_rarity": 2.0}
     settings["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}  # some items remain without training
     model = perturb(build("MMSheaf", settings)[0], 0.3).eval()
@@ -171,13 +200,16 @@ def test_a_rare_items_score_is_its_sheafs_at_the_spread_and_the_height_of_the_st
     assert (degree[1:] == 0).any() and len(degree.unique()) > 3
     active = X.sum(1) > 0
 
+    shrink = X.sum(1, keepdim=True).clamp(min=1) ** -0.7
+    shrink = shrink / shrink[active].mean()
+
     def mean_and_spread(scores):
         mean = (scores * rho).sum(1, keepdim=True) / rho.sum()
         return mean, (((scores - mean) ** 2 * rho).sum(1) / rho.sum()).sqrt()[active].mean()
 
     mean, spread = mean_and_spread(stalks)
-    stretch = spread / mean_and_spread(sheaf)[1]
-    expected = (1 - rho) * stalks + rho * mean + (3 + rho * stretch) * sheaf
+    stretch = spread / mean_and_spread(shrink * sheaf)[1]
+    expected = ((1 - rho) * stalks + rho * mean) / shrink + (3 + rho * stretch) * sheaf
     scores = model.full_sort_predict(everyone(model)).view(expected.shape).double()
     torch.testing.assert_close(scores, expected.double(), atol=1e-4, rtol=1e-4)
 
@@ -213,6 +245,7 @@ def test_the_exported_pieces_are_the_score(toy_settings, neighbours, content):
     In full with content, some items being cold: their vectors are as exact as others.
     """
     settings = {**toy_settings, "item_sheaf_neighbours": neighbours, "item_sheaf_content": content}
+    settings.update(item_sheaf_rarity=3.0, item_sheaf_user_power=0.5)
     settings["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}
     model = build("MMSheaf", settings)[0]
     assert (model.item_sheaf.cold_items is not None) == (content > 0)
@@ -231,7 +264,8 @@ def test_the_exported_pieces_are_the_score(toy_settings, neighbours, content):
 
 def test_a_sheaf_that_says_nothing_takes_over_no_item(toy_settings):
     """Its maps are zero by an endless ridge: rho would silence the stalks in favour of zeros."""
-    model = build("MMSheaf", {**toy_settings, "item_sheaf_ridge": 1e30, "item_sheaf_content": 0.0})[0].eval()
+    silent = {"item_sheaf_ridge": 1e30, "item_sheaf_content": 0.0, "item_sheaf_neighbourhoods": 0.0}
+    model = build("MMSheaf", {**toy_settings, **silent, "item_sheaf_weight": 8.0, "item_sheaf_rarity": 3.0})[0].eval()
     assert not model.rarity.any() and model.full_sort_predict(everyone(model)).isfinite().all()
     assert model.item_sheaf_weights().eq(8).all()
 
@@ -268,7 +302,7 @@ def test_an_item_nobody_chose_has_no_identity(toy_settings):
 
 
 def test_training_compares_users_with_items_of_which_a_share_lacks_the_id_stalk(toy_settings, monkeypatch):
-    model, batch, _ = build("MMSheaf", {**toy_settings, "stalk_dropout": 0.4, "feature_dropout": 0.0})
+    model, batch, _ = build("MMSheaf", {**toy_settings, "stalk_dropout": 0.15, "feature_dropout": 0.0})
     seen = []
     ranking_loss = model.ranking_loss
     monkeypatch.setattr(
@@ -282,7 +316,7 @@ def test_training_compares_users_with_items_of_which_a_share_lacks_the_id_stalk(
     torch.testing.assert_close(seen[0], users)
     torch.testing.assert_close(seen[1][:, width:], items[:, width:])
     here = (seen[1][:, :width] == items[:, :width]).all(1)
-    assert not seen[1][~here, :width].any() and 0.1 < (~here).float().mean() < 0.7
+    assert not seen[1][~here, :width].any() and 0 < (~here).float().mean() < 0.4
     seen.clear()
     model.eval().calculate_loss(batch)
     torch.testing.assert_close(seen[1], items)
@@ -291,3 +325,31 @@ def test_training_compares_users_with_items_of_which_a_share_lacks_the_id_stalk(
 def test_the_only_stalk_is_never_dropped(toy_settings):
     model, _, _ = build("MMSheaf", {**toy_settings, "modalities": []})
     assert model.stalk_dropout == 0
+
+
+@pytest.mark.parametrize("arcs", ["item_sheaf", "identity"])
+def test_stalks_of_items_diffuse_along_the_item_sheaf(toy_settings, arcs):
+    """Learnt maps or the identity, in the diffusion alone: what scores is the learnt item sheaf either way."""
+    settings = {**toy_settings, **SMALL, "item_graph_arcs": arcs}
+    model, x = moved(settings)
+    sheaf = model.closed_form.fit("learnt" if arcs == "item_sheaf" else "identity")
+    graph = ItemSheafGraph(sheaf, 3, 1)
+    items = x[model.n_users :].flatten(1)
+    plain, _ = moved({**toy_settings, **SMALL, "item_graph_neighbours": 0})
+    walked = model._diffuse(x)[1] - plain._diffuse(x)[1]
+    torch.testing.assert_close(walked, graph(items), rtol=1e-5, atol=1e-6)
+    assert model.item_sheaf.ridge_loss > 0  # learnt
+    assert model.content_graph is None and not any("trust" in name for name, _ in model.named_parameters())
+
+
+def test_the_graph_along_the_item_sheaf_follows_the_form_that_validation_chose(toy_settings):
+    model, _ = moved({**toy_settings, **SMALL, "item_graph_arcs": "item_sheaf"})
+    first = model.item_graph
+    assert model.item_graph is first
+    model.closed_form.take(model.closed_form.forms[-1])
+    assert model.item_graph is not first and (model.item_graph.weights != first.weights).any()
+
+
+def test_no_item_sheaf_is_nothing_to_diffuse_along(toy_settings):
+    with pytest.raises(ConfigError, match="item_graph_arcs is identity, but item_sheaf_weight is 0"):
+        build("MMSheaf", {**toy_settings, "item_graph_arcs": "identity", "item_sheaf_weight": 0.0})

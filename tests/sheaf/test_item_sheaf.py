@@ -24,6 +24,7 @@ from recbole_sheaf.sheaf.item_signals import (
     gram_blocks,
     gram_matrix,
     item_signals,
+    neighbourhoods,
     spaced_users,
 )
 from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
@@ -33,7 +34,7 @@ few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChec
 
 
 def random_problem(n, users, power, seed, width=3, missing=0.3):
-    """Histories X as a dense matrix, their signals with content in float64, and Lambda."""
+    """Histories X as a dense matrix, their signals with content in float64, Lambda, and weighed neighbourhoods N."""
     generator = torch.Generator().manual_seed(seed)
     X = (torch.rand(users, n, generator=generator) < 0.4).double()
     X[0] = 0.0  # a user without a history
@@ -41,8 +42,24 @@ def random_problem(n, users, power, seed, width=3, missing=0.3):
     content = content_coordinates([modality], [0.7])
     u, i = X.nonzero(as_tuple=True)
     order = torch.randperm(len(u), generator=generator)
-    signals = item_signals(u[order], i[order], users, n, content, power)
-    return X, signals, ridge_diagonal(signals.diagonal, 0.5, 0.3)
+    near, N = random_neighbourhoods(n, generator)
+    signals = item_signals(u[order], i[order], users, n, content, power, near)
+    return X, signals, ridge_diagonal(signals.diagonal, 0.5, 0.3), N
+
+
+def random_neighbourhoods(n, generator):
+    """Those of two modalities, of which the last item has no row, and as dense rows times the root of their weight."""
+    near, rows = [], []
+    for weight in (0.4, 1.7):
+        similarity = torch.randn(n, n, generator=generator).double().clamp(min=-0.5).fill_diagonal_(0.0)
+        similarity[-1] = 0.0
+        item, neighbour = similarity.nonzero(as_tuple=True)
+        near.append(neighbourhoods(neighbour, item, similarity[item, neighbour], n, weight))
+        for i in range(n):
+            positive = similarity[i].clamp(min=0)
+            if positive.sum() > 0:
+                rows.append(weight**0.5 * (positive / positive.sum() + torch.eye(n, dtype=positive.dtype)[i]))
+    return near, torch.stack(rows) if rows else torch.zeros(0, n).double()
 
 
 problems = st.builds(
@@ -54,16 +71,15 @@ problems = st.builds(
 )
 
 
-def dense_gram(X, signals, power_weight=None):
-    """M from its definition."""
-    weight = signals.user_weight if power_weight is None else power_weight
-    return X.T @ torch.diag(weight) @ X + signals.content @ signals.content.T
+def stacked_signals(X, signals, N):
+    """Every signal as a row, times the root of its weight: their Gram matrix is M."""
+    return torch.cat([signals.user_weight.sqrt().unsqueeze(1) * X, N, signals.content.T])
 
 
-def regressions(X, signals, ridge, near=None):
+def regressions(X, signals, ridge, N, near=None):
     """B, one ridge regression of the stacked signals at a time, on all other nodes or on given ones."""
     n = X.shape[1]
-    rows = torch.cat([signals.user_weight.sqrt().unsqueeze(1) * X, signals.content.T])
+    rows = stacked_signals(X, signals, N)
     B = torch.zeros(n, n, dtype=X.dtype)
     for i in range(n):
         others = [j for j in range(n) if j != i] if near is None else [j for j in near[i].tolist() if j >= 0]
@@ -90,8 +106,9 @@ def all_others(n):
 @few
 @given(problems)
 def test_gram_matrix_and_its_blocks_are_the_definition(problem):
-    X, signals, _ = problem
-    M = dense_gram(X, signals)
+    X, signals, _, N = problem
+    rows = stacked_signals(X, signals, N)
+    M = rows.T @ rows
     torch.testing.assert_close(gram_matrix(signals, block=2), M)
     torch.testing.assert_close(signals.diagonal, M.diagonal())
     nodes = torch.stack([torch.randperm(len(M))[:3] for _ in range(4)])
@@ -106,10 +123,10 @@ def test_gram_matrix_and_its_blocks_are_the_definition(problem):
 @few
 @given(problems)
 def test_transport_is_one_ridge_regression_at_each_node(problem):
-    X, signals, ridge = problem
+    X, signals, ridge, N = problem
     P = precision(gram_matrix(signals), ridge)
     B = transport(P)
-    torch.testing.assert_close(B, regressions(X, signals, ridge))
+    torch.testing.assert_close(B, regressions(X, signals, ridge, N))
     assert torch.equal(P, P.T) and not B.diagonal().any()
     torch.testing.assert_close(scores(P, X), X @ B)
 
@@ -117,10 +134,10 @@ def test_transport_is_one_ridge_regression_at_each_node(problem):
 @few
 @given(problems)
 def test_ridge_loss_of_a_node_is_one_over_its_variance(problem):
-    X, signals, ridge = problem
+    X, signals, ridge, N = problem
     P = precision(gram_matrix(signals), ridge)
     B = transport(P)
-    rows = torch.cat([signals.user_weight.sqrt().unsqueeze(1) * X, signals.content.T])
+    rows = stacked_signals(X, signals, N)
     loss = (rows - rows @ B).square().sum(0) + (ridge.unsqueeze(1) * B.square()).sum(0) + ridge
     torch.testing.assert_close(P.diagonal().reciprocal(), loss)
 
@@ -128,12 +145,12 @@ def test_ridge_loss_of_a_node_is_one_over_its_variance(problem):
 @few
 @given(problems)
 def test_local_regressions_see_their_neighbours_only(problem):
-    X, signals, ridge = problem
+    X, signals, ridge, N = problem
     near = choose_neighbours(signals, ridge, 2)
     gram = gram_matrix(signals)
     for given_gram in (None, gram):  # blocks made one by one, or cut out of M; chunks of one node and of all
         maps = local_transport(signals, near, ridge, given_gram, chunk_bytes=1 if given_gram is None else 2**28)
-        torch.testing.assert_close(on_arcs(near, maps.weights), regressions(X, signals, ridge, near))
+        torch.testing.assert_close(on_arcs(near, maps.weights), regressions(X, signals, ridge, N, near))
     cosines = arc_cosines(signals, near)
     kept = on_arcs(near, (near >= 0).double())
     torch.testing.assert_close(on_arcs(near, cosines), cosine_transport(gram) * kept)
@@ -142,7 +159,7 @@ def test_local_regressions_see_their_neighbours_only(problem):
 @few
 @given(problems)
 def test_local_with_all_neighbours_is_full(problem):
-    X, signals, ridge = problem
+    X, signals, ridge, N = problem
     P = precision(gram_matrix(signals), ridge)
     near = all_others(len(P))
     maps = local_transport(signals, near, ridge)
@@ -158,7 +175,7 @@ def test_local_with_all_neighbours_is_full(problem):
 @few
 @given(problems)
 def test_neighbours_are_those_that_lower_the_loss_most(problem):
-    X, signals, ridge = problem
+    X, signals, ridge, N = problem
     M = gram_matrix(signals, content=False)
     gain = M.square() / (signals.diagonal + ridge)  # row i, column j: M_ij^2 / (M_jj + Lambda_jj)
     gain.fill_diagonal_(0.0)
@@ -175,7 +192,7 @@ def test_neighbours_are_those_that_lower_the_loss_most(problem):
 @few
 @given(problems)
 def test_order_of_items_does_not_matter(problem):
-    X, signals, ridge = problem
+    X, signals, ridge, N = problem
     order = torch.randperm(X.shape[1])
     u, i = X[:, order].nonzero(as_tuple=True)
     moved = item_signals(u, i, len(X), X.shape[1], signals.content[order], 0.0)
@@ -199,7 +216,7 @@ def test_maps_of_wider_stalks_are_regressions_without_the_own_block(d):
 
 
 def test_without_content_and_weights_it_is_ease():
-    X, _, _ = random_problem(n=8, users=20, power=0.0, seed=0)
+    X, *_ = random_problem(n=8, users=20, power=0.0, seed=0)
     X = X.float()
     signals = item_signals(*X.nonzero(as_tuple=True), 20, 8)
     dataset = SimpleNamespace(
@@ -300,7 +317,7 @@ def test_what_does_not_fit_is_refused(unchecked_shapes, call, error, message):
 
 
 def test_more_neighbours_than_items_are_refused():
-    _, signals, ridge = random_problem(n=5, users=6, power=0.0, seed=0)
+    _, signals, ridge, _ = random_problem(n=5, users=6, power=0.0, seed=0)
     with pytest.raises(ConfigError, match="item_sheaf_neighbours is 5, but there are 5 items; expected 1 to 4"):
         choose_neighbours(signals, ridge, 5)
     with pytest.raises(ConfigError, match="5 neighbours for each of 5 nodes"):

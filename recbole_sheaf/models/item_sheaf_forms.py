@@ -1,0 +1,221 @@
+r"""The item sheaf of a dataset, fitted when it is asked for, in a form that validation may choose.
+
+A :class:`Form` says what the closed form of :mod:`recbole_sheaf.sheaf.item_sheaf` is made of and how far it is shrunk:
+the weights :math:`\alpha` of linear content and :math:`\beta` of neighbourhoods in content, the ridge :math:`\lambda`
+and the share p of signal that a denoising regression drops. Vectors differ in what they are good for: on some data far
+items' content tells something, on others only the nearest (docs/results/search-log.md). A fit takes seconds, so that a
+few forms are tried, by the metric that chooses the epoch: first the mixes of content, then the shrinkages.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Optional, TypeVar, Union
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from recbole_sheaf.config import cache_folder
+from recbole_sheaf.data import cached_knn_arcs
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import nearest as nearest_name
+from recbole_sheaf.features import ModalityFeatures
+from recbole_sheaf.layers.item_sheaf import ItemSheaf, fit_item_sheaf
+from recbole_sheaf.sheaf.item_signals import (
+    ItemSignals,
+    Neighbourhoods,
+    content_coordinates,
+    item_signals,
+    neighbourhoods,
+)
+
+logger = logging.getLogger(__name__)
+
+MIXES = ((5.0, 0.0), (2.0, 3.0), (1.0, 6.0))  # alpha and beta of `auto`
+SHRINKAGES = ((20.0, 0.5), (100.0, 0.2))  # lambda and p of `auto`
+
+Auto = Union[str, float]
+Pair = TypeVar("Pair", bound=tuple)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an item sheaf is made of.
+
+    Attributes:
+        content: alpha, of all modalities together.
+        neighbourhoods: beta, of all modalities together.
+        ridge: lambda.
+        map_dropout: p.
+    """
+
+    content: float
+    neighbourhoods: float
+    ridge: float
+    map_dropout: float
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How an item sheaf is fitted, whatever its form; see :func:`~recbole_sheaf.layers.item_sheaf.fit_item_sheaf`.
+
+    Attributes:
+        nearest: K of the neighbourhoods in content.
+        modality_weights: factors of each modality's equal part of alpha and beta.
+    """
+
+    restriction_map: str
+    neighbours: int
+    cold_ridge: float
+    history_power: float
+    nearest: int
+    modality_weights: Mapping[str, float]
+
+
+def open_forms(content: Auto, near: Auto, ridge: Auto, dropout: Auto) -> list[list[Form]]:
+    """The forms that settings leave open, a row for each mix of content, a column for each shrinkage."""
+    mixes, shrinkages = _given(MIXES, (content, near)), _given(SHRINKAGES, (ridge, dropout))
+    return [[Form(*mix, *shrinkage) for shrinkage in shrinkages] for mix in mixes]
+
+
+def _given(pairs: Sequence[tuple[float, float]], given: tuple[Auto, Auto]) -> list[tuple[float, float]]:
+    """The pairs with what is given in its place, each once."""
+    found = [tuple(own if value == "auto" else float(value) for own, value in zip(pair, given)) for pair in pairs]
+    return [(each[0], each[1]) for each in dict.fromkeys(found)]
+
+
+class ClosedForm(nn.Module):
+    """An item sheaf that is fitted on demand.
+
+    The form's number is kept with the weights of a model; the sheaf follows from it, the data and the settings.
+
+    Args:
+        config: of RecBole, for the device, the backend and the cache.
+        dataset: RecBole's, of the training interactions.
+        modalities: content of the items.
+        fitting: whatever the form.
+        forms: see :func:`open_forms`.
+    """
+
+    number: Tensor
+
+    def __init__(
+        self,
+        config: Any,
+        dataset: Any,
+        modalities: Mapping[str, ModalityFeatures],
+        fitting: Fitting,
+        forms: list[list[Form]],
+    ) -> None:
+        super().__init__()
+        self.fitting, self._dataset, self._modalities = fitting, dataset, modalities
+        self._cache, self._device, self._backend = cache_folder(config), config["device"], config["message_passing"]
+        self.rows = forms if modalities else [[Form(0.0, 0.0, form.ridge, form.map_dropout) for form in forms[0]]]
+        self.forms = [form for row in self.rows for form in row]
+        self.register_buffer("number", torch.tensor(0), persistent=len(self.forms) > 1)
+        self._fitted: Optional[tuple[int, ItemSheaf]] = None  # in a tuple, since it is no part of the module
+        if len(self.forms) == 1:
+            self.sheaf  # noqa: B018  # what cannot be fitted is refused at once
+
+    @property
+    def form(self) -> Form:
+        """The one in use."""
+        return self.forms[int(self.number)]
+
+    def chosen(self, settings: Mapping[str, str]) -> dict[str, float]:
+        """What of the form was left open and is now chosen, by the names of a model's settings."""
+        first = asdict(self.forms[0])
+        open_ones = [name for name in first if any(asdict(form)[name] != first[name] for form in self.forms)]
+        return {settings[name]: asdict(self.form)[name] for name in open_ones}
+
+    def take(self, form: Form) -> None:
+        """Use another of the forms from now on."""
+        self.number.fill_(self.forms.index(form))
+
+    def sheaf_scores(self, users: Int[Tensor, " b"]) -> Iterator[Float[Tensor, "b n_items"]]:
+        """What the item sheaf alone says of users, as the only ranking of them."""
+        yield self.sheaf.scores(users.to(self.number.device))
+
+    @property
+    def sheaf(self) -> ItemSheaf:
+        """The item sheaf in its form; fitted at the first call for it.
+
+        Raises:
+            ConfigError: as :func:`~recbole_sheaf.layers.item_sheaf.fit_item_sheaf`.
+        """
+        if self._fitted is None or self._fitted[0] != int(self.number):
+            self._fitted = (int(self.number), self.fit(self.fitting.restriction_map))
+        return self._fitted[1]
+
+    def fit(self, restriction_map: str) -> ItemSheaf:
+        """An item sheaf in the form in use with these maps, ``learnt`` or ``identity``.
+
+        Raises:
+            ConfigError: as :func:`~recbole_sheaf.layers.item_sheaf.fit_item_sheaf`.
+        """
+        return fit_item_sheaf(
+            self.signals(),
+            restriction_map=restriction_map,
+            neighbours=self.fitting.neighbours,
+            ridge=self.form.ridge,
+            map_dropout=self.form.map_dropout,
+            cold_ridge=self.fitting.cold_ridge,
+            backend=self._backend,
+            device=self._device,
+        )
+
+    @property
+    def content_weights(self) -> dict[str, float]:
+        """alpha of each modality."""
+        return share_out(self.form.content, self.fitting.modality_weights, self._modalities)
+
+    def signals(self) -> ItemSignals:
+        """What the sheaf is fitted to; RecBole's padding has none."""
+        weights = self.content_weights
+        content, near = None, []
+        if self._modalities:
+            rows = [(features.matrix, features.present) for features in self._modalities.values()]
+            content = content_coordinates(rows, [weights[name] for name in self._modalities])
+            shares = share_out(self.form.neighbourhoods, self.fitting.modality_weights, self._modalities)
+            near = [
+                content_neighbourhoods(self._modalities[name], self.fitting.nearest, weight, self._cache)
+                for name, weight in shares.items()
+                if weight
+            ]
+        dataset = self._dataset
+        return item_signals(
+            dataset.inter_feat[dataset.uid_field],
+            dataset.inter_feat[dataset.iid_field],
+            dataset.user_num,
+            dataset.item_num,
+            content,
+            self.fitting.history_power,
+            near,
+        )
+
+
+def content_neighbourhoods(features: ModalityFeatures, nearest: int, weight: float, cache_dir: Path) -> Neighbourhoods:
+    """Each item's nearest in one modality, by the cosine.
+
+    Raises:
+        ConfigError: if K is below 1 or not below the number of items, or the weight is negative.
+    """
+    n_items = len(features.matrix)
+    if nearest >= n_items - 1:
+        raise ConfigError(
+            f"{nearest} nearest items in {features.name} were asked for, but there are {n_items - 1} items; give fewer"
+        )
+    src, dst, similarity = (torch.from_numpy(each) for each in cached_knn_arcs(features, nearest, cache_dir))
+    return neighbourhoods(src, dst, similarity, n_items, weight)
+
+
+def share_out(total: float, given: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, float]:
+    """Weights of the modalities: ``total`` in equal parts, or each modality's own part of it where it is given."""
+    for name, share in given.items():
+        if name not in names:
+            raise ConfigError(f"modality_weights names '{name}'{nearest_name(str(name), names)}, no modality in use")
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or share < 0:
+            raise ConfigError(f"modality_weights gives {name} {share!r}, expected a number >= 0")
+    return {name: total * given.get(name, 1.0) / len(names) for name in names}

@@ -1,0 +1,278 @@
+r"""How a score weighs its two sheaves, and the choice of it on validation.
+
+A :class:`Weighing` is three numbers, see :mod:`recbole_sheaf.models.mmsheaf`: the weight :math:`\omega` of the item
+sheaf's scores, :math:`\kappa` of how fast rare items become the item sheaf's, and :math:`\gamma` of how the stalks'
+part grows with a user's history. None of them is trained: they act on what training gave, so that a grid of them costs
+one pass over the validation users, and which of them is best depends on the data more than on anything else
+(docs/results/search-log.md). What is chosen is what the metric that chooses the epoch says.
+
+The table of patches imports this module before RecBole is there, so that what is RecBole's is asked for when needed.
+"""
+
+import functools
+import importlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Optional, TypeVar, Union
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.models.item_sheaf_forms import ClosedForm, Form
+from recbole_sheaf.rules import Rule, setting
+
+MOST_USERS = 6000  # of validation, evenly spaced, by whom a weighing is chosen
+SCORES_AT_ONCE = 2**24  # 64 MiB, of which a few are held
+
+Choices = Union[str, float, list]
+Option = TypeVar("Option", Form, "Weighing")
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """What is chosen together; every field is a key of ``properties/model/MMSheaf.yaml``.
+
+    Attributes:
+        item_sheaf_weight: omega.
+        item_sheaf_rarity: kappa.
+        item_sheaf_user_power: gamma.
+    """
+
+    item_sheaf_weight: float
+    item_sheaf_rarity: float
+    item_sheaf_user_power: float
+
+
+SAFE = Weighing(8.0, 1.0, 0.5)  # without validation, and while the epochs are trained
+GRID = {
+    "item_sheaf_weight": (0.5, 2.0, 8.0, 16.0, 32.0),
+    "item_sheaf_rarity": (0.0, 1.0, 3.0),
+    "item_sheaf_user_power": (0.0, 0.5),
+}
+
+
+def choices(default: Choices, high: Optional[float] = None) -> Any:
+    """A setting that is a number, a list of them, or ``auto``: validation chooses among those."""
+    each = Rule(float, low=0, high=high)
+    return setting(default, kind=list, each=each, alone=True, words=("auto",), also=_refuse_no_choice)
+
+
+def weighings(settings: Any) -> list[Weighing]:
+    """The weighings that settings leave open, what training takes first: ``SAFE`` as far as it is among them.
+
+    A setting is a number, a list of numbers to choose among, or ``auto``, those of ``GRID``.
+    """
+    lists = {name: _listed(getattr(settings, name), grid) for name, grid in GRID.items()}
+    found = [Weighing(*values) for values in itertools.product(*lists.values())]
+    safe = asdict(SAFE)
+    start = Weighing(*(safe[name] if safe[name] in values else values[0] for name, values in lists.items()))
+    return sorted(found, key=lambda weighing: weighing != start)  # stable: the rest in their order
+
+
+def _listed(value: Choices, grid: Sequence[float]) -> list[float]:
+    if value == "auto":
+        return list(grid)
+    return [float(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _refuse_no_choice(name: str, value: Any) -> None:
+    """Refuse a list of nothing to choose among.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    if value == []:
+        raise ConfigError(f"{name} is [], so validation has nothing to choose among; give a number, a list or auto")
+
+
+def choose_form(trainer: Any, valid_data: Any) -> None:
+    """Choose the form of a model's item sheaf, before its epochs, by what it recommends alone on validation.
+
+    First the mix of content, then the shrinkage. Nothing happens to a model that leaves nothing open; one without
+    validation interactions keeps the first form, and the log says so. Time is that of a fit for each form tried.
+    """
+    closed_form: Optional[ClosedForm] = getattr(trainer.model, "closed_form", None)
+    if closed_form is None or len(closed_form.forms) < 2:
+        return
+    if not _can_choose(trainer, valid_data):
+        trainer.logger.warning(f"the item sheaf takes its first form, {closed_form.form}: {_why_not(valid_data)}")
+        return
+    first, tried = closed_form.rows[0][0], dict[Form, Tensor]()
+
+    def best_of(forms: Sequence[Form]) -> Form:
+        for form in forms:
+            if form not in tried:
+                closed_form.take(form)
+                (tried[form],) = _judged(valid_data, closed_form.sheaf_scores, 1)
+        return _best(tried, first)
+
+    mix = best_of([row[0] for row in closed_form.rows])
+    best = best_of(next(row for row in closed_form.rows if mix in row))
+    closed_form.take(_settled(tried, first, best))
+    trainer.logger.info(f"validation chooses the form of the item sheaf: {closed_form.form}")
+
+
+def _can_choose(trainer: Any, valid_data: Any) -> bool:
+    """Whether users of a validation part can be ranked apart from RecBole's own evaluation."""
+    full_sort = importlib.import_module("recbole.data.dataloader").FullSortEvalDataLoader
+    ranked = isinstance(valid_data, full_sort) and not valid_data.is_sequential
+    return (
+        bool(valid_data) and ranked and _metric(trainer).metric_need == ["rec.topk"] and trainer.config["single_spec"]
+    )
+
+
+def _why_not(valid_data: Any) -> str:
+    if not valid_data:
+        return "there are no validation interactions to choose by"
+    return "valid_metric is no metric of lists over all items in one process, by which it could be chosen"
+
+
+def _metric(trainer: Any) -> Any:
+    metrics_dict = importlib.import_module("recbole.evaluator.register").metrics_dict
+    return metrics_dict[str(trainer.config["valid_metric"]).lower().partition("@")[0]](trainer.config)
+
+
+def _sign(trainer: Any) -> int:
+    return 1 if trainer.valid_metric_bigger else -1
+
+
+def weigh_on_validation(trainer: Any, valid_data: Any) -> None:
+    """Choose a trained model's weighing by the metric that chose its epoch, and keep it in the model and in its file.
+
+    Called when the epochs are over. Nothing happens to a model that leaves nothing open. Without validation
+    interactions, or where several processes train, the model keeps the weighing it trained with, and the log says so.
+
+    Args:
+        trainer: RecBole's, after ``fit``; its best result becomes that of the weighing chosen.
+        valid_data: its validation loader, or None.
+
+    First kappa and gamma are chosen beside the omega of training, then omega, then kappa and gamma again. Time is that
+    of ranking at most ``MOST_USERS`` users once for each weighing tried, 15 of the 30 of ``auto``, O(b n) each.
+    """
+    model = trainer.model
+    options: Sequence[Weighing] = getattr(model, "weighings", ())
+    if len(options) < 2:
+        return
+    if not _can_choose(trainer, valid_data) or not trainer.best_valid_result:
+        trainer.logger.warning(f"the sheaves are weighed as in training, {model.weighing}: {_why_not(valid_data)}")
+        return
+    epoch = trainer.load_best()
+    model.eval()
+    started, sign = model.weighing, _sign(trainer)
+    model.weigh(_searched(options, lambda asked: _judged(valid_data, model.scored_by(asked), len(asked))))
+    result = trainer.evaluate(valid_data, load_best_model=False)
+    score = result[trainer.valid_metric.lower()]
+    if sign * score < sign * trainer.best_valid_score:  # not all users were asked
+        model.weigh(started)
+    else:
+        trainer.best_valid_score, trainer.best_valid_result = score, result
+    trainer.logger.info(f"validation weighs the sheaves: {model.weighing}")
+    trainer._save_checkpoint(epoch, verbose=False)
+
+
+def _searched(options: Sequence[Weighing], judged: Callable[[Sequence[Weighing]], list[Tensor]]) -> Weighing:
+    """The best of the options, along one part of a weighing after another from the first."""
+    first = best = options[0]
+    tried: dict[Weighing, Tensor] = {}
+    for fixed in (_omega, _rest, _omega):
+        beside = [each for each in options if fixed(each) == fixed(best)]
+        asked = [each for each in beside if each not in tried]
+        tried.update(zip(asked, judged(asked) if asked else []))
+        best = _best(tried, first)
+    return _settled(tried, first, best)
+
+
+def _omega(weighing: Weighing) -> float:
+    return weighing.item_sheaf_weight
+
+
+def _rest(weighing: Weighing) -> tuple[float, float]:
+    return weighing.item_sheaf_rarity, weighing.item_sheaf_user_power
+
+
+def settled_on_validation(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """RecBole's ``Trainer.fit``, and when the epochs are over :func:`weigh_on_validation`."""
+
+    @functools.wraps(fit)
+    def _fit(
+        self: Any,
+        train_data: Any,
+        valid_data: Any = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Optional[Callable[[int, float], None]] = None,
+    ) -> Any:
+        if self.start_epoch == 0:
+            choose_form(self, valid_data)
+        fit(self, train_data, valid_data, verbose, saved, show_progress, callback_fn)
+        if saved:
+            weigh_on_validation(self, valid_data)
+        return self.best_valid_score, self.best_valid_result
+
+    return _fit
+
+
+def _gains(found: Float[Tensor, "u m"], over: Float[Tensor, "u m"]) -> Float[Tensor, " u"]:
+    """By how much each user's metrics are higher, each as a share of its mean, their mean."""
+    return ((found - over) / over.mean(0).clamp(min=1e-9)).mean(1)
+
+
+def _best(tried: Mapping[Option, Tensor], first: Option) -> Option:
+    """The one with the highest gains over the first; of equals the earlier."""
+    return max(tried, key=lambda each: float(_gains(tried[each], tried[first]).mean()))
+
+
+def _settled(tried: Mapping[Option, Tensor], first: Option, best: Option) -> Option:
+    """The best, or the first where their difference is within its standard error over the users.
+
+    What is first is a fair choice on any data; where few users are asked, the best of many is often the luckiest.
+    """
+    gains = _gains(tried[best], tried[first])
+    return best if gains.mean() > gains.std() / len(gains) ** 0.5 else first
+
+
+@torch.no_grad()
+def _judged(valid_data: Any, scored: Callable[[Tensor], Iterator[Tensor]], count: int) -> list[Float[Tensor, "u m"]]:
+    """Recall and NDCG of users, at every k of ``topk``, in each of ``count`` rankings.
+
+    Several k, since a choice by one of them follows the few users whose one item crosses it.
+
+    Args:
+        scored: gives b users' scores for every item, (b, n_items), once for each ranking; they are changed in place.
+    """
+    every, topk = valid_data.uid_list, sorted(valid_data.config["topk"])
+    asked = every[torch.linspace(0, len(every) - 1, min(len(every), MOST_USERS)).long()]
+    found: list[list[Tensor]] = [[] for _ in range(count)]
+    n_items = valid_data._dataset.item_num
+    for users in asked.split(max(1, SCORES_AT_ONCE // n_items)):
+        seen = _pairs(list(valid_data.uid2history_item[users.numpy()]))
+        held_out = torch.zeros(len(users), n_items, dtype=torch.bool)
+        held_out[_pairs(list(valid_data.uid2positive_item[users.numpy()]))] = True
+        relevant = held_out.sum(1)
+        for metrics, scores in zip(found, scored(users)):
+            scores[:, 0] = -torch.inf
+            scores[seen] = -torch.inf
+            hits = held_out.gather(1, scores.topk(topk[-1], dim=1).indices.cpu())
+            metrics.append(_metrics(hits, relevant, topk))
+    return [torch.cat(metrics) for metrics in found]
+
+
+def _metrics(hits: Bool[Tensor, "b k"], relevant: Int[Tensor, " b"], topk: Sequence[int]) -> Float[Tensor, "b m"]:
+    """Recall and NDCG at each k, as RecBole defines them."""
+    discount = 1 / torch.log2(torch.arange(hits.shape[1]) + 2.0)
+    ideal = discount.cumsum(0)
+    columns = []
+    for k in topk:
+        first = hits[:, :k].float()
+        columns += [first.sum(1) / relevant, first @ discount[:k] / ideal[relevant.clamp(max=k) - 1]]
+    return torch.stack(columns, dim=1)
+
+
+def _pairs(items: list[Int[Tensor, " _"]]) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"]]:
+    """Rows and items of lists of items."""
+    rows = torch.repeat_interleave(torch.arange(len(items)), torch.tensor([len(each) for each in items]))
+    return rows, torch.cat(items)

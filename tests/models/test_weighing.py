@@ -1,0 +1,301 @@
+"""What validation chooses of MMSheaf and ItemSheaf: the weighing of the sheaves and the form of the item sheaf."""
+
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+from recbole.data.interaction import Interaction
+
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, restore
+from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.splits import load_split
+from recbole_sheaf.experiments.training import prepare, train
+from recbole_sheaf.models.item_sheaf_forms import MIXES, SHRINKAGES, Form, open_forms
+from recbole_sheaf.models.mmsheaf import MMSheafSettings
+from recbole_sheaf.models.weighing import (
+    GRID,
+    SAFE,
+    Weighing,
+    _searched,
+    choose_form,
+    weigh_on_validation,
+    weighings,
+)
+from tests.models.skewed import STRATA, write_skewed
+from tests.models.test_contract import build
+
+FIXED = {
+    "item_sheaf_content": 2.0,
+    "item_sheaf_neighbourhoods": 1.0,
+    "item_sheaf_ridge": 1.0,
+    "item_sheaf_dropout": 0.2,
+}
+PARTLY = {"item_sheaf_weight": [0.01, 2.0, 500.0], "item_sheaf_rarity": [0.0, 3.0], "item_sheaf_user_power": 0.5}
+PARTLY["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}
+
+
+def prepared(name, settings):
+    """A trainer before its first epoch, of a model whose stalks are noise: only the item sheaf knows the tastes."""
+    (config,) = resolve_configs([name], "toy", [], settings)
+    return config, prepare(config, load_split(config))
+
+
+def fitted(ready):
+    """RecBole's part of a training alone, as `Trainer.fit` was before it was told of validation."""
+    ready.trainer.eval_collector.data_collect(ready.train_data)
+    ready.trainer._save_checkpoint(0, verbose=False)
+    score, result = ready.trainer._valid_epoch(ready.valid_data)
+    ready.trainer.best_valid_score, ready.trainer.best_valid_result = score, result
+    return score
+
+
+def test_open_weighings_are_the_product_and_training_starts_from_the_safe_one():
+    everything = weighings(MMSheafSettings())
+    assert everything[0] == SAFE and len(set(everything)) == len(everything)
+    assert set(everything) == {Weighing(*values) for values in itertools.product(*GRID.values())}
+    some = weighings(MMSheafSettings(item_sheaf_weight=[1.0, 2.0], item_sheaf_rarity=4.0, item_sheaf_user_power=0.0))
+    assert some == [Weighing(1.0, 4.0, 0.0), Weighing(2.0, 4.0, 0.0)]
+
+
+def test_scores_of_every_weighing_are_those_of_the_model_weighed_so(toy_settings):
+    """Some items without training interactions, so that rarity matters."""
+    settings = {**toy_settings, "eval_args": {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}}
+    model = build("MMSheaf", {**settings, **FIXED})[0].eval()
+    users = torch.tensor([3, 1, 7])
+    with torch.no_grad():
+        found = [scores.clone() for scores in model.scored_by(model.weighings)(users)]
+        assert len(found) == len(model.weighings) == 30
+        for weighing, scores in zip(model.weighings, found):
+            model.weigh(weighing)
+            expected = model.full_sort_predict(Interaction({"user_id": users})).view(scores.shape)
+            torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
+    assert len({tuple(scores[0].topk(5).indices.tolist()) for scores in found}) > 5
+
+
+def gains_over(first, results):
+    """By how much recall and NDCG are higher at every k, as shares of what they are under the first; their means."""
+    names = [name for name in first if name.startswith(("recall", "ndcg"))]
+    assert len(names) == 6
+    return [float(np.mean([found[name] / first[name] - 1 for name in names])) for found in results]
+
+
+@pytest.mark.parametrize("metric", ["Recall@10", "MRR@10", "ItemCoverage@10"])
+def test_validation_takes_the_weighing_that_ranks_best(toy_settings, metric):
+    """Against RecBole's own evaluation of each; coverage is no metric of hits, and everything stays as in training."""
+    settings = {**toy_settings, **FIXED, **PARTLY, "valid_metric": metric, "softmax_temperature": 0.05}
+    settings["metrics"] = ["Recall", "NDCG", metric.partition("@")[0]]
+    config, ready = prepared("MMSheaf", settings)
+    trainer, model = ready.trainer, ready.model
+    started = model.weighing
+    before = fitted(ready)
+    results = []
+    for weighing in model.weighings:
+        model.weigh(weighing)
+        results.append(trainer.evaluate(ready.valid_data, load_best_model=False))
+    model.weigh(started)
+    weigh_on_validation(trainer, ready.valid_data)
+    if metric.startswith("ItemCoverage"):
+        assert model.weighing == started
+        return
+    gains = gains_over(results[0], results)
+    best = int(np.argmax(gains))
+    assert gains[best] > 0.02 and model.weighing == model.weighings[best]
+    assert trainer.best_valid_score == trainer.best_valid_result[metric.lower()] == results[best][metric.lower()]
+    assert trainer.best_valid_score >= before
+
+
+def test_the_fewer_users_asked_the_choice_may_be_wrong_but_never_worse_than_before(toy_settings, monkeypatch):
+    """Whatever the sample says, the whole validation part has the last word."""
+    config, ready = prepared("MMSheaf", {**toy_settings, **FIXED, **PARTLY, "softmax_temperature": 0.05})
+    before, started = fitted(ready), ready.model.weighing
+    worst = {}
+    for weighing in ready.model.weighings:
+        ready.model.weigh(weighing)
+        worst[weighing] = ready.trainer.evaluate(ready.valid_data, load_best_model=False)["recall@10"]
+    ready.model.weigh(started)
+    wrong = min(worst, key=worst.get)
+    assert worst[wrong] < before
+    monkeypatch.setattr("recbole_sheaf.models.weighing._searched", lambda options, judged: wrong)
+    weigh_on_validation(ready.trainer, ready.valid_data)
+    assert ready.model.weighing == started and ready.trainer.best_valid_score == before
+
+
+@pytest.mark.parametrize("lucky", [True, False])
+def test_a_difference_within_its_standard_error_leaves_the_first(lucky):
+    """One user in a hundred finds one item more: the mean is higher, as it is half of the time without a difference."""
+    first = torch.full((100, 2), 0.5)
+    better = first.clone()
+    better[0 if lucky else slice(None, None, 4)] += 0.1
+    gains = ((better - first) / 0.5).mean(1)
+    assert gains.mean() > 0 and (gains.mean() > gains.std() / 10) == (not lucky)
+    options = [Weighing(8.0, 1.0, 0.5), Weighing(2.0, 1.0, 0.5)]
+    found = dict(zip(options, (first, better)))
+    assert _searched(options, lambda asked: [found[each] for each in asked]) == options[0 if lucky else 1]
+
+
+def test_the_search_follows_one_part_of_a_weighing_after_another():
+    """Values that rise to one corner: it is reached, and no weighing is judged twice, nor are all."""
+    options = weighings(MMSheafSettings())
+    judged = []
+
+    def judge(asked):
+        judged.extend(asked)
+        height = [each.item_sheaf_weight + each.item_sheaf_rarity - each.item_sheaf_user_power for each in asked]
+        return [torch.full((4, 1), 1.0 + value) for value in height]
+
+    assert _searched(options, judge) == Weighing(32.0, 3.0, 0.0)
+    assert len(set(judged)) == len(judged) == 15
+
+
+def test_without_validation_the_safe_weighing_stays_and_the_log_says_so(toy_settings, caplog):
+    config, ready = prepared("MMSheaf", {**toy_settings, "epochs": 1})
+    with caplog.at_level(logging.WARNING):
+        ready.trainer.fit(ready.train_data, None, verbose=False)
+    said = [record.message for record in caplog.records if "no validation interactions" in record.message]
+    assert len(said) == 2 and "item sheaf takes its first form" in said[0] and "weighed as in training" in said[1]
+    assert ready.model.weighing == SAFE and ready.model.closed_form.form == Form(*MIXES[0], *SHRINKAGES[0])
+
+
+@pytest.mark.parametrize("name", ["MMSheaf", "ItemSheaf"])
+def test_what_was_chosen_stands_in_the_result_and_in_the_checkpoint(toy_settings, tmp_path, name):
+    own = {key: toy_settings[key] for key in toy_settings if name == "MMSheaf" or key != "embedding_size"}
+    (config,) = resolve_configs([name], "toy", [], own)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    result = train(config, load_split(config), folder).result
+    again = restore(result.checkpoint, own["data_path"])
+    assert again.model.chosen == result.chosen and len(result.chosen) == (7 if name == "MMSheaf" else 4)
+    judged = evaluate_checkpoint(result.checkpoint, own["data_path"])
+    assert judged["test"] == result.test
+    assert {key: judged["valid"][key] for key in result.valid} == result.valid
+    assert config["item_sheaf_weight" if name == "MMSheaf" else "ridge"] == "auto"  # seeds stay rows of one model
+
+
+def test_a_checkpoint_keeps_a_choice_that_is_not_the_first(toy_settings, tmp_path, monkeypatch):
+    """Of 30 weighings and six forms the last, whatever validation says."""
+    (config,) = resolve_configs(["MMSheaf"], "toy", [], toy_settings)
+    monkeypatch.setattr("recbole_sheaf.models.weighing._best", lambda tried, first: list(tried)[-1])
+    monkeypatch.setattr("recbole_sheaf.models.weighing._settled", lambda tried, first, best: best)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    ready = prepare(config, load_split(config))
+    choose_form(ready.trainer, ready.valid_data)
+    assert ready.model.closed_form.form == Form(*MIXES[-1], *SHRINKAGES[-1])
+    ready.model.weigh(ready.model.weighings[-1])
+    ready.trainer.saved_model_file = str(folder / "best.safetensors")
+    ready.trainer._save_checkpoint(0, verbose=False)
+    again = restore(folder / "best.safetensors", toy_settings["data_path"]).model
+    assert again.weighing == ready.model.weighings[-1] and again.closed_form.form == Form(*MIXES[-1], *SHRINKAGES[-1])
+    everyone = Interaction({"user_id": torch.arange(again.n_users)})
+    torch.testing.assert_close(again.full_sort_predict(everyone), ready.model.eval().full_sort_predict(everyone))
+
+
+def test_open_forms_are_mixes_by_shrinkages_with_what_is_given_in_its_place():
+    assert open_forms("auto", "auto", "auto", "auto") == [
+        [Form(*mix, *shrinkage) for shrinkage in SHRINKAGES] for mix in MIXES
+    ]
+    assert open_forms(3.0, "auto", 7.0, 0.1) == [[Form(3.0, beta, 7.0, 0.1)] for _, beta in MIXES]
+    assert open_forms(3.0, 0.0, 7.0, 0.1) == [[Form(3.0, 0.0, 7.0, 0.1)]]
+
+
+def test_validation_takes_the_mix_that_ranks_best_and_then_the_shrinkage(toy_settings, monkeypatch):
+    """Against a model of each form, evaluated by RecBole."""
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    own["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}
+
+    def result(form):
+        names = ("content_weight", "neighbourhood_weight", "ridge", "map_dropout")
+        fixed = dict(zip(names, (form.content, form.neighbourhoods, form.ridge, form.map_dropout)))
+        ready = prepared("ItemSheaf", {**own, **fixed})[1]
+        fitted(ready)
+        return ready.trainer.best_valid_result
+
+    monkeypatch.setattr("recbole_sheaf.models.weighing._settled", lambda tried, first, best: best)
+    config, ready = prepared("ItemSheaf", own)
+    choose_form(ready.trainer, ready.valid_data)
+    rows = ready.model.closed_form.rows
+    first = result(rows[0][0])
+    row = rows[int(np.argmax(gains_over(first, [result(row[0]) for row in rows])))]
+    expected = row[int(np.argmax(gains_over(first, [result(form) for form in row])))]
+    assert ready.model.closed_form.form == expected
+    fitted(ready)
+    assert ready.trainer.best_valid_result == result(expected)
+
+
+def test_without_content_only_the_shrinkage_is_open(toy_settings):
+    model = build("MMSheaf", {**toy_settings, "modalities": []})[0]
+    assert model.closed_form.forms == [Form(0.0, 0.0, *shrinkage) for shrinkage in SHRINKAGES]
+    assert not model.closed_form.signals().content.numel()
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"item_sheaf_weight": []}, "item_sheaf_weight is \\[\\], so validation has nothing to choose among"),
+        ({"item_sheaf_rarity": [1.0, -1.0]}, "an entry of item_sheaf_rarity is -1.0, expected a number >= 0"),
+        ({"item_sheaf_user_power": 2.0}, "item_sheaf_user_power is 2.0, expected a number >= 0 and <= 1"),
+        ({"item_sheaf_weight": "automatic"}, "item_sheaf_weight is 'automatic', expected .*auto"),
+        ({"item_sheaf_content": "auto "}, "item_sheaf_content is 'auto ', expected a number >= 0 or auto"),
+        ({"item_sheaf_nearest": 0}, "item_sheaf_nearest is 0, expected a whole number >= 1"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_choices_that_are_none_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        MMSheafSettings(**settings)
+
+
+def test_more_nearest_items_than_there_are_is_refused(toy_settings):
+    settings = {**toy_settings, **FIXED, "item_sheaf_nearest": 200}
+    with pytest.raises(ConfigError, match="200 nearest items in image were asked for, but there are 60 items"):
+        build("MMSheaf", settings)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_no_history_is_flooded_by_items_that_nobody_chose(workplace):
+    """Histories of 1 to 200 and items new since training: of each stratum the share of new items among the first 20.
+
+    It stays within twice their share of what was chosen at test, or one in twenty; recall within noise of the stalks
+    alone. With one fixed weight, the rarity of sparse data and no growth, long histories are flooded, which shows that
+    the data would tell.
+    """
+    write_skewed(workplace / "data" / "skewed")
+    shares, recalls = {}, {}
+    flooding = {"item_sheaf_weight": 8.0, "item_sheaf_rarity": 3.0, "item_sheaf_user_power": 0.0}
+    alone = {"item_sheaf_weight": 0.0}
+    for name, own in {"auto": {}, "flooding": flooding, "stalks": alone}.items():
+        settings = {"data_path": str(workplace / "data"), "benchmark_filename": ["train", "valid", "test"]}
+        settings.update(show_progress=False, state="warning", epochs=40, cache_dir=str(workplace / "cache"), **own)
+        (config,) = resolve_configs(["MMSheaf"], "skewed", [], settings)
+        split = load_split(config)
+        trained = train(config, split)
+        shares[name], recalls[name], of_test = by_history(trained, split)
+    for stratum, held_out in of_test.items():
+        assert shares["auto"][stratum] <= max(2 * held_out, 0.05), (stratum, shares["auto"], of_test)
+        assert recalls["auto"][stratum] >= recalls["stalks"][stratum] - 0.03, (stratum, recalls)
+    assert np.mean(list(recalls["auto"].values())) > np.mean(list(recalls["stalks"].values()))
+    assert max(shares["flooding"].values()) > 0.3
+
+
+def by_history(trained, split):
+    """By history length: share of new items in the lists, recall, and the new items' share of what was held out."""
+    train_part, _, test_part = split.parts
+    dataset, rankings = split.dataset, trained.judgement.rankings
+    degree = np.bincount(train_part.inter_feat[dataset.iid_field].numpy(), minlength=dataset.item_num)
+    length = np.bincount(train_part.inter_feat[dataset.uid_field].numpy(), minlength=dataset.user_num)
+    wanted = {}
+    for user, item in zip(*(test_part.inter_feat[field].numpy() for field in (dataset.uid_field, dataset.iid_field))):
+        wanted.setdefault(user, set()).add(item)
+    lists = dict(zip(rankings.users.tolist(), rankings.top[:, :20]))
+    shares, recalls, held_out = {}, {}, {}
+    for low, high in STRATA:
+        users = [user for user in lists if low <= length[user] <= high]
+        shares[low, high] = float(np.mean([(degree[lists[user]] == 0).mean() for user in users]))
+        found = [len(wanted[user] & set(lists[user].tolist())) / len(wanted[user]) for user in users]
+        recalls[low, high] = float(np.mean(found))
+        held_out[low, high] = float(np.mean([degree[item] == 0 for user in users for item in wanted[user]]))
+    return shares, recalls, held_out
