@@ -25,6 +25,7 @@ from recbole_sheaf.models.item_sheaf_forms import ClosedForm, Form
 from recbole_sheaf.rules import Rule, setting
 
 MOST_USERS = 6000  # of validation, evenly spaced, by whom a weighing is chosen
+CUTOFFS = (10, 20, 50)  # of the lists by which it is chosen, whatever `topk` reports
 SCORES_AT_ONCE = 2**24  # 64 MiB, of which a few are held
 
 Choices = Union[str, float, list]
@@ -237,17 +238,17 @@ def _settled(tried: Mapping[Option, Tensor], first: Option, best: Option) -> Opt
 
 @torch.no_grad()
 def _judged(valid_data: Any, scored: Callable[[Tensor], Iterator[Tensor]], count: int) -> list[Float[Tensor, "u m"]]:
-    """Recall and NDCG of users, at every k of ``topk``, in each of ``count`` rankings.
+    """Recall and NDCG of users, at every one of ``CUTOFFS``, in each of ``count`` rankings.
 
     Several k, since a choice by one of them follows the few users whose one item crosses it.
 
     Args:
         scored: gives b users' scores for every item, (b, n_items), once for each ranking; they are changed in place.
     """
-    every, topk = valid_data.uid_list, sorted(valid_data.config["topk"])
+    every, n_items = valid_data.uid_list, valid_data._dataset.item_num
+    topk = [min(k, n_items - 1) for k in CUTOFFS]
     asked = every[torch.linspace(0, len(every) - 1, min(len(every), MOST_USERS)).long()]
     found: list[list[Tensor]] = [[] for _ in range(count)]
-    n_items = valid_data._dataset.item_num
     for users in asked.split(max(1, SCORES_AT_ONCE // n_items)):
         seen = _pairs(list(valid_data.uid2history_item[users.numpy()]))
         held_out = torch.zeros(len(users), n_items, dtype=torch.bool)
