@@ -1,6 +1,7 @@
 """A made dataset of skewed activity: histories of 1 to 200, tastes planted in content, items new since training."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,3 +44,40 @@ def write_skewed(folder: Path, n_users: int = 2000, n_items: int = 1000, tastes:
     (folder / "features").mkdir()
     tokens = np.array([f"i{item}" for item in range(n_items)])
     np.savez(folder / "features" / "video.npz", item_id=tokens, feature=matrix)
+
+
+class Served(NamedTuple):
+    """Users of one stratum and what they are served, in the first 20."""
+
+    users: int
+    recall: float
+    ndcg: float
+    new_in_lists: float
+    new_held_out: float
+
+
+def by_history(trained: Any, split: Any) -> dict[str, Served]:
+    """By the length of users' histories, and of all: recall, NDCG, and the share of items that nobody had chosen."""
+    train_part, _, test_part = split.parts
+    dataset, rankings = split.dataset, trained.judgement.rankings
+    degree = np.bincount(train_part.inter_feat[dataset.iid_field].numpy(), minlength=dataset.item_num)
+    length = np.bincount(train_part.inter_feat[dataset.uid_field].numpy(), minlength=dataset.user_num)
+    wanted: dict[int, set[int]] = {}
+    for user, item in zip(*(test_part.inter_feat[field].tolist() for field in (dataset.uid_field, dataset.iid_field))):
+        wanted.setdefault(user, set()).add(item)
+    lists = dict(zip(rankings.users.tolist(), rankings.top[:, :20].tolist()))
+    discount = 1 / np.log2(np.arange(20) + 2)
+    found = {}
+    for low, high in [*STRATA, (0, 10**9)]:
+        users = [user for user in lists if low <= length[user] <= high]
+        hits = [[item in wanted[user] for item in lists[user]] for user in users]
+        counts = np.array([len(wanted[user]) for user in users])
+        ideal = discount.cumsum()[np.minimum(counts, 20) - 1]
+        found["all" if high == 10**9 else f"{low}-{high}"] = Served(
+            len(users),
+            float((np.sum(hits, axis=1) / counts).mean()),
+            float((hits @ discount / ideal).mean()),
+            float((degree[[lists[user] for user in users]] == 0).mean()),
+            float(np.mean([degree[item] == 0 for user in users for item in wanted[user]])),
+        )
+    return found
