@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import io
+import logging
 import os
 import sys
 from pathlib import Path
@@ -53,6 +54,16 @@ def script_of_docs(name):
 def no_command_line(monkeypatch):
     """RecBole's Config reads sys.argv, under pytest too."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
+
+
+@pytest.fixture(autouse=True)
+def root_logger_at_warning():
+    """What an earlier test made of the root logger's level is no matter of this one: RecBole's runs set it."""
+    root = logging.getLogger()
+    found = root.level
+    root.setLevel(logging.WARNING)
+    yield
+    root.setLevel(found)
 
 
 @pytest.fixture

@@ -54,7 +54,6 @@ def test_an_entry_is_made_once_in_folders_for_its_user_alone(entry):
     ids=lambda change: "-".join(change),
 )
 def test_an_entry_with_other_values_is_made_again(entry, caplog, change):
-    caplog.set_level("WARNING", logger="recbole_sheaf")  # whatever tests before this one left
     with np.load(entry) as found:
         arrays = {name: value for name, value in {**found, **change}.items() if value is not None}
     np.savez(entry, **arrays)
@@ -82,7 +81,6 @@ def test_nothing_is_taken_from_a_folder_that_others_may_write(entry, caplog, mod
 
 
 def test_nothing_is_taken_from_somebody_elses_folder(entry, caplog, monkeypatch):
-    caplog.set_level("WARNING", logger="recbole_sheaf")
     monkeypatch.setattr(os, "getuid", lambda: entry.stat().st_uid + 1)
     assert asked(entry)
     assert f"belongs to user {entry.stat().st_uid}; set cache_dir to a folder of your own" in caplog.text
