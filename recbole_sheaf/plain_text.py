@@ -35,7 +35,11 @@ def json_line(value: Any) -> str:
     Raises:
         TypeError, ValueError: as :func:`json.dumps`.
     """
-    text = json.dumps(value, ensure_ascii=False)  # outside its strings there are none
+    return escaped_json(json.dumps(value, ensure_ascii=False))
+
+
+def escaped_json(text: str) -> str:
+    """JSON without line breaks, its control characters by their number; outside its strings there are none."""
     return _CONTROL.sub(lambda found: "".join(f"\\u{ord(letter):04x}" for letter in found[0]), text)
 
 

@@ -19,7 +19,15 @@ from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.listed_items import add_listed_items
 from recbole_sheaf.data.read_tables import BESIDE
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
-from recbole_sheaf.features.atomic import ROW_OF, Table, column_names, field_types, read_columns, read_table
+from recbole_sheaf.features.atomic import (
+    ROW_OF,
+    Table,
+    column_names,
+    field_types,
+    first_of_each,
+    read_columns,
+    read_table,
+)
 from recbole_sheaf.vocabulary import REPETITIONS
 
 logger = logging.getLogger(__name__)
@@ -63,7 +71,8 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
     frame = data_read(self.config).table(table.name, _frame(self, table, types, fields), keys)
     if AS_WRITTEN in frame:
         self.times_as_written.append(frame.pop(AS_WRITTEN))
-    return frame
+    own = {".user": self.uid_field, ".item": self.iid_field}.get(Path(table.name).suffix)
+    return first_of_each(table.name, frame, own) if own in frame else frame
 
 
 def _refuse_absent(config: Any, key: str, name: str, types: dict[str, str], source: Any) -> None:

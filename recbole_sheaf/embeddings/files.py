@@ -14,7 +14,7 @@ import safetensors.numpy
 from recbole_sheaf.embeddings.array_files import METADATA, is_safetensors_export, read_npz, read_safetensors
 from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata, from_arrays
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.errors import ConfigError, DataError, nearest
+from recbole_sheaf.errors import ConfigError, DataError, nearest, shown
 from recbole_sheaf.features.cache import write_npz
 from recbole_sheaf.features.parquet_file import import_pyarrow
 from recbole_sheaf.regular_files import open_regular
@@ -46,7 +46,7 @@ def write_embeddings(embeddings: Embeddings, path: Path) -> None:
     """Write to ``path``; the ending chooses the format, ``.duckdb`` holds float32 whatever the embeddings are.
 
     Raises:
-        ConfigError: as :func:`check_target`.
+        ConfigError: as :func:`check_target`, or if a token is one that the format cannot hold.
         WriteError: if it cannot be written; an older file stays.
     """
     path = Path(path)
@@ -85,9 +85,18 @@ def _write_npz(embeddings: Embeddings, path: Path) -> None:
 
 
 def _write_safetensors(embeddings: Embeddings, path: Path) -> None:
-    """Tokens are UTF-8, a line each, since the format knows numbers alone."""
+    """Tokens are UTF-8, a line each, since the format knows numbers alone.
+
+    Raises:
+        ConfigError: if a token has an end of a line.
+    """
     arrays = as_arrays(embeddings)
     for name in ("user_tokens", "item_tokens"):
+        if ended := [token for token in arrays[name].tolist() if "\n" in token]:
+            raise ConfigError(
+                f"the {name.partition('_')[0]} {shown(ended[0])} has an end of a line, where a .safetensors ends a "
+                "token; export to .npz, .parquet or .duckdb"
+            )
         arrays[name] = np.frombuffer("\n".join(arrays[name].tolist()).encode("utf-8"), dtype=np.uint8)
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     metadata = {METADATA: json.dumps(as_metadata(embeddings))}

@@ -49,8 +49,14 @@ def load_split(config: Config) -> LoadedSplit:
     """Load a dataset and split it by ``split_seed``.
 
     Raises:
+        ConfigError: if the model is one that learns from a graph of knowledge.
         DataError: if a file of the dataset is no such table, or a part of the split is empty.
     """
+    if config["MODEL_TYPE"] is ModelType.KNOWLEDGE:  # whose loaders and trainer are others
+        raise ConfigError(
+            f"{config['model']} learns from a graph of knowledge beside the interactions, and such models are not "
+            "trained here; choose another model, or train it by RecBole's own run_recbole"
+        )
     start_logger(config)
     init_seed(config["seed"], config["reproducibility"])
     with _recboles_refusals(config):

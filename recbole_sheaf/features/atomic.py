@@ -8,6 +8,7 @@ available": the film "NA" keeps its name, and so does the user. Each line has as
 import codecs
 import csv
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from jaxtyping import Int64
 
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError, shown
 from recbole_sheaf.regular_files import open_regular, read_regular
+
+logger = logging.getLogger(__name__)
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 ROW_OF = {".inter": "interaction", ".item": "item", ".user": "user"}  # what a line is, by the file's suffix
@@ -142,6 +145,27 @@ def read_columns(path: Path, names: Sequence[str]) -> pd.DataFrame:
     frame = table.read([header.index(name) for name in wanted])
     frame.columns = wanted
     return frame
+
+
+def first_of_each(name: str, rows: pd.DataFrame, field: str) -> pd.DataFrame:
+    """The first row of each id, as RecBole takes them from ``.user`` and ``.item``; the log says which are left out.
+
+    Args:
+        name: of the file.
+        field: column of the ids.
+    """
+    repeats = rows[field].duplicated()
+    if not repeats.any():
+        return rows
+    logger.warning(
+        "%d of %d rows of %s repeat the %s of an earlier row (first: %s) and are left out",
+        int(repeats.sum()),
+        len(rows),
+        name,
+        field,
+        shown(rows[field][repeats.idxmax()]),
+    )
+    return rows[~repeats].copy()
 
 
 def raw_item_tokens(folder: Path, dataset_name: str, item_field: str = "item_id") -> set[str]:

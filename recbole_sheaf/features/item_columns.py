@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from recbole_sheaf.errors import FeatureError, shown
-from recbole_sheaf.features.atomic import column_names, read_columns, read_header
+from recbole_sheaf.features.atomic import column_names, first_of_each, read_columns, read_header
 from recbole_sheaf.features.files import check_features
 
 
@@ -28,7 +28,7 @@ def column_features(
     """
     if item_field not in column_names(item_file):
         raise FeatureError(f"{item_file.name} has no column {item_field}; its vectors belong to nobody, so add it")
-    table = read_columns(item_file, [item_field, name]).drop_duplicates(item_field)
+    table = first_of_each(item_file.name, read_columns(item_file, [item_field, name]), item_field)
     table = table[table[name].str.strip() != ""]
     words = [text.split() for text in table[name]]
     source, widths = f"column {name} of {item_file.name}", sorted({len(row) for row in words})

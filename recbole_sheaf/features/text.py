@@ -16,7 +16,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features.atomic import column_names, read_columns
+from recbole_sheaf.features.atomic import column_names, first_of_each, read_columns
 from recbole_sheaf.features.cache import cached_arrays, content_key
 from recbole_sheaf.features.files import TOKENS, VECTORS
 
@@ -68,7 +68,7 @@ def text_features(
     if dim < 1:
         raise FeatureError(f"text modality '{name}' was given {dim} dimensions; set feature_dim_text to 1 or more")
     table = ordered(name, read_columns(item_file, [item_field, *columns]), [item_field])
-    table = table.drop_duplicates(item_field)
+    table = first_of_each(item_file.name, table, item_field)
     tokens, texts = table[item_field].tolist(), table[list(columns)].agg(" ".join, axis=1).tolist()
     key = content_key(
         [FORMAT_VERSION, sklearn.__version__, name, str(dim), str(len(columns)), *columns, *tokens, *texts]

@@ -18,6 +18,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from recbole_sheaf.errors import DataError, SheafError, first_line, shown
+from recbole_sheaf.plain_text import escaped_json, one_line
 from recbole_sheaf.serving.bodies import (
     Columns,
     Embed,
@@ -49,6 +50,13 @@ REFUSALS: dict[Any, Any] = {
 }
 
 
+class EscapedJson(JSONResponse):
+    """Without the control characters of tokens and titles, which a terminal would take for its own."""
+
+    def render(self, content: Any) -> bytes:
+        return escaped_json(super().render(content).decode("utf-8")).encode("utf-8")
+
+
 def build_app(catalogue: Catalogue, hosts: Collection[str] = ()) -> FastAPI:
     """An application that answers from a catalogue.
 
@@ -58,7 +66,10 @@ def build_app(catalogue: Catalogue, hosts: Collection[str] = ()) -> FastAPI:
     about = catalogue.about()
     app = FastAPIOffline(
         title="recbole-sheaf",
-        description=f"{about['model']} on {about['dataset']}: {about['users']:,} users, {about['items']:,} items.",
+        description=one_line(
+            f"{about['model']} on {about['dataset']}: {about['users']:,} users, {about['items']:,} items."
+        ),
+        default_response_class=EscapedJson,
         redoc_url=None,
     )
     app.add_middleware(AnswersHead)
@@ -172,7 +183,7 @@ def _refuse_in_sentences(app: FastAPI) -> None:
 
 
 def _refusal(status: int, sentence: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": sentence}, status, headers)
+    return EscapedJson({"error": sentence}, status, headers)
 
 
 def _sentence(errors: Sequence[Any]) -> str:

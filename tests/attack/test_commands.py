@@ -379,7 +379,7 @@ COMMANDS = [  # arguments, TOY for those above, and words of the sentence
     ),
     (
         ["run", "TOY", "--model=KGAT"],
-        "RecBole refuses dataset 'toy' under these settings ([toy.kg] not found in [data/toy])",
+        "KGAT learns from a graph of knowledge beside the interactions, and such models are not trained here",
     ),
     (
         ["run", "TOY", "--model=KD_DAGFM", "--teacher=__import__('os').system('touch hacked')"],

@@ -34,6 +34,10 @@ def ratings(split, content):
     return sorted(value for part in split.parts for value in part.inter_feat["rating"].tolist())
 
 
+def prices(split, content):
+    return sorted(split.dataset.item_feat["price"].tolist()[1:])
+
+
 def inters(rows, settings=None, model="BPR"):
     """Rows of one .inter file each."""
     return [Row(name, {"toy.inter": text}, expected, settings or {}, "", model) for name, text, expected in rows]
@@ -229,7 +233,18 @@ LISTINGS = others(
         ),
         ("none is listed", {"toy.item": table(["x\ty\t1"], ITEM_HEADER)}, "does not list the item of any interaction"),
         ("ids with a fraction", {"toy.item": GOOD_ITEM.replace("\ni", "\ni.")}, "list every item_id there as in"),
-        ("an item twice", {"toy.item": GOOD_ITEM + "i2\tother\t1\n"}, AS_IT_IS),
+        (
+            "an item twice",
+            {"toy.item": GOOD_ITEM + "i2\tother\t9\ni0\tother\t9\n"},
+            Reads(of=prices, what=[0.0, 1, 2, 3, 4, 5, 6, 7]),
+            "2 of 10 rows of toy.item repeat the item_id of an earlier row (first: 'i2') and are left out",
+        ),
+        (
+            "a user twice",
+            {"toy.user": table([*[f"{user}\t1" for user in USERS], "b\t2"], "user_id:token\tage:float")},
+            AS_IT_IS,
+            "1 of 5 rows of toy.user repeat the user_id of an earlier row (first: 'b') and are left out",
+        ),
         ("no item id", {"toy.item": GOOD_ITEM + "\tother\t1\n"}, "item_id is empty in 1 lines of toy.item"),
         ("padding as an item", {"toy.item": GOOD_ITEM + "[PAD]\tother\t1\n"}, "item_id is [PAD]"),
         ("an item named NA", {"toy.item": GOOD_ITEM + "NA\tx\t1\n"}, Reads(items=frozenset([*ITEMS, "NA"]))),

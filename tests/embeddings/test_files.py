@@ -1,6 +1,7 @@
 """Files hold what went in, rank as it ranks, and are there whole or not at all."""
 
 import json
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -135,6 +136,22 @@ def test_a_damaged_file_is_refused_in_a_sentence(embeddings, workplace, ending):
             read_embeddings(path)
     with pytest.raises(DataError, match="there is no file"):
         read_embeddings(workplace / f"absent{ending}")
+
+
+@pytest.mark.parametrize("kind", ["users", "items"])
+def test_a_token_with_an_end_of_a_line_is_refused_where_it_would_be_two(embeddings, workplace, kind):
+    tokens = getattr(embeddings, kind).astype(object)
+    tokens[3] = "one\ntwo\r\u2028three"
+    odd = replace(embeddings, **{kind: tokens.astype(str)})
+    with pytest.raises(ConfigError, match=rf"the {kind[:-1]} 'one\\ntwo.* has an end of a line.*; export to .npz"):
+        write_embeddings(odd, workplace / "x.safetensors")
+    assert not list(workplace.glob("x.*"))
+    for ending in set(ENDINGS) - {".safetensors"}:
+        write_embeddings(odd, workplace / f"x{ending}")
+        assert getattr(read_embeddings(workplace / f"x{ending}"), kind)[3] == tokens[3]
+    odd = replace(embeddings, **{kind: np.char.replace(tokens.astype(str), "\n", "\x85")})
+    write_embeddings(odd, workplace / "x.safetensors")
+    assert getattr(read_embeddings(workplace / "x.safetensors"), kind)[3] == "one\x85two\r\u2028three"
 
 
 def test_files_of_something_else_are_refused(embeddings, workplace):

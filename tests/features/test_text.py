@@ -35,6 +35,15 @@ def test_items_without_a_shared_word_are_missing(item_file):
     assert list(vectors(item_file, "both", ["title", "genre"])) == ["10", "2", "33", "4", "6"]
 
 
+def test_of_an_item_that_stands_there_twice_the_first_row_stays_and_the_log_says_so(item_file, caplog):
+    once = vectors(item_file)
+    assert not caplog.records
+    item_file.write_text(ITEMS + "2\tred car\tfruit\n33\tred apple\tfruit\n")
+    again = vectors(item_file)
+    assert "2 of 8 rows of x.item repeat the item_id of an earlier row (first: '2') and are left out" in caplog.text
+    assert list(again) == list(once) and all(np.array_equal(again[token], once[token]) for token in once)
+
+
 def test_same_words_same_vector_and_shared_words_are_nearer(item_file):
     genre = vectors(item_file, "genre", ["genre"])
     np.testing.assert_allclose(genre["10"], genre["6"], atol=1e-6)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from recbole_sheaf.embeddings import explain, similar_items, top_lists, with_users
 from recbole_sheaf.embeddings.embeddings import TRAIN
 from recbole_sheaf.embeddings.sources import Source
+from recbole_sheaf.plain_text import one_line
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
 from recbole_sheaf.serving.limits import MOST_BYTES, MOST_ITEMS
@@ -98,6 +101,28 @@ def test_titles_come_along_where_there_are_some(client):
     similar = client.post("/similar", json={"item": "i5", "k": 59}).json()["items"]
     titled = [item.get("title") for item in similar if item["item"] == "i3"]
     assert titled == ["Item no. 3"] and all("title" not in items[item] for item in items if item != "i3")
+
+
+def test_no_answer_holds_a_control_character(embeddings):
+    """Of tokens, titles or the model's name: JSON gives each by its number, the description leaves it out."""
+    odd = ["a\x9b31m", "b\u202ec", "d\u2028e", "f\x1b[2J\x85g"]
+    items = embeddings.items.astype(object)
+    items[: len(odd)] = odd
+    held = replace(embeddings, items=items.astype(str), metadata={**embeddings.metadata, "model": "x\x9b31m"})
+    client = client_of(Catalogue(Source(held), titles={token: token for token in odd}))
+    asked = {"user": "u4", "k": 60, "seen": "kept", "explain": True}
+    answers = [client.post("/recommend", json=asked), client.post("/similar", json={"item": odd[0], "k": 59})]
+    answers += [client.get("/names", params={"kind": "item", "text": text}) for text in ("\x9b", "\u202e", "31m")]
+    answers += [client.get("/health"), client.get("/openapi.json"), client.get("/docs")]
+    answers += [client.post("/similar", json={"item": odd[0] + "x"}), client.post("/similar", json={"ite\x9bm": 1})]
+    answers += [client.get("/posters/" + quote(odd[1]))]
+    assert [answer.status_code for answer in answers] == [200] * 8 + [404, 422, 404]
+    for answer in answers:
+        assert one_line(answer.text.replace("\n", "")) == answer.text.replace("\n", ""), answer.url
+    found = answers[0].json()["items"]
+    assert set(odd) <= {item["item"] for item in found} and set(odd) <= {item.get("title") for item in found}
+    assert answers[2].json()[0] == {"token": odd[0], "title": odd[0]}
+    assert answers[5].json()["model"] == "x\x9b31m"
 
 
 def test_health_says_what_is_served(client):
