@@ -281,8 +281,13 @@ def text(folder: Path, version: int) -> None:
 
 
 def of_file(write: Callable[[Path, int], Any], pattern: str, read: Callable[[Path], set]) -> Writer:
-    """Each file that the pattern finds is whole."""
-    return Writer(write, lambda folder: [read(path) for path in sorted(folder.glob(pattern)) if path.is_file()])
+    """Each file that the pattern finds is whole, but for those in the place of work of a writer that was killed."""
+
+    def found(folder: Path) -> list[set]:
+        paths = sorted(path for path in folder.glob(pattern) if BUILDING not in str(path.relative_to(folder)))
+        return [read(path) for path in paths if path.is_file()]
+
+    return Writer(write, found)
 
 
 WRITERS = {
@@ -355,8 +360,9 @@ def _killed(name: str, folder: Path, rng: random.Random) -> list[str]:
         child = _in_child(lambda: _check(writer, folder))
         if os.waitpid(child, 0)[1]:
             said.append(f"{name}: kill {kill} left something between the old and the new")
-    if os.waitpid(_in_child(lambda: writer.write(folder, 1)), 0)[1]:
-        said.append(f"{name} cannot write any more")
+    for version in (2, 1):  # of what is made once alone, the one that was not finished yet clears the others' leftovers
+        if os.waitpid(_in_child(functools.partial(writer.write, folder, version)), 0)[1]:
+            said.append(f"{name} cannot write any more")
     left = [each for each in names_in(folder) if BUILDING in each]
     return said + [f"{name}: left over: {left}"] * bool(left)
 
