@@ -37,6 +37,42 @@ def test_a_file_takes_the_place_of_another_when_it_is_whole(tmp_path):
     assert tree(tmp_path) == {"a/b/x.txt": "new"} and os.listdir(place.parent) == ["x.txt"]
 
 
+def test_who_reads_the_old_file_goes_on_reading_it(tmp_path):
+    """The new one takes its name in one step; nothing is written into the old."""
+    place = tmp_path / "x"
+    place.write_text("old")
+    with open(place) as reader:
+        with whole_file(place) as new:
+            new.write_text("new and longer")
+            made = new.stat().st_ino
+        assert reader.read() == "old" and place.stat().st_ino == made
+
+
+def test_the_disk_has_the_file_before_it_takes_its_place_and_the_folder_after(tmp_path, monkeypatch):
+    """So that a loss of power leaves no file of the right name without its content."""
+    steps, fsync, replace = [], os.fsync, os.replace
+    known = {}
+
+    def synced(descriptor):
+        steps.append(("sync", known.get(os.fstat(descriptor).st_ino)))
+        fsync(descriptor)
+
+    def replaced(source, target):
+        steps.append(("move", Path(target).name))
+        replace(source, target)
+
+    known[tmp_path.stat().st_ino] = "folder"
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    with whole_file(tmp_path / "x") as new:
+        new.write_text("new")
+        known[new.stat().st_ino] = "file"
+    assert steps == [("sync", "file"), ("move", "x"), ("sync", "folder")]
+    steps.clear()
+    write_whole(tmp_path / "x", "made again easily", durable=False)
+    assert steps == [("move", "x")]
+
+
 @pytest.mark.parametrize("old", [None, "old"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("bad"), KeyboardInterrupt()])
 def test_an_error_leaves_the_old_and_nothing_else(tmp_path, old, error):
@@ -161,6 +197,20 @@ def test_files_that_are_kept_stay_in_a_folder(tmp_path, either_way):
         inode = (place / "notes" / "mine").stat().st_ino
     assert tree(tmp_path) == {"data/x": "new", "data/notes/mine": "mine", "data/notes/x": "mine", "data/late": "mine"}
     assert (place / "notes" / "mine").stat().st_ino == inode and os.readlink(place / "far") == "/nowhere"
+
+
+def test_a_file_that_comes_while_folders_change_places_stays(tmp_path, either_way, monkeypatch):
+    real = whole_files._exchanged
+
+    def exchanged(new, place, work):
+        fill(place, {"late/mine": "mine", "x": "old"})
+        return real(new, place, work)
+
+    monkeypatch.setattr(whole_files, "_exchanged", exchanged)
+    fill(tmp_path / "data", {"x": "old"})
+    with whole_folder(tmp_path / "data", keeps=lambda path: True) as new:
+        fill(new, {"x": "new"})
+    assert tree(tmp_path) == {"data/x": "new", "data/late/mine": "mine"}
 
 
 def test_kept_files_are_copied_where_there_are_no_links(tmp_path, monkeypatch):

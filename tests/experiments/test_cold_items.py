@@ -1,5 +1,7 @@
 """Cold items, from the dataset's list to the store, against figures worked out from a model's own scores."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from recbole.data.interaction import Interaction
 from recbole_sheaf.evaluation.best import best_cells
 from recbole_sheaf.evaluation.comparison import comparison_table
 from recbole_sheaf.experiments.checkpoints import restore
-from recbole_sheaf.experiments.cold_items import cold_items
+from recbole_sheaf.experiments.cold_items import cold_items, cold_items_alone
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split, same_data
@@ -141,6 +143,22 @@ def test_cold_items_are_judged_alone_and_among_all(settings, model):
     of_users = run.judgement.user_metrics.query("metric == 'cold recall@5'")
     assert len(of_users) == users and of_users["value"].mean() == pytest.approx(recall, abs=1e-6)
     assert set(of_users["user_id"]) <= {f"u{user}" for user in range(30)}
+
+
+def test_alone_no_other_item_is_ranked_whatever_the_scores():
+    """Below zero too, as inner products are; and all are ranked again afterwards."""
+    scores = torch.tensor([[-np.inf, -1.0, -2.0, 5.0, -3.0], [-np.inf, 1.0, -5.0, 0.0, -4.0]])
+
+    def of_all(batch):
+        return batch, scores.clone(), "seen", "held out"
+
+    trainer = SimpleNamespace(model=SimpleNamespace(n_items=5), _full_sort_batch_eval=of_all)
+    with cold_items_alone(trainer, np.array([2, 4])):
+        batch, among, *others = trainer._full_sort_batch_eval("batch")
+    assert (batch, others) == ("batch", ["seen", "held out"]) and trainer._full_sort_batch_eval is of_all
+    expected = torch.full((2, 5), -torch.inf)
+    expected[:, [2, 4]] = scores[:, [2, 4]]
+    assert torch.equal(among, expected)
 
 
 @pytest.mark.usefixtures("unchecked_shapes")

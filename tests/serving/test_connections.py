@@ -95,6 +95,30 @@ def test_who_does_not_read_is_cut(app, monkeypatch):
         assert len(until_closed(client)) < LARGE
 
 
+@pytest.mark.parametrize("path", ["/health", "/posters/i3"])
+def test_garbage_behind_an_answer_or_amid_it_is_not_answered_once_more(app, path):
+    with listening(app) as (server, port), connected(port, receive_buffer=4096) as client:
+        client.sendall(request("GET", path, b"", "Transfer-Encoding: chunked\r\n", ""))
+        assert client.recv(1 << 12).startswith(b"HTTP/1.1 200")
+        client.sendall(b"zz\r\nno chunk\r\n")
+        waited(server, 0)
+        assert b"HTTP/1.1 400" not in (said := until_closed(client)) and len(said) < LARGE
+
+
+def test_no_time_is_added_for_who_does_not_read_the_last_answer(app, monkeypatch):
+    """Whose connection is closing already: the time that began with it runs on."""
+    begun, cut_after = [], connections.BoundedConnection._cut_after
+    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.6)
+    monkeypatch.setattr(
+        connections.BoundedConnection, "_cut_after", lambda self, s: (begun.append(s), cut_after(self, s))
+    )
+    with listening(app) as (server, port), connected(port, receive_buffer=4096) as client:
+        client.sendall(request("GET", "/posters/i3", b"", "Connection: close\r\n", ""))
+        waited(server, 1)
+        waited(server, 0)
+        assert begun == [0.6] and len(until_closed(client)) < LARGE
+
+
 def test_who_reads_in_time_has_all_of_it(app, monkeypatch):
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 2.0)
     with listening(app) as (_, port):
