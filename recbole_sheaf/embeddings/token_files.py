@@ -40,11 +40,12 @@ def read_tokens(given: str, kind: Literal["user", "item"]) -> Named:
             raise DataError(f"'{given}' names nobody; give tokens with commas between, or a file {', '.join(ENDINGS)}")
         return list(dict.fromkeys(tokens))
     table = read_text_table(path, header=False)
-    table = table.apply(lambda column: column.str.strip())
-    names = [_kind_of(cell) for cell in table.iloc[0]]
+    first = [cell.strip() for cell in table.iloc[0]]
+    names = [_kind_of(cell) for cell in first]
     if len(names) > 1 or names[0]:
-        _check_names(path, table.iloc[0].tolist(), names, kind)
+        _check_names(path, first, names, kind)  # before anything is done for each of a thousand columns
         table = table.iloc[1:]
+    table = table.apply(lambda column: column.str.strip())
     if not len(table):
         raise DataError(f"{path} names nobody; give a token on each line, or user,item")
     for line, *cells in table.itertuples():
