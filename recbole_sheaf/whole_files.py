@@ -81,12 +81,10 @@ def whole_folder(
             if durable:
                 for each in (*new.rglob("*"), new):
                     _sync(each)
-            if os.path.lexists(place):
+            if os.path.lexists(place) or not _taken(new, place):
                 _carry(place, new, keeps)
                 old = _exchanged(new, place, work)
                 _carry(old, place, keeps)  # what somebody put there meanwhile
-            else:
-                os.rename(new, place)
             if durable:
                 _sync(place.parent)
 
@@ -292,6 +290,17 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target, follow_symlinks=False)
     except OSError:  # a file system without links
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _taken(new: Path, place: Path) -> bool:
+    """Whether a folder took a place where none was; False if another writer was there a moment earlier."""
+    try:
+        os.rename(new, place)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def _exchanged(new: Path, place: Path, work: Path) -> Path:

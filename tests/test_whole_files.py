@@ -330,6 +330,20 @@ def test_a_place_of_work_that_is_cleared_before_it_is_locked_is_made_anew(tmp_pa
     assert cleared and os.listdir(tmp_path) == ["data"]
 
 
+def test_a_folder_that_another_writer_puts_there_at_this_moment_is_replaced(tmp_path, monkeypatch):
+    real = os.rename
+
+    def rename(source, target):
+        if not (tmp_path / "data").exists():
+            fill(tmp_path / "data", {"x": "the other's", "y": "the other's"})
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with whole_folder(tmp_path / "data") as new:
+        fill(new, {"x": "mine"})
+    assert tree(tmp_path) == {"data/x": "mine"} and os.listdir(tmp_path) == ["data"]
+
+
 def test_two_writers_at_once_leave_one_whole_folder(tmp_path):
     """Each with texts of its own; none fails and nothing is left over."""
     program = (
