@@ -88,6 +88,22 @@ def test_texts_made_of_one_another_are_refused(tmp_path):
     read_features(written(path, tokens))
 
 
+@pytest.mark.parametrize("unfolded_to, folded_to, refused", [(5, 1, False), (-5, 1, True), (5, -1, True)])
+def test_a_page_of_a_negative_size_is_none(tmp_path, unfolded_to, folded_to, refused):
+    """By a header written by hand: three whole numbers, the first of them the page's kind."""
+
+    def zigzag(number):
+        return 2 * number if number >= 0 else -2 * number - 1
+
+    page = bytes([0x15, 0, 0x15, zigzag(unfolded_to), 0x15, zigzag(folded_to), 0, *[0] * max(folded_to, 0)])
+    (tmp_path / "x").write_bytes(page)
+    if refused:
+        with pytest.raises(FeatureError, match="x cannot be read .no page at byte 0"):
+            unfolded(tmp_path / "x", [Chunk(1, 0, len(page))])
+    else:
+        assert unfolded(tmp_path / "x", [Chunk(1, 0, len(page))]) == 5
+
+
 def test_a_page_of_zeros_is_refused_before_it_is_unfolded(tmp_path):
     zeros = pyarrow.array(np.zeros(34_000_000))
     table = pyarrow.table({"item_id": ["a"], "feature": pyarrow.LargeListArray.from_arrays([0, len(zeros)], zeros)})
