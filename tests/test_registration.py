@@ -80,7 +80,10 @@ def test_our_commands_give_our_defaults_to_recboles_models_too(toy_settings):
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(  # a sheaf, a closed form and a baseline; the others are slow
+    "name",
+    [pytest.param(name, marks=() if name in ("MMSheaf", "ItemSheaf", "VBPR") else pytest.mark.slow) for name in OURS],
+)
 def test_run_recbole_and_load_data_and_model(toy_settings, workplace, name):
     result = run_recbole(model=name, dataset="toy", config_dict={**toy_settings, **content_of(name)})
     assert result["best_valid_score"] > 0

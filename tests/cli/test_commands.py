@@ -162,7 +162,9 @@ def test_evaluate_prints_a_table_or_json(toy, workplace, capsys):
     assert len(printed.splitlines()) < 50
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_a_run_in_a_sentence_and_the_same_command_goes_on(toy, workplace, number, code):
     arguments = ["run", "--model=BPR", "--dataset=toy", *_arguments(toy, epochs=2000, stopping_step=2000)]
     script = "import sys; from recbole_sheaf.cli import main; sys.exit(main(sys.argv[1:]))"

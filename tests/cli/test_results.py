@@ -222,8 +222,14 @@ def test_curves_have_a_column_a_metric_and_an_epoch_without_validation_an_empty_
     ]
 
 
-@pytest.mark.parametrize("ending", ["md", "csv", "tex", "html"])
-@pytest.mark.parametrize("show", SHOWN)
+def written(show, ending):
+    """One table to every ending and every table to one; the other pairs are slow."""
+    return pytest.param(show, ending, marks=() if show == "means" or ending == "csv" else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    "show, ending", [written(show, ending) for show in SHOWN for ending in ("md", "csv", "tex", "html")]
+)
 def test_every_table_is_written_to_every_ending(path, capsys, tmp_path, show, ending):
     target = tmp_path / f"table.{ending}"
     compared = ["--against=LightGCN", "--ablation=real"] if show == "differences" else []

@@ -140,6 +140,7 @@ def test_a_damaged_conversion_is_made_again(folder, lost):
     assert [path.name for path in first.path.parent.parent.iterdir()] == [first.path.parent.name]
 
 
+@pytest.mark.slow
 def test_processes_at_once_agree(folder):
     """Started afresh: a forked process inherits locks of threads that it does not have, and may wait for ever."""
     code = (

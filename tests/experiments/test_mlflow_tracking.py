@@ -316,6 +316,7 @@ def test_without_mlflow_every_command_refuses_at_once(toy, workplace, monkeypatc
     assert {path.name for path in workplace.iterdir()} <= {"data", "cache", "grid.yaml"}
 
 
+@pytest.mark.slow
 def test_mlflow_is_imported_only_where_it_is_asked_for(toy_settings, workplace):
     script = (
         "import json, sys; import recbole_sheaf; from recbole_sheaf.cli import compare, run, tune, results\n"

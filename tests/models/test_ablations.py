@@ -21,8 +21,16 @@ def run(name, settings):
     return result
 
 
+# All read their content in one way: a sheaf, a closed form, a baseline of one loss and one with graphs of its own.
+ALWAYS = ("MMSheaf", "ItemSheaf", "VBPR", "LATTICE")
+READERS = [
+    pytest.param(name, marks=() if name in ALWAYS else pytest.mark.slow)
+    for name in sorted(set(MODELS) - set(WITHOUT_CONTENT))
+]
+
+
 @pytest.mark.usefixtures("unchecked_shapes")
-@pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_CONTENT)))
+@pytest.mark.parametrize("name", READERS)
 def test_every_ablation_changes_what_a_model_learns_and_no_cache_confuses_them(toy_settings, name):
     knn = Path(toy_settings["cache_dir"]) / "knn"
     real = run(name, toy_settings)
@@ -40,7 +48,7 @@ def test_every_ablation_changes_what_a_model_learns_and_no_cache_confuses_them(t
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
-@pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_CONTENT)))
+@pytest.mark.parametrize("name", READERS)
 def test_draws_belong_to_ablation_seed(toy_settings, name):
     ablation = {**toy_settings, "features": "shuffled", "missing_share": 0.3}
     one, again, other = (run(name, {**ablation, "ablation_seed": seed}).train_loss for seed in (1, 1, 2))

@@ -11,6 +11,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import get_model, init_seed
 from torch.nn.functional import cosine_similarity
 
+from recbole_sheaf.config import default_settings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
@@ -214,8 +215,14 @@ def test_a_model_without_graph_builds_none(toy_settings, name):
     assert not hasattr(model, "graph") and not hasattr(model, "message_passing")
 
 
+def planted(name, loss):
+    """Each model learns under the loss of its defaults, and one under the other too; the rest is slow."""
+    usual = default_settings(name, "toy").get("loss", LOSSES[name][0])
+    return pytest.param(name, loss, marks=() if loss == usual or name == "VBPR" else pytest.mark.slow)
+
+
 @pytest.mark.usefixtures("unchecked_shapes")
-@pytest.mark.parametrize("name, loss", [(name, loss) for name in sorted(MODELS) for loss in LOSSES[name]])
+@pytest.mark.parametrize("name, loss", [planted(name, loss) for name in sorted(MODELS) for loss in LOSSES[name]])
 def test_a_planted_taste_is_found(toy_settings, name, loss):
     """Even users like even items: among unseen items the right half must come first."""
     (result,) = run_models([name], "toy", overrides={**toy_settings, **TASTE, **content_of(name), "loss": loss})
@@ -231,7 +238,7 @@ def test_content_decides_where_a_model_claims_to_use_it_and_is_joined_by_token(t
     """The same rows in another order in the file are the same features; rows that change hands are others."""
 
     def losses():
-        settings = {**toy_settings, **content_of(name), "eval_step": 0}
+        settings = {**toy_settings, **content_of(name), "eval_step": 0, "epochs": 1}
         return run_models([name], "toy", overrides=settings)[0].train_loss
 
     before = losses()

@@ -47,7 +47,9 @@ def test_maps_that_moved_are_not_the_identity(family):
         assert (moved - step(graph, h, x, other)).abs().max() > 0.02
 
 
-@pytest.mark.parametrize("family", LEARNT)
+@pytest.mark.parametrize(  # the family of the defaults and the largest; the others are slow
+    "family", [pytest.param(name, marks=() if name in ("factored", "general") else pytest.mark.slow) for name in LEARNT]
+)
 def test_gradients_reach_weights_content_and_signal(family):
     graph, h, x, maps = problem(family, 0.5)
     weights = dict(maps.named_parameters())

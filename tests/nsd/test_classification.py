@@ -62,7 +62,13 @@ def task_for(family, data, **training):
     return Classification("planted", 7, DiffusionSettings(restriction_map=family, **sizes), training)
 
 
-@pytest.mark.parametrize("family", NODE_CLASSIFICATION_MAPS)
+@pytest.mark.parametrize(  # the least and the most that is learnt; the others are slow
+    "family",
+    [
+        pytest.param(family, marks=() if family in ("diagonal", "general") else pytest.mark.slow)
+        for family in NODE_CLASSIFICATION_MAPS
+    ],
+)
 def test_planted_classes_are_found(data, family):
     (result,) = run_folds(task_for(family, data), data, [1])
     assert result.fold == 1 and result.test_accuracy > 0.9
