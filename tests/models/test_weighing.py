@@ -105,6 +105,9 @@ def test_validation_takes_the_weighing_that_ranks_best(toy_settings, metric):
     assert gains[best] > 0.02 and model.weighing == model.weighings[best]
     assert trainer.best_valid_score == trainer.best_valid_result[metric.lower()] == results[best][metric.lower()]
     assert trainer.best_valid_score >= before
+    model.weigh(started)
+    trainer.load_best()
+    assert model.weighing == model.weighings[best]  # what was chosen is in the file of the best epoch
 
 
 def test_the_fewer_users_asked_the_choice_may_be_wrong_but_never_worse_than_before(toy_settings, monkeypatch):
