@@ -72,7 +72,7 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
     if AS_WRITTEN in frame:
         self.times_as_written.append(frame.pop(AS_WRITTEN))
     own = {".user": self.uid_field, ".item": self.iid_field}.get(Path(table.name).suffix)
-    return first_of_each(table.name, frame, own) if own in frame else frame
+    return first_of_each(table.name, frame, own) if own is not None and own in frame else frame
 
 
 def _refuse_absent(config: Any, key: str, name: str, types: dict[str, str], source: Any) -> None:

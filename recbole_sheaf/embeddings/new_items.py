@@ -28,6 +28,7 @@ from recbole_sheaf.features.folder import files_in
 from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
+from recbole_sheaf.models.item_graph import ItemGraph
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.vbpr import VBPR
@@ -179,9 +180,9 @@ def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> T
             "has no arcs; train with item_graph_arcs: content to place new items"
         )
     fused = x
-    if model.content_graph is not None:
+    if isinstance(graph := model.item_graph, ItemGraph):
         held = model.stalks()[model.n_users :].flatten(1)
-        fused = x + model.content_graph.for_new_items(model.modalities, modalities, held)
+        fused = x + graph.for_new_items(model.modalities, modalities, held)
     own = as_compared(model, fused) / model.temperature**0.5
     tells = None
     if (step_size := identity_step(model)) is not None:

@@ -65,6 +65,7 @@ from recbole_sheaf.sheaf.item_signals import spaced_users
 from recbole_sheaf.unit_length import unit_length
 from recbole_sheaf.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
 
+AUTO_NEIGHBOURS = 10  # of an item graph, where neighbourhoods in content say something of histories
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
 FORM_SETTINGS = {
     "content": "item_sheaf_content",
@@ -90,7 +91,7 @@ class MMSheafSettings(ModelSettings):
     map_features: int = setting(16, low=1)
     map_dropout: float = setting(0.2, low=0, high=1)
     map_weight_decay: float = setting(0.001, low=0)
-    item_graph_neighbours: int = setting(10, low=0)
+    item_graph_neighbours: Union[str, int] = setting("auto", kind=int, low=0, words=("auto",))
     item_graph_layers: int = setting(1, low=0)
     item_graph_arcs: str = setting("content", choices=ITEM_GRAPH_ARCS)
     feature_dropout: float = setting(0.1, low=0, high=1)
@@ -233,7 +234,7 @@ class MMSheaf(MultimodalRecommender):
         left_out = settings.item_sheaf_weight == 0
         self.closed_form = None if left_out else self._closed_form(config, dataset, settings)
         self._along_sheaf: Optional[tuple[int, ItemSheafGraph]] = None  # no part of the module, as the sheaf is none
-        if settings.item_graph_arcs != "content" and left_out and self._has_item_graph(settings):
+        if settings.item_graph_arcs != "content" and left_out and self._item_graph_size(settings):
             raise ConfigError(
                 f"item_graph_arcs is {settings.item_graph_arcs}, but item_sheaf_weight is 0, so there is no item sheaf "
                 "to diffuse along; set it above 0, or item_graph_arcs: content"
@@ -278,15 +279,18 @@ class MMSheaf(MultimodalRecommender):
         return node_content(self.graph, self.modalities.values(), self.n_users, settings.map_features)
 
     @staticmethod
-    def _has_item_graph(settings: MMSheafSettings) -> bool:
-        return bool(settings.item_graph_neighbours and settings.item_graph_layers)
+    def _item_graph_size(settings: MMSheafSettings) -> int:
+        """K of an item graph, if it is there; 0 where there never is one."""
+        given = settings.item_graph_neighbours
+        return (AUTO_NEIGHBOURS if given == "auto" else int(given)) * (settings.item_graph_layers > 0)
 
     def _content_graph(self, config: Any, settings: MMSheafSettings) -> Optional[ItemGraph]:
-        if not (self.modalities and self._has_item_graph(settings) and settings.item_graph_arcs == "content"):
+        size = self._item_graph_size(settings)
+        if not (self.modalities and size and settings.item_graph_arcs == "content"):
             return None
         return ItemGraph(
             self.modalities,
-            settings.item_graph_neighbours,
+            size,
             settings.item_graph_layers,
             cache_folder(config),
             settings.message_passing,
@@ -296,20 +300,27 @@ class MMSheaf(MultimodalRecommender):
     @property
     def diffuses_along_item_sheaf(self) -> bool:
         """Whether items' stalks walk the arcs of the item sheaf rather than those of content."""
-        return self.settings.item_graph_arcs != "content" and self._has_item_graph(self.settings)
+        return self.settings.item_graph_arcs != "content" and self._item_graph_size(self.settings) > 0
 
     @property
     def item_graph(self) -> Union[ItemGraph, ItemSheafGraph, None]:
-        """By what items receive of one another beside the user-item graph; None where they do not."""
-        if not self.diffuses_along_item_sheaf or self.closed_form is None:
+        """By what items receive of one another beside the user-item graph; None where they do not.
+
+        With ``item_graph_neighbours: auto`` they receive of their nearest in content where the item sheaf takes
+        neighbourhoods in content for signals, as validation chose; without an item sheaf everywhere.
+        """
+        if self.closed_form is None:
             return self.content_graph
+        if not self.diffuses_along_item_sheaf:
+            asked = self.settings.item_graph_neighbours != "auto"
+            return self.content_graph if asked or self.closed_form.form.neighbourhoods else None
         number = int(self.closed_form.number)
         if self._along_sheaf is None or self._along_sheaf[0] != number:
             identity = self.settings.item_graph_arcs == "identity"
             sheaf = self.closed_form.fit("identity") if identity else self.closed_form.sheaf
             graph = ItemSheafGraph(
                 sheaf,
-                self.settings.item_graph_neighbours,
+                self._item_graph_size(self.settings),
                 self.settings.item_graph_layers,
                 self.settings.message_passing,
                 self.device,
@@ -367,7 +378,12 @@ class MMSheaf(MultimodalRecommender):
         """What validation chose, or what training began with where it has not yet; settings that were given are not."""
         named, (first, *others) = asdict(self.weighing), [asdict(each) for each in self.weighings] or [{}]
         weighed = {name: named[name] for name in first if any(each[name] != first[name] for each in others)}
-        return weighed if self.closed_form is None else {**weighed, **self.closed_form.chosen(FORM_SETTINGS)}
+        if self.closed_form is None:
+            return weighed
+        found = {**weighed, **self.closed_form.chosen(FORM_SETTINGS)}
+        if self.content_graph is not None and self.settings.item_graph_neighbours == "auto":
+            found["item_graph_neighbours"] = float(self.content_graph.neighbours if self.item_graph else 0)
+        return found
 
     def weigh(self, weighing: Weighing) -> None:
         """Weigh the two sheaves otherwise; training goes on from where it was."""

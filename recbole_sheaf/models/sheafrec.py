@@ -1,7 +1,7 @@
 """SheafRec: a sheaf learnt for one modality, or for ID embeddings alone, with any family of restriction maps."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import MMSheaf, MMSheafSettings
@@ -16,7 +16,7 @@ class SheafRecSettings(MMSheafSettings):
 
     use_id_stalk: bool = setting(False)
     restriction_map: str = setting("factored", choices=RESTRICTION_MAPS)
-    item_graph_neighbours: int = setting(0, low=0)
+    item_graph_neighbours: Union[str, int] = setting(0, kind=int, low=0, words=("auto",))
     item_sheaf_weight: Choices = choices(0.0)
 
 

@@ -353,3 +353,20 @@ def test_the_graph_along_the_item_sheaf_follows_the_form_that_validation_chose(t
 def test_no_item_sheaf_is_nothing_to_diffuse_along(toy_settings):
     with pytest.raises(ConfigError, match="item_graph_arcs is identity, but item_sheaf_weight is 0"):
         build("MMSheaf", {**toy_settings, "item_graph_arcs": "identity", "item_sheaf_weight": 0.0})
+
+
+@pytest.mark.parametrize("given", ["auto", 10, 0])
+def test_items_hear_their_neighbours_where_validation_took_neighbourhoods_into_the_item_sheaf(toy_settings, given):
+    """With `auto`; a number is obeyed whatever the form. Without an item sheaf nobody says they tell nothing."""
+    model, x = moved({**toy_settings, "item_graph_neighbours": given})
+    items = x[model.n_users :].flatten(1)
+    plain = moved({**toy_settings, "item_graph_neighbours": 0})[0]._diffuse(x)[1]
+    for form in model.closed_form.forms:
+        model.closed_form.take(form)
+        hears = {"auto": form.neighbourhoods > 0, 10: True, 0: False}[given]
+        expected = plain + model.content_graph(items) if hears else plain
+        torch.testing.assert_close(model._diffuse(x)[1], expected)
+        assert (model.item_graph is not None) == hears
+        assert model.chosen.get("item_graph_neighbours") == (10.0 * hears if given == "auto" else None)
+    alone = build("MMSheaf", {**toy_settings, "item_graph_neighbours": given, "item_sheaf_weight": 0.0})[0]
+    assert (alone.item_graph is not None) == (given != 0)

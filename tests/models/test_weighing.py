@@ -170,7 +170,7 @@ def test_what_was_chosen_stands_in_the_result_and_in_the_checkpoint(toy_settings
     folder.mkdir()
     result = train(config, load_split(config), folder).result
     again = restore(result.checkpoint, own["data_path"])
-    assert again.model.chosen == result.chosen and len(result.chosen) == (7 if name == "MMSheaf" else 4)
+    assert again.model.chosen == result.chosen and len(result.chosen) == (8 if name == "MMSheaf" else 4)
     judged = evaluate_checkpoint(result.checkpoint, own["data_path"])
     assert judged["test"] == result.test
     assert {key: judged["valid"][key] for key in result.valid} == result.valid
