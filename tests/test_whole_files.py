@@ -144,6 +144,22 @@ def test_what_a_dead_writer_left_is_cleared_by_the_next(tmp_path):
     assert not left.exists() and not empty.exists() and os.listdir(tmp_path) == ["x"]
 
 
+def test_who_is_killed_while_tidying_up_leaves_what_the_next_one_clears(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        """No error that anybody handles."""
+
+    def killed(*given, **named):
+        monkeypatch.undo()
+        raise Killed
+
+    monkeypatch.setattr(whole_files.shutil, "rmtree", killed)
+    with pytest.raises(Killed), whole_folder(tmp_path / "data") as new:
+        fill(new, {"x": "new"})
+    assert len(list(tmp_path.glob(".building-*"))) == 1
+    write_whole(tmp_path / "y", "")
+    assert tree(tmp_path) == {"data/x": "new", "y": ""} and sorted(os.listdir(tmp_path)) == ["data", "y"]
+
+
 def test_what_a_living_writer_or_somebody_else_has_there_stays(tmp_path):
     held = left_behind(tmp_path)
     fill(tmp_path / ".building-blocks", {"of/mine": "toys"})
