@@ -96,6 +96,9 @@ def test_validation_takes_the_weighing_that_ranks_best(toy_settings, metric):
         model.weigh(weighing)
         results.append(trainer.evaluate(ready.valid_data, load_best_model=False))
     model.weigh(started)
+    with torch.no_grad():  # epochs after the best one
+        for parameter in model.parameters():
+            parameter.normal_()
     weigh_on_validation(trainer, ready.valid_data)
     if metric.startswith("ItemCoverage"):
         assert model.weighing == started
