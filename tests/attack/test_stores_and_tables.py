@@ -14,7 +14,7 @@ from recbole_sheaf.cli import main
 from recbole_sheaf.errors import DataError, StoreError
 from recbole_sheaf.evaluation import read_rows, to_csv, to_markdown, write_table
 from recbole_sheaf.experiments import results
-from recbole_sheaf.experiments.store import _TABLES, Store, _own_columns
+from recbole_sheaf.experiments.store import _TABLES, SCHEMA_VERSION, Store, _own_columns
 from tests.evaluation.test_tables import _row
 from tests.experiments.planted import plant
 from tests.experiments.test_store import EPOCHS, result
@@ -77,7 +77,7 @@ def test_a_query_reads_the_store_alone(store, workplace, capsys, query):
 def test_a_view_in_a_strangers_store_reads_no_file(workplace, table):
     (workplace / "secret.csv").write_text("schema_version\n1\n")
     with duckdb.connect("store.duckdb") as connection:
-        connection.execute(_TABLES + "INSERT INTO store VALUES (1);")
+        connection.execute(f"{_TABLES}INSERT INTO store VALUES ({SCHEMA_VERSION});")
         connection.execute(f"DROP TABLE {table}; CREATE VIEW {table} AS SELECT * FROM read_csv('secret.csv')")
     store = Store(Path("store.duckdb"))
     for use in (lambda: store.rows("SELECT 1"), lambda: store.add_run("x", result(), EPOCHS)):
@@ -89,7 +89,7 @@ def test_a_view_in_a_strangers_store_reads_no_file(workplace, table):
 def test_a_store_without_a_column_is_refused(tmp_path, table, column):
     path = tmp_path / "store.duckdb"
     with duckdb.connect(str(path)) as connection:
-        connection.execute(_TABLES + "INSERT INTO store VALUES (1);")
+        connection.execute(f"{_TABLES}INSERT INTO store VALUES ({SCHEMA_VERSION});")
         connection.execute(f"CREATE TABLE other AS SELECT * EXCLUDE ({column}), 1 AS more FROM {table}")
         connection.execute(f"DROP TABLE {table}; ALTER TABLE other RENAME TO {table}")
     with pytest.raises(StoreError, match=f"has no .*{column} |is a DuckDB file but no store"):
