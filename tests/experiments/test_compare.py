@@ -148,9 +148,10 @@ def dies_for_bpr_with_seed_one(job, folder):
     return job.carry_out(folder)
 
 
-def test_worker_processes_give_the_same_rows_and_a_dead_one_takes_its_job_alone(undisturbed, workplace):
+@pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_worker_processes_give_the_same_rows_and_a_dead_one_takes_its_job_alone(undisturbed, workplace, slots):
     path = write_experiment(workplace, "workers")
-    report, store = run(path, ProcessWorkers(2), dies_for_bpr_with_seed_one)
+    report, store = run(path, ProcessWorkers(slots), dies_for_bpr_with_seed_one)
     ((job, error),) = report.failed.items()
     assert (job.label, job.seed) == ("BPR", 1) and error.startswith("ProcessExpired")
     assert report.done == 3
