@@ -33,6 +33,7 @@ PAGES = {
         "All results": "results/README",
         "The report": "report/README",
         "MMSheaf and the softmax": "results/softmax",
+        "Today's defaults": "results/defaults",
         "What was tried": "results/search-log",
         "tiktok, tuned": "results/tiktok-tuned",
         "ml-100k, tuned": "results/ml-100k-tuned",
