@@ -181,13 +181,18 @@ def load_best(self: Any) -> int:
     """Give a trainer's model the weights of its best epoch, and the number of that epoch."""
     path = str(self.saved_model_file)
     if path.endswith(SUFFIX):
-        found = read_checkpoint_file(path)
-        put_into(self.model, found.state, found.other)
-        return int(found.about["epoch"])
+        return _put_weights(self.model, path)
     state = torch.load(path, map_location=self.device)
     self.model.load_state_dict(state["state_dict"])
     self.model.load_other_parameter(state.get("other_parameter"))
     return int(state["epoch"])
+
+
+def _put_weights(model: Any, path: str) -> int:
+    """Give a model what a safetensors checkpoint holds, and the number of its epoch."""
+    found = read_checkpoint_file(path)
+    put_into(model, found.state, found.other)
+    return int(found.about["epoch"])
 
 
 def best_weights(evaluate: Callable[..., Any]) -> Callable[..., Any]:
@@ -203,8 +208,7 @@ def best_weights(evaluate: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         path = str(model_file or self.saved_model_file)
         if eval_data and load_best_model and path.endswith(SUFFIX):
-            found = read_checkpoint_file(path)
-            put_into(self.model, found.state, found.other)
+            _put_weights(self.model, path)
             load_best_model = False
         return evaluate(self, eval_data, load_best_model, model_file, show_progress)
 

@@ -169,16 +169,16 @@ def _of_item_sheaf(model: ItemSheaf, modalities: Mapping[str, ModalityFeatures])
 
 def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> Trained:
     """Stalks without that of the ID, which diffusion leaves alone at a node without arcs, and those of neighbours."""
-    content = [unit_length(features.matrix[1:]) for features in modalities.values()]
-    rows = [each.to(weight) @ weight for each, weight in zip(content, model.stalks.project)]
-    size = model.stalks.project[0].shape[1]
-    absent = [rows[0].new_zeros(len(rows[0]), size)] * (model.stalks.id_embedding is not None)
-    x = torch.cat([*absent, *rows], dim=1)
     if model.diffuses_along_item_sheaf:
         raise ConfigError(
             "MMSheaf was trained with stalks that diffuse along the item sheaf, into which an item that was not there "
             "has no arcs; train with item_graph_arcs: content to place new items"
         )
+    content = [unit_length(features.matrix[1:]) for features in modalities.values()]
+    rows = [each.to(weight) @ weight for each, weight in zip(content, model.stalks.project)]
+    size = model.stalks.project[0].shape[1]
+    absent = [rows[0].new_zeros(len(rows[0]), size)] * (model.stalks.id_embedding is not None)
+    x = torch.cat([*absent, *rows], dim=1)
     fused = x
     if isinstance(graph := model.item_graph, ItemGraph):
         held = model.stalks()[model.n_users :].flatten(1)

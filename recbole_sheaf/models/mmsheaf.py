@@ -234,7 +234,7 @@ class MMSheaf(MultimodalRecommender):
         left_out = settings.item_sheaf_weight == 0
         self.closed_form = None if left_out else self._closed_form(config, dataset, settings)
         self._along_sheaf: Optional[tuple[int, ItemSheafGraph]] = None  # no part of the module, as the sheaf is none
-        if settings.item_graph_arcs != "content" and left_out and self._item_graph_size(settings):
+        if left_out and self.diffuses_along_item_sheaf:
             raise ConfigError(
                 f"item_graph_arcs is {settings.item_graph_arcs}, but item_sheaf_weight is 0, so there is no item sheaf "
                 "to diffuse along; set it above 0, or item_graph_arcs: content"
@@ -278,14 +278,14 @@ class MMSheaf(MultimodalRecommender):
             )
         return node_content(self.graph, self.modalities.values(), self.n_users, settings.map_features)
 
-    @staticmethod
-    def _item_graph_size(settings: MMSheafSettings) -> int:
+    @property
+    def _item_graph_size(self) -> int:
         """K of an item graph, if it is there; 0 where there never is one."""
-        given = settings.item_graph_neighbours
-        return (AUTO_NEIGHBOURS if given == "auto" else int(given)) * (settings.item_graph_layers > 0)
+        given = self.settings.item_graph_neighbours
+        return (AUTO_NEIGHBOURS if given == "auto" else int(given)) * (self.settings.item_graph_layers > 0)
 
     def _content_graph(self, config: Any, settings: MMSheafSettings) -> Optional[ItemGraph]:
-        size = self._item_graph_size(settings)
+        size = self._item_graph_size
         if not (self.modalities and size and settings.item_graph_arcs == "content"):
             return None
         return ItemGraph(
@@ -300,7 +300,7 @@ class MMSheaf(MultimodalRecommender):
     @property
     def diffuses_along_item_sheaf(self) -> bool:
         """Whether items' stalks walk the arcs of the item sheaf rather than those of content."""
-        return self.settings.item_graph_arcs != "content" and self._item_graph_size(self.settings) > 0
+        return self.settings.item_graph_arcs != "content" and self._item_graph_size > 0
 
     @property
     def item_graph(self) -> Union[ItemGraph, ItemSheafGraph, None]:
@@ -320,7 +320,7 @@ class MMSheaf(MultimodalRecommender):
             sheaf = self.closed_form.fit("identity") if identity else self.closed_form.sheaf
             graph = ItemSheafGraph(
                 sheaf,
-                self._item_graph_size(self.settings),
+                self._item_graph_size,
                 self.settings.item_graph_layers,
                 self.settings.message_passing,
                 self.device,

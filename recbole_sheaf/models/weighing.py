@@ -4,7 +4,8 @@ A :class:`Weighing` is three numbers, see :mod:`recbole_sheaf.models.mmsheaf`: t
 sheaf's scores, :math:`\kappa` of how fast rare items become the item sheaf's, and :math:`\gamma` of how the stalks'
 part grows with a user's history. None of them is trained: they act on what training gave, so that a grid of them costs
 one pass over the validation users, and which of them is best depends on the data more than on anything else
-(docs/results/search-log.md). What is chosen is what the metric that chooses the epoch says.
+(docs/results/search-log.md). Recall and NDCG at several k choose, and only what is ahead by more than its standard
+error.
 
 The table of patches imports this module before RecBole is there, so that what is RecBole's is asked for when needed.
 """
@@ -136,15 +137,12 @@ def _metric(trainer: Any) -> Any:
     return metrics_dict[str(trainer.config["valid_metric"]).lower().partition("@")[0]](trainer.config)
 
 
-def _sign(trainer: Any) -> int:
-    return 1 if trainer.valid_metric_bigger else -1
-
-
 def weigh_on_validation(trainer: Any, valid_data: Any) -> None:
-    """Choose a trained model's weighing by the metric that chose its epoch, and keep it in the model and in its file.
+    """Choose a trained model's weighing on validation, and keep it in the model and in its file.
 
     Called when the epochs are over. Nothing happens to a model that leaves nothing open. Without validation
-    interactions, or where several processes train, the model keeps the weighing it trained with, and the log says so.
+    interactions, or where several processes train, the model keeps the weighing it trained with, and the log says so. It
+    keeps it too where the choice is worse by the metric that chose the epoch.
 
     Args:
         trainer: RecBole's, after ``fit``; its best result becomes that of the weighing chosen.
@@ -162,16 +160,17 @@ def weigh_on_validation(trainer: Any, valid_data: Any) -> None:
         return
     epoch = trainer.load_best()
     model.eval()
-    started, sign = model.weighing, _sign(trainer)
+    started, sign = model.weighing, 1 if trainer.valid_metric_bigger else -1
     model.weigh(_searched(options, lambda asked: _judged(valid_data, model.scored_by(asked), len(asked))))
-    result = trainer.evaluate(valid_data, load_best_model=False)
-    score = result[trainer.valid_metric.lower()]
-    if sign * score < sign * trainer.best_valid_score:  # not all users were asked
-        model.weigh(started)
-    else:
-        trainer.best_valid_score, trainer.best_valid_result = score, result
+    if model.weighing != options[0]:  # by which the best result was made
+        result = trainer.evaluate(valid_data, load_best_model=False)
+        score = result[trainer.valid_metric]
+        if sign * score < sign * trainer.best_valid_score:  # not all users were asked
+            model.weigh(started)
+        else:
+            trainer.best_valid_score, trainer.best_valid_result = score, result
+            trainer._save_checkpoint(epoch, verbose=False)
     trainer.logger.info(f"validation weighs the sheaves: {model.weighing}")
-    trainer._save_checkpoint(epoch, verbose=False)
 
 
 def _searched(options: Sequence[Weighing], judged: Callable[[Sequence[Weighing]], list[Tensor]]) -> Weighing:
