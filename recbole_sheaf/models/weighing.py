@@ -141,8 +141,8 @@ def weigh_on_validation(trainer: Any, valid_data: Any) -> None:
     """Choose a trained model's weighing on validation, and keep it in the model and in its file.
 
     Called when the epochs are over. Nothing happens to a model that leaves nothing open. Without validation
-    interactions, or where several processes train, the model keeps the weighing it trained with, and the log says so. It
-    keeps it too where the choice is worse by the metric that chose the epoch.
+    interactions, or where several processes train, the model keeps the weighing it trained with, and the log says so.
+    It keeps it too where the choice is worse by the metric that chose the epoch.
 
     Args:
         trainer: RecBole's, after ``fit``; its best result becomes that of the weighing chosen.
