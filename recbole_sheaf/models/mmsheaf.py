@@ -477,6 +477,11 @@ class MMSheaf(MultimodalRecommender):
 
         return scored
 
+    def stalk_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n_items"]:
+        """Scores by the stalks alone: the item sheaf left out."""
+        compared = self.compared_embeddings()
+        return compared[0][users.to(self.device)] @ compared[1].mT
+
     def _sampled_users(self) -> Int[Tensor, " s"]:
         """Users with training interactions, evenly spaced, few enough that all their scores are soon made."""
         active = (self.graph.in_degrees[: self.n_users] > 0).nonzero().squeeze(1)

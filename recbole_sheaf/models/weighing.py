@@ -26,10 +26,12 @@ from recbole_sheaf.models.item_sheaf_forms import ClosedForm, Form
 from recbole_sheaf.rules import Rule, setting
 
 MOST_USERS = 6000  # of validation, evenly spaced, by whom a weighing is chosen
+ASKED_EACH_EPOCH = 2000  # by whom it is seen whether the stalks still learn
 CUTOFFS = (10, 20, 50)  # of the lists by which it is chosen, whatever `topk` reports
 SCORES_AT_ONCE = 2**24  # 64 MiB, of which a few are held
 
 Choices = Union[str, float, list]
+Callback = Callable[[int, float], None]  # of RecBole's trainers: the epoch and its score on validation
 Option = TypeVar("Option", Form, "Weighing")
 
 
@@ -204,16 +206,47 @@ def settled_on_validation(fit: Callable[..., Any]) -> Callable[..., Any]:
         verbose: bool = True,
         saved: bool = True,
         show_progress: bool = False,
-        callback_fn: Optional[Callable[[int, float], None]] = None,
+        callback_fn: Optional[Callback] = None,
     ) -> Any:
         if self.start_epoch == 0:
             choose_form(self, valid_data)
-        fit(self, train_data, valid_data, verbose, saved, show_progress, callback_fn)
+        heard = patient(self, valid_data, callback_fn)
+        fit(self, train_data, valid_data, verbose, saved, show_progress, heard)
         if saved:
             weigh_on_validation(self, valid_data)
         return self.best_valid_score, self.best_valid_result
 
     return _fit
+
+
+def patient(trainer: Any, valid_data: Any, callback_fn: Optional[Callback]) -> Optional[Callback]:
+    """Lets early stopping count epochs in which neither the weighed sum nor the stalks alone rank better than before.
+
+    The item sheaf is whole before the first epoch, so that the sum can be at its best while the stalks have learnt
+    nothing yet. Which epoch is kept is still the sum's own best. The best of the stalks is a number of the model, so
+    that a training that goes on from its file goes on with it.
+
+    Returns:
+        What ``Trainer.fit`` calls after each validation: the given function behind it, and alone for other models. Time
+        is that of ranking at most ``ASKED_EACH_EPOCH`` users.
+    """
+    model = trainer.model
+    if getattr(model, "closed_form", None) is None or not hasattr(model, "stalk_scores"):
+        return callback_fn
+    if not _can_choose(trainer, valid_data):
+        return callback_fn
+
+    def validated(epoch: int, valid_score: float) -> None:
+        (metrics,) = _judged(valid_data, lambda users: iter([model.stalk_scores(users)]), 1, most=ASKED_EACH_EPOCH)
+        alone = float(metrics.mean())
+        if alone > getattr(model, "best_of_stalks", -float("inf")):
+            model.best_of_stalks = alone
+            if trainer.cur_step <= trainer.stopping_step:
+                trainer.cur_step = 0
+        if callback_fn is not None:
+            callback_fn(epoch, valid_score)
+
+    return validated
 
 
 def _gains(found: Float[Tensor, "u m"], over: Float[Tensor, "u m"]) -> Float[Tensor, " u"]:
@@ -236,7 +269,9 @@ def _settled(tried: Mapping[Option, Tensor], first: Option, best: Option) -> Opt
 
 
 @torch.no_grad()
-def _judged(valid_data: Any, scored: Callable[[Tensor], Iterator[Tensor]], count: int) -> list[Float[Tensor, "u m"]]:
+def _judged(
+    valid_data: Any, scored: Callable[[Tensor], Iterator[Tensor]], count: int, most: int = MOST_USERS
+) -> list[Float[Tensor, "u m"]]:
     """Recall and NDCG of users, at every one of ``CUTOFFS``, in each of ``count`` rankings.
 
     Several k, since a choice by one of them follows the few users whose one item crosses it.
@@ -246,7 +281,7 @@ def _judged(valid_data: Any, scored: Callable[[Tensor], Iterator[Tensor]], count
     """
     every, n_items = valid_data.uid_list, valid_data._dataset.item_num
     topk = [min(k, n_items - 1) for k in CUTOFFS]
-    asked = every[torch.linspace(0, len(every) - 1, min(len(every), MOST_USERS)).long()]
+    asked = every[torch.linspace(0, len(every) - 1, min(len(every), most)).long()]
     found: list[list[Tensor]] = [[] for _ in range(count)]
     for users in asked.split(max(1, SCORES_AT_ONCE // n_items)):
         seen = _pairs(list(valid_data.uid2history_item[users.numpy()]))

@@ -13,6 +13,7 @@ from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, restore
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare, train
+from recbole_sheaf.experiments.training_state import _counters
 from recbole_sheaf.models.item_sheaf_forms import MIXES, SHRINKAGES, Form, open_forms
 from recbole_sheaf.models.mmsheaf import MMSheafSettings
 from recbole_sheaf.models.weighing import (
@@ -127,6 +128,33 @@ def test_the_fewer_users_asked_the_choice_may_be_wrong_but_never_worse_than_befo
     monkeypatch.setattr("recbole_sheaf.models.weighing._searched", lambda options, judged: wrong)
     weigh_on_validation(ready.trainer, ready.valid_data)
     assert ready.model.weighing == started and ready.trainer.best_valid_score == before
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("MMSheaf", 7), ("LightGCN", 4)])
+def test_training_goes_on_while_the_stalks_alone_get_better(toy_settings, monkeypatch, name, epochs):
+    """The sum of the sheaves is best at once; the stalks learn for three more epochs, and then nothing for three."""
+    settings = {**toy_settings, "epochs": 30, "stopping_step": 2}
+    if name == "MMSheaf":
+        settings |= {**FIXED, "item_sheaf_weight": 8.0, "item_sheaf_rarity": 1.0, "item_sheaf_user_power": 0.5}
+    _, ready = prepared(name, settings)
+    of_the_sum, of_the_stalks, heard = iter([1.0] + [0.9] * 29), iter([0.1, 0.2, 0.3, 0.4] + [0.3] * 26), []
+    monkeypatch.setattr(ready.trainer, "_valid_epoch", lambda *given, **named: (next(of_the_sum), {"recall@10": 0.0}))
+    judged = "recbole_sheaf.models.weighing._judged"
+    monkeypatch.setattr(judged, lambda *given, **named: [torch.tensor([[next(of_the_stalks)]])])
+    ready.trainer.fit(ready.train_data, ready.valid_data, callback_fn=lambda *validated: heard.append(validated))
+    assert heard == list(enumerate([1.0] + [0.9] * (epochs - 1))) and ready.trainer.best_valid_score == 1.0
+    if name == "MMSheaf":
+        assert ready.model.best_of_stalks == pytest.approx(0.4)
+        assert _counters(ready.model)["best_of_stalks"] == ready.model.best_of_stalks  # a resumed training is told
+
+
+def test_stalks_are_judged_without_the_item_sheaf(toy_settings):
+    _, ready = prepared("MMSheaf", {**toy_settings, **FIXED})
+    ready.model.eval()
+    users = torch.tensor([3, 1, 7])
+    with torch.no_grad():
+        alone = next(ready.model.scored_by([Weighing(0.0, 0.0, 0.0)])(users))
+        torch.testing.assert_close(ready.model.stalk_scores(users) / ready.model.temperature, alone)
 
 
 @pytest.mark.parametrize("lucky", [True, False])
