@@ -14,7 +14,7 @@ from typing import Optional, Union
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, pad
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import ArcGraph
@@ -36,6 +36,7 @@ LOCAL_NEIGHBOURS = 200
 RARE = 10  # training interactions, up to which an item is one that cold ones are measured by
 LEVEL_SCORES = 2**26  # of users for items, from which that is measured
 COLD_ENTRIES = 2**24  # of transports into cold items, made at once where their largest are sought
+MESSAGES = 2**24  # along arcs out of the items of histories, held at once
 
 
 class ItemSheaf(nn.Module):
@@ -187,6 +188,8 @@ class LocalItemSheaf(ItemSheaf):
     """
 
     weights: Tensor
+    arcs_by_source: Tensor
+    source_offsets: Tensor
     hubs_in: Tensor
     hubs_out: Tensor
 
@@ -207,6 +210,9 @@ class LocalItemSheaf(ItemSheaf):
             neighbours[item, place], item, signals.n_items, backend=backend, device=device, undirected=False
         )
         self.register_buffer("weights", weights[item, place].view(-1, 1, 1), persistent=False)
+        out_degrees = torch.bincount(neighbours[item, place], minlength=signals.n_items)
+        self.register_buffer("arcs_by_source", torch.argsort(neighbours[item, place], stable=True), persistent=False)
+        self.register_buffer("source_offsets", pad(out_degrees.cumsum(0), (1, 0)), persistent=False)
         self.register_buffer("hubs_in", hubs_in, persistent=False)
         self.register_buffer("hubs_out", hubs_out, persistent=False)
 
@@ -215,6 +221,24 @@ class LocalItemSheaf(ItemSheaf):
         over_arcs = self.graph.weighted_sum(histories.mT.unsqueeze(1).contiguous(), self.weights)
         own = (self.hubs_in * self.hubs_out).sum(1)
         return over_arcs.squeeze(1).mT + (histories @ self.hubs_in) @ self.hubs_out.mT - histories * own
+
+    def scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
+        """Scores of users for every item, in time O(h K + b n c) where h is the length of all their histories.
+
+        Messages leave the items of the histories alone: most of a batch of histories is zeros.
+        """
+        rows, positions = ragged(self.user_offsets, users)
+        items, histories = self.items_of_user[positions], self.histories(users)
+        own = (self.hubs_in * self.hubs_out).sum(1)
+        told = self.hubs_in.new_zeros(len(users), self.hubs_in.shape[1]).index_add_(0, rows, self.hubs_in[items])
+        out = torch.addmm(histories * -own, told, self.hubs_out.mT)
+        weights, flat = self.weights.flatten(), out.view(-1)
+        most = max(1, int(self.source_offsets.diff().max()))
+        for some, of_items in zip(rows.split(max(1, MESSAGES // most)), items.split(max(1, MESSAGES // most))):
+            which, places = ragged(self.source_offsets, of_items)
+            arcs = self.arcs_by_source[places]
+            flat.index_add_(0, some[which] * self.n_items + self.graph.dst[arcs], weights[arcs])
+        return self._with_cold_items(histories, out)
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
         """Of each item its largest coefficients on arcs and hubs together, signed, over its neighbours alone.
@@ -279,8 +303,7 @@ def fit_item_sheaf(
     """
     if restriction_map not in ITEM_SHEAF_MAPS:
         raise ConfigError(f"restriction_map is {restriction_map!r}, expected one of {', '.join(ITEM_SHEAF_MAPS)}")
-    if neighbours < 0:
-        neighbours = 0 if signals.n_items <= FULL_UP_TO else min(LOCAL_NEIGHBOURS, signals.n_items - 1)
+    neighbours = arcs_into_each(signals.n_items, neighbours)
     lambdas = ridge_diagonal(signals.diagonal, ridge, map_dropout)
     if not neighbours:
         gram = gram_matrix(signals)
@@ -304,6 +327,13 @@ def fit_item_sheaf(
     sheaf = LocalItemSheaf(signals, near, *parts, cold, backend=backend, device=device).to(device)
     sheaf.ridge_loss = loss
     return _with_cold_items_level(sheaf, signals)
+
+
+def arcs_into_each(n_items: int, neighbours: int) -> int:
+    """K of the local form, 0 for the full one; -1 asks for the full one up to ``FULL_UP_TO`` items."""
+    if neighbours >= 0:
+        return neighbours
+    return 0 if n_items <= FULL_UP_TO else min(LOCAL_NEIGHBOURS, n_items - 1)
 
 
 def rare_items(signals: ItemSignals) -> Bool[Tensor, " n"]:

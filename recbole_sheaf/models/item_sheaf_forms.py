@@ -8,7 +8,7 @@ few forms are tried, by the metric that chooses the epoch: first the mixes of co
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union
@@ -22,7 +22,7 @@ from recbole_sheaf.data import cached_knn_arcs
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.errors import nearest as nearest_name
 from recbole_sheaf.features import ModalityFeatures
-from recbole_sheaf.layers.item_sheaf import ItemSheaf, fit_item_sheaf
+from recbole_sheaf.layers.item_sheaf import ItemSheaf, arcs_into_each, fit_item_sheaf
 from recbole_sheaf.sheaf.item_signals import (
     ItemSignals,
     Neighbourhoods,
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 MIXES = ((5.0, 0.0), (2.0, 3.0), (1.0, 6.0))  # alpha and beta of `auto`
 SHRINKAGES = ((20.0, 0.5), (100.0, 0.2))  # lambda and p of `auto`
+ARCS_TO_CHOOSE = 50  # into each item of a local sheaf, while its form is chosen
 
 Auto = Union[str, float]
 Pair = TypeVar("Pair", bound=tuple)
@@ -134,9 +135,19 @@ class ClosedForm(nn.Module):
         """Use another of the forms from now on."""
         self.number.fill_(self.forms.index(form))
 
-    def sheaf_scores(self, users: Int[Tensor, " b"]) -> Iterator[Float[Tensor, "b n_items"]]:
-        """What the item sheaf alone says of users, as the only ranking of them."""
-        yield self.sheaf.scores(users.to(self.number.device))
+    def tried(self, form: Form) -> Callable[[Int[Tensor, " b"]], Iterator[Float[Tensor, "b n_items"]]]:
+        """Gives what the item sheaf alone says of users in a form, as the only ranking of them.
+
+        A local sheaf is tried on ``ARCS_TO_CHOOSE`` arcs into each item, as its fit takes time O(n K^3).
+        """
+        self.take(form)
+        arcs = arcs_into_each(self._dataset.item_num, self.fitting.neighbours)
+        sheaf = self.fit(self.fitting.restriction_map, ARCS_TO_CHOOSE) if arcs > ARCS_TO_CHOOSE else self.sheaf
+
+        def scored(users: Int[Tensor, " b"]) -> Iterator[Tensor]:
+            yield sheaf.scores(users.to(self.number.device))
+
+        return scored
 
     @property
     def sheaf(self) -> ItemSheaf:
@@ -149,8 +160,8 @@ class ClosedForm(nn.Module):
             self._fitted = (int(self.number), self.fit(self.fitting.restriction_map))
         return self._fitted[1]
 
-    def fit(self, restriction_map: str) -> ItemSheaf:
-        """An item sheaf in the form in use with these maps, ``learnt`` or ``identity``.
+    def fit(self, restriction_map: str, neighbours: Optional[int] = None) -> ItemSheaf:
+        """An item sheaf in the form in use with these maps, ``learnt`` or ``identity``, on so many arcs into each item.
 
         Raises:
             ConfigError: as :func:`~recbole_sheaf.layers.item_sheaf.fit_item_sheaf`.
@@ -158,7 +169,7 @@ class ClosedForm(nn.Module):
         return fit_item_sheaf(
             self.signals(),
             restriction_map=restriction_map,
-            neighbours=self.fitting.neighbours,
+            neighbours=self.fitting.neighbours if neighbours is None else neighbours,
             ridge=self.form.ridge,
             map_dropout=self.form.map_dropout,
             cold_ridge=self.fitting.cold_ridge,

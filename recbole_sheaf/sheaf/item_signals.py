@@ -21,8 +21,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -286,6 +288,17 @@ def gram_matrix(signals: ItemSignals, content: bool = True, block: int = 1024) -
     return gram.addmm_(signals.content, signals.content.mT) if content else gram
 
 
+def sparse_gram(signals: ItemSignals) -> sparse.csr_matrix:
+    """M without its linear content, as it is where most pairs of items share no signal; time and memory O(t).
+
+    t is the sum over rows of their squared numbers of items.
+    """
+    offsets, rows = signals.item_offsets.numpy(), signals.rows_of_item.numpy()
+    values, shape = signals.values_of_item.numpy(), (signals.n_items, signals.n_rows)
+    weighed = values * signals.row_weight.numpy()[rows]
+    return sparse.csr_matrix((weighed, rows, offsets), shape) @ sparse.csr_matrix((values, rows, offsets), shape).T
+
+
 def gram_blocks(signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool = True) -> Float[Tensor, "g m m"]:
     r"""Blocks M[N, N] of g groups of m nodes without M; -1 stands for no node, whose row and column are zeros.
 
@@ -310,7 +323,25 @@ def gram_blocks(signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool =
     votes = signals.content.new_zeros(groups, int(per_group.max()) if len(unique) else 0, m)
     votes[group[which], rank[which], slot % m] = value * signals.row_weight[meeting % signals.n_rows].sqrt()
     blocks = votes.mT @ votes
-    mask = there.to(blocks.dtype)
+    return _completed(blocks, signals, nodes, content)
+
+
+def blocks_of_gram(
+    pairs: sparse.csr_matrix, signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool = True
+) -> Float[Tensor, "g m m"]:
+    """As :func:`gram_blocks`, out of :func:`sparse_gram`; time O(g m r), r the pairs that an item has."""
+    blocks = signals.content.new_zeros(*nodes.shape, nodes.shape[1])
+    for block, near in zip(blocks.numpy(), nodes.numpy()):
+        there = (near >= 0).nonzero()[0]
+        block[np.ix_(there, there)] = pairs[near[there]][:, near[there]].toarray()
+    return _completed(blocks, signals, nodes, content)
+
+
+def _completed(
+    blocks: Float[Tensor, "g m m"], signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool
+) -> Float[Tensor, "g m m"]:
+    """Blocks of rows that meet, with M's diagonal, and with linear content or without it."""
+    safe, mask = nodes.clamp(min=0), (nodes >= 0).to(blocks.dtype)
     diagonal = signals.diagonal
     if content:
         rows = signals.content[safe] * mask.unsqueeze(2)
@@ -324,8 +355,8 @@ def gram_blocks(signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool =
 def ragged(offsets: Int[Tensor, " _"], rows: Int[Tensor, " b"]) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"]]:
     """For each entry of some rows of a compressed matrix: which of the rows it is in, and its position."""
     lengths = offsets[rows + 1] - offsets[rows]
-    within = torch.repeat_interleave(torch.arange(len(rows)), lengths)
-    return within, torch.arange(len(within)) - (_offsets(lengths)[:-1] - offsets[rows])[within]
+    within = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
+    return within, torch.arange(len(within), device=rows.device) - (_offsets(lengths)[:-1] - offsets[rows])[within]
 
 
 def spaced_users(active: Int[Tensor, " a"], n_items: int, scores: int) -> Int[Tensor, " s"]:

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.sheaf.item_sheaf import cholesky_factor, unit_scale
-from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks, gram_blocks
+from recbole_sheaf.sheaf.item_signals import ItemSignals, blocks_of_gram, chunks, gram_blocks, sparse_gram
+
+SPARSE_PAIRS = 2**28  # of items in one row of the signals, up to which M is made whole, as a sparse matrix
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def local_transport(
     Raises:
         ConfigError: if K is not below the number of items, or a block is not positive definite.
 
-    Time O(n K^3) and that of :func:`gram_blocks`. With all other items as neighbours it is the full transport.
+    Time O(n K^3) and that of M's blocks, O(n K r) where r is how many pairs an item has, or of :func:`gram_blocks`
+    where they are too many. With all other items as neighbours it is the full transport.
     """
     weights = signals.content.new_zeros(neighbours.shape)
     own = signals.diagonal if content else signals.diagonal - signals.content.square().sum(1)
@@ -144,11 +147,17 @@ def _blocks_around(
     length = signals.item_offsets.diff()
     entries = (length[neighbours.clamp(min=0)] * there).sum(1) + length
     size = signals.content.element_size()
+    pairs = None
+    if gram is None and int(signals.row_offsets.diff().square().sum()) <= SPARSE_PAIRS:
+        pairs = sparse_gram(signals)
     cost: Union[int, Tensor] = 4 * (k + 1) ** 2 + (k + 1) * signals.content.shape[1] * content
-    if gram is None:  # sorted entries, and k + 1 votes of each row that may meet there
+    if gram is None and pairs is None:  # sorted entries, and k + 1 votes of each row that may meet there
         cost = cost + (k + 1) * (entries // 2).clamp(max=signals.n_rows) + 12 * entries
     for rows in chunks(torch.as_tensor(cost).expand(n), chunk_bytes // size):
         nodes = torch.cat([rows.unsqueeze(1), neighbours[rows]], dim=1)
+        if pairs is not None:
+            yield rows, blocks_of_gram(pairs, signals, nodes, content)
+            continue
         if gram is None:
             yield rows, gram_blocks(signals, nodes, content)
             continue

@@ -112,6 +112,16 @@ def test_blocks_and_dense_matrix_give_the_same_local_form(problem, monkeypatch):
     torch.testing.assert_close(fit(problem, 3).scores(USERS), dense)
 
 
+def test_scores_of_users_are_their_histories_transported_however_few_messages_at_once(problem, monkeypatch):
+    for maps in ("learnt", "identity"):
+        sheaf, users = fit(problem, 3, restriction_map=maps), torch.tensor([3, 0, 39, 3])
+        expected = sheaf(problem[0][users])
+        assert expected[[0, 2]].all() and not expected[1].any()  # user 0 has no history
+        torch.testing.assert_close(sheaf.scores(users), expected)
+        monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.MESSAGES", 1)
+        torch.testing.assert_close(sheaf.scores(users), expected)
+
+
 def test_minus_one_takes_the_form_that_fits(problem, monkeypatch):
     assert hasattr(fit(problem, -1), "precision")
     monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.FULL_UP_TO", 5)

@@ -14,6 +14,7 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare, train
 from recbole_sheaf.experiments.training_state import _counters
+from recbole_sheaf.models import item_sheaf_forms
 from recbole_sheaf.models.item_sheaf_forms import MIXES, SHRINKAGES, Form, open_forms
 from recbole_sheaf.models.mmsheaf import MMSheafSettings
 from recbole_sheaf.models.weighing import (
@@ -257,6 +258,24 @@ def test_validation_takes_the_mix_that_ranks_best_and_then_the_shrinkage(toy_set
     assert ready.model.closed_form.form == expected
     fitted(ready)
     assert ready.trainer.best_valid_result == result(expected)
+
+
+@pytest.mark.parametrize(("arcs", "tried"), [(0, 0), (9, 5), (4, 4)])
+def test_forms_of_a_local_sheaf_are_tried_on_fewer_arcs_than_the_chosen_one_has(toy_settings, monkeypatch, arcs, tried):
+    monkeypatch.setattr("recbole_sheaf.models.item_sheaf_forms.ARCS_TO_CHOOSE", 5)
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    _, ready = prepared("ItemSheaf", {**own, "item_sheaf_neighbours": arcs})
+    asked, fit = [], item_sheaf_forms.fit_item_sheaf
+    monkeypatch.setattr(
+        item_sheaf_forms,
+        "fit_item_sheaf",
+        lambda signals, **given: asked.append(given["neighbours"]) or fit(signals, **given),
+    )
+    choose_form(ready.trainer, ready.valid_data)
+    assert len(asked) >= len(ready.model.closed_form.rows) and set(asked) == {tried}
+    asked.clear()
+    graph = getattr(ready.model.closed_form.sheaf, "graph", None)
+    assert set(asked) <= {arcs} and (graph is None or int(graph.in_degrees.max()) == arcs)
 
 
 def test_without_content_only_the_shrinkage_is_open(toy_settings):

@@ -1,5 +1,6 @@
 """Item sheaves against ridge regressions and Gram matrices written down from their definitions."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +20,7 @@ from recbole_sheaf.sheaf.item_sheaf import (
     transport,
 )
 from recbole_sheaf.sheaf.item_signals import (
+    blocks_of_gram,
     content_coordinates,
     damp_directions,
     gram_blocks,
@@ -26,6 +28,7 @@ from recbole_sheaf.sheaf.item_signals import (
     item_signals,
     neighbourhoods,
     spaced_users,
+    sparse_gram,
 )
 from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
 
@@ -115,9 +118,11 @@ def test_gram_matrix_and_its_blocks_are_the_definition(problem):
     nodes[1, 1] = -1
     expected = M[nodes.clamp(min=0)[:, :, None], nodes.clamp(min=0)[:, None, :]]
     there = (nodes >= 0).double()
-    torch.testing.assert_close(gram_blocks(signals, nodes), expected * there[:, :, None] * there[:, None, :])
-    users_only = gram_blocks(signals, nodes[:1], content=False)[0]
-    torch.testing.assert_close(users_only, gram_matrix(signals, content=False)[nodes[0][:, None], nodes[0]])
+    of_users, pairs = gram_matrix(signals, content=False), sparse_gram(signals)
+    torch.testing.assert_close(torch.from_numpy(pairs.toarray()), of_users)
+    for blocks in (partial(gram_blocks, signals), partial(blocks_of_gram, pairs, signals)):
+        torch.testing.assert_close(blocks(nodes), expected * there[:, :, None] * there[:, None, :])
+        torch.testing.assert_close(blocks(nodes[:1], content=False)[0], of_users[nodes[0][:, None], nodes[0]])
 
 
 @few
@@ -148,8 +153,11 @@ def test_local_regressions_see_their_neighbours_only(problem):
     X, signals, ridge, N = problem
     near = choose_neighbours(signals, ridge, 2)
     gram = gram_matrix(signals)
-    for given_gram in (None, gram):  # blocks made one by one, or cut out of M; chunks of one node and of all
-        maps = local_transport(signals, near, ridge, given_gram, chunk_bytes=1 if given_gram is None else 2**28)
+    # blocks cut out of a sparse M, made one by one, or cut out of M; chunks of one node and of all
+    for given_gram, most in ((None, 2**28), (None, 0), (gram, 0)):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("recbole_sheaf.sheaf.local_item_sheaf.SPARSE_PAIRS", most)
+            maps = local_transport(signals, near, ridge, given_gram, chunk_bytes=1 if given_gram is None else 2**28)
         torch.testing.assert_close(on_arcs(near, maps.weights), regressions(X, signals, ridge, N, near))
     cosines = arc_cosines(signals, near)
     kept = on_arcs(near, (near >= 0).double())
