@@ -192,6 +192,7 @@ class LocalItemSheaf(ItemSheaf):
     source_offsets: Tensor
     hubs_in: Tensor
     hubs_out: Tensor
+    own: Tensor
 
     def __init__(
         self,
@@ -215,12 +216,12 @@ class LocalItemSheaf(ItemSheaf):
         self.register_buffer("source_offsets", pad(out_degrees.cumsum(0), (1, 0)), persistent=False)
         self.register_buffer("hubs_in", hubs_in, persistent=False)
         self.register_buffer("hubs_out", hubs_out, persistent=False)
+        self.register_buffer("own", (hubs_in * hubs_out).sum(1), persistent=False)  # what an item would tell itself
 
     def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """The equation above; time O(b n (K + c)), memory O(b n)."""
         over_arcs = self.graph.weighted_sum(histories.mT.unsqueeze(1).contiguous(), self.weights)
-        own = (self.hubs_in * self.hubs_out).sum(1)
-        return over_arcs.squeeze(1).mT + (histories @ self.hubs_in) @ self.hubs_out.mT - histories * own
+        return over_arcs.squeeze(1).mT + (histories @ self.hubs_in) @ self.hubs_out.mT - histories * self.own
 
     def scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
         """Scores of users for every item, in time O(h K + b n c) where h is the length of all their histories.
@@ -229,9 +230,8 @@ class LocalItemSheaf(ItemSheaf):
         """
         rows, positions = ragged(self.user_offsets, users)
         items, histories = self.items_of_user[positions], self.histories(users)
-        own = (self.hubs_in * self.hubs_out).sum(1)
         told = self.hubs_in.new_zeros(len(users), self.hubs_in.shape[1]).index_add_(0, rows, self.hubs_in[items])
-        out = torch.addmm(histories * -own, told, self.hubs_out.mT)
+        out = torch.addmm(histories * -self.own, told, self.hubs_out.mT)
         weights, flat = self.weights.flatten(), out.view(-1)
         most = max(1, int(self.source_offsets.diff().max()))
         for some, of_items in zip(rows.split(max(1, MESSAGES // most)), items.split(max(1, MESSAGES // most))):
@@ -270,8 +270,7 @@ class LocalItemSheaf(ItemSheaf):
         arcs = torch.sparse_coo_tensor(
             ends, self.weights.flatten(), (self.n_items, self.n_items), check_invariants=True
         )
-        own = (self.hubs_in * self.hubs_out).sum(1, keepdim=True)
-        return arcs @ columns + self.hubs_in @ (self.hubs_out.mT @ columns) - own * columns
+        return arcs @ columns + self.hubs_in @ (self.hubs_out.mT @ columns) - self.own.unsqueeze(1) * columns
 
 
 def fit_item_sheaf(
