@@ -2,20 +2,23 @@
 #   docker build -t sheaf .
 #   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" sheaf run --model=MMSheaf --dataset=ml-100k
 #   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" -p 8000:8000 sheaf serve mmsheaf.npz --host=0.0.0.0
-FROM python:3.11-slim
+# From the lock, by hash. The base by its digest: docker build --build-arg BASE=python:3.13-slim@sha256:...
+ARG BASE=python:3.13-slim
+FROM ${BASE}
 
-# DGL's library links against OpenMP's, which the slim image lacks
-RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+COPY requirements /src/requirements
+RUN cd /src/requirements && \
+    pip install --no-cache-dir --no-deps --require-hashes -r run.txt -r ann.txt -r parquet.txt -r serve.txt
 
-# The pinned torch in its CPU build, before anything asks for the CUDA one
+# The locked release of PyTorch in its CPU build
 COPY constraints.txt /src/
-RUN pip install --no-cache-dir "$(grep -oE '^torch==[0-9.]+' /src/constraints.txt | head -n 1)" \
+RUN pip install --no-cache-dir "$(grep -oE '^torch==[0-9.]+' /src/constraints.txt)" \
         --index-url https://download.pytorch.org/whl/cpu
 
 COPY setup.cfg pyproject.toml README.md LICENSE /src/
 COPY recbole_sheaf /src/recbole_sheaf
 COPY properties /src/properties
-RUN pip install --no-cache-dir -c /src/constraints.txt "/src[ann,parquet,serve]"
+RUN pip install --no-cache-dir --no-deps /src
 
 # Never root: -u says who; nobody's home, so caches go to /tmp and end with the container
 RUN useradd reader && mkdir /work && chown reader /work
