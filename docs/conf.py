@@ -42,6 +42,7 @@ PAGES = {
         "ml-100k, one seed": "results/ml-100k",
         "tiktok, one seed": "results/tiktok",
         "Node classification": "results/node-classification",
+        "RecBole's own models": "recbole-models",
     },
     "The repository": {
         "README": "../README",

@@ -1,7 +1,6 @@
-"""Is the environment one in which RecBole 1.2.1 is correct, not merely importable?
+"""Is the environment one in which RecBole 1.2.1, as this package mends it, is correct, not merely importable?
 
-RecBole's own requirements have no upper bounds, so a plain install takes releases that break it, some of them silently
-(RecBole issue 2215 and others). Each bound below says what was seen beyond it.
+Each bound below says what was seen beyond it; ``setup.cfg`` has the same ones.
 """
 
 import contextlib
@@ -17,6 +16,8 @@ from packaging.specifiers import SpecifierSet
 
 from recbole_sheaf.errors import EnvironmentMismatch
 
+PYTHONS = ((3, 11), (3, 14))  # the first and the last that this was run on
+
 
 class Bound(NamedTuple):
     """Releases of one distribution that work, and what happens outside of them."""
@@ -24,34 +25,45 @@ class Bound(NamedTuple):
     distribution: str
     versions: str
     reason: str
+    options: str = ""  # of pip
 
 
 BOUNDS = (
-    Bound("recbole", "==1.2.1", "other releases have other entry points"),
-    Bound("numpy", ">=1.22,<2", "ray 2.6 fails on np.bool8 and RecBole on removed aliases"),
-    Bound("scipy", ">=1.9,<1.13", "LightGCN and NGCF fail on dok_matrix._update"),
-    Bound("pandas", ">=1.5,<3", "fillna(inplace=True) does nothing and missing values become -9223372036854775808"),
-    Bound("ray", ">=2.6,<2.7", "tune.report takes other arguments"),
+    Bound("recbole", "==1.2.1", "other releases have other insides than the ones mended here", "--no-deps "),
+    Bound("numpy", ">=2", "today's pandas, SciPy and PyTorch are built for NumPy 2"),
+    Bound("scipy", ">=1.13", "earlier ones are built for NumPy 1"),
+    Bound("pandas", ">=3", "RecBole is mended for its columns, which earlier ones fill in place"),
     Bound("torch", ">=2.6", "checkpoints cannot be loaded safely"),
-    Bound("hyperopt", "<0.2.6", "RecBole's exhaustive search hands it a random state of another kind"),
-    Bound("setuptools", "<82", "pkg_resources, which ray 2.6 imports, is gone"),
 )
 
 
 def check_environment() -> None:
-    """Compare the installed releases with ``BOUNDS``.
+    """Compare Python and the installed releases with ``PYTHONS`` and ``BOUNDS``.
 
     Raises:
-        EnvironmentMismatch: naming every release that is absent or out of bounds, why it matters and what to install.
+        EnvironmentMismatch: naming what is absent or out of bounds, why it matters and what to type.
     """
-    problems = [problem for bound in BOUNDS if (problem := _problem(bound))]
-    if problems:
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        first, last = (".".join(map(str, version)) for version in PYTHONS)
+        found = ".".join(map(str, sys.version_info[:3]))
         raise EnvironmentMismatch(
-            "recbole_sheaf cannot work correctly in this environment: "
-            + "; ".join(problems)
-            + ". Install the tested set with: pip install -c constraints.txt recbole-sheaf (constraints.txt is in the "
-            "project's repository)"
+            f"this is Python {found}, recbole_sheaf runs on Python {first} to {last}; make its environment with one of "
+            f"them: python{last} -m venv .venv"
         )
+    wrong = {bound: problem for bound in BOUNDS if (problem := _problem(bound))}
+    if wrong:
+        raise EnvironmentMismatch(
+            f"recbole_sheaf cannot work correctly in this environment: {'; '.join(wrong.values())}. "
+            f"Type: {' && '.join(_remedies(list(wrong)))}"
+        )
+
+
+def _remedies(wrong: list[Bound]) -> list[str]:
+    """Commands that bring what is wrong, those of the same options in one."""
+    wanted: dict[str, list[str]] = {}
+    for bound in wrong:
+        wanted.setdefault(bound.options, []).append(f'"{bound.distribution}{bound.versions}"')
+    return [f"pip install {options}{' '.join(names)}" for options, names in wanted.items()]
 
 
 def _problem(bound: Bound) -> str:
@@ -75,8 +87,8 @@ class Terminated(KeyboardInterrupt):
 def ending_on_sigterm() -> Iterator[None]:
     """Let SIGTERM raise :class:`Terminated` inside, so that what is open is closed and what is kept is said.
 
-    It is set where long work starts: Ray, which RecBole imports, sets a handler of its own. Outside of the main thread,
-    where Python allows no handlers, nothing is done.
+    It is set where long work starts, since Ray sets a handler of its own when it is imported. Outside of the main
+    thread, where Python allows no handlers, nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

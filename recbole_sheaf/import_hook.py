@@ -7,7 +7,6 @@ imports must not import RecBole at its top, or it would be asked for by the hook
 import importlib.abc
 import importlib.machinery
 import sys
-import warnings
 from types import ModuleType
 from typing import Any, Optional
 
@@ -24,11 +23,9 @@ def install() -> None:
 
 def _patch() -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _RecBoleFinder)]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # said by ray on every import
-        from recbole_sheaf import patches
+    from recbole_sheaf import patches
 
-        patches.apply()
+    patches.apply()
 
 
 class _RecBoleFinder(importlib.abc.MetaPathFinder):

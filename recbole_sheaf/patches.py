@@ -1,7 +1,8 @@
 """The one table of what this package replaces in RecBole 1.2.1, and the loop that puts it in place.
 
 A row names an attribute of a RecBole module or class, what makes the replacement out of RecBole's own, and why. Every
-replacement keeps RecBole's signature. What they do is in ``recbole_compat`` (mends), ``registration`` (our models,
+replacement keeps RecBole's signature. What they do is in ``recbole_compat`` (mends), ``library_mends`` (those for
+today's NumPy, SciPy, pandas and the packages that RecBole imports and hardly uses), ``registration`` (our models,
 defaults and datasets), ``data.recbole_tables`` (its tables), ``data.exact_times`` (their order in time) and
 ``models.recbole_softmax`` (the softmax for RecBole's own models).
 """
@@ -11,6 +12,7 @@ from typing import Any, Callable, NamedTuple
 
 import torch
 
+from recbole_sheaf import library_mends as today
 from recbole_sheaf import recbole_compat as mends
 from recbole_sheaf import registration as ours
 from recbole_sheaf.data import exact_times as times
@@ -25,7 +27,7 @@ class Patch(NamedTuple):
     """One replacement.
 
     Attributes:
-        owner: a module, or ``module:Class``.
+        owner: a module of RecBole, or ``module:Class``; SciPy's where RecBole calls what that has no more.
         name: of its attribute.
         replace: gives the new attribute for RecBole's own.
         reason: what is wrong or wanting without it.
@@ -52,9 +54,30 @@ _CHECKPOINTS = "torch.load refuses RecBole's checkpoints from release 2.6 (RecBo
 _LOADERS = "loss: softmax trains on batches of users, and RecBole chooses its loaders by the model's name"
 _FLOAT32 = "RecBole orders by times in float32, in which seconds of today are 128 apart"
 _SETTLED = "MMSheaf weighs its two sheaves on validation when its epochs are over"
+_MATRICES = "LightGCN, NGCF and others fill a dok_matrix by what SciPy 1.13 took away (RecBole issue 2215)"
+_RANDOM = "hyperopt 0.2.6 calls integers of the random state, which RecBole's has not"
 _WORKERS = "a spawned process finds the function under our name, and so knows our models"
 
 PATCHES = (
+    Patch(ours.QUICK_START, "tune", today.ray_on_demand, "RecBole imports Ray, in a release without a wheel today"),
+    Patch("recbole.utils.utils", "SummaryWriter", today.board_on_demand, "RecBole imports TensorBoard to log nothing"),
+    *(
+        Patch(module, "get_flops", today.flops_on_demand, "run_recbole counts FLOPs by thop for a line of its log")
+        for module in ("recbole.utils.utils", "recbole.utils", ours.QUICK_START)
+    ),
+    Patch(_CONFIG, "compatibility_settings", _instead(today.numpy_names), "np.float_ is gone (RecBole issue 2215)"),
+    Patch("scipy.sparse:dok_matrix", "_update", _instead(today.entries_taken), _MATRICES, added=True),
+    Patch(_DATASET, "_dataframe_to_interaction", today.tensors_of_their_own, "tensors write into pandas 3's tables"),
+    Patch(_DATASET, "_fill_nan", _instead(today.missing_filled), "a missing age is -9223372036854775808 from pandas 3"),
+    *(
+        Patch(owner, name, today.lengths_of_rows, "from pandas 3 on agg(len) counts the rows of a column of sequences")
+        for owner, name in (
+            *((_DATASET, name) for name in ("_remap", "_normalize", "_discretization")),
+            ("recbole.data.dataset.kg_dataset:KnowledgeBasedDataset", "_reset_ent_remapID"),
+            ("recbole.data.dataset.sequential_dataset:SequentialDataset", "_benchmark_presets"),
+        )
+    ),
+    Patch("recbole.trainer.hyper_tuning", "exhaustive_search", today.drawing_from_either, _RANDOM),
     Patch(_CONFIG, "_build_yaml_loader", _instead(mends.safe_loader), "RecBole's loader builds objects from tags"),
     Patch(_CONFIG, "_convert_config_dict", _instead(mends.literal_settings), "RecBole runs eval on each text setting"),
     Patch(_CONFIG, "_load_cmd_line", mends.own_command_line, "RecBole takes a Ray worker's options for settings"),
@@ -66,7 +89,12 @@ PATCHES = (
     Patch(_CONFIG, "_set_default_parameters", ours.with_folder_recognised, "MMRec-style folders; absent datasets"),
     Patch(_CONFIG, "__init__", ours.settings_checked, "a misspelt key reads as None and trains the wrong model"),
     *(
-        Patch(module, "get_model", ours.unknown_refused, "RecBole imports lightgbm in search of an unknown name")
+        Patch(
+            module,
+            "get_model",
+            lambda get_model: ours.unknown_refused(mends.anomaly_mode_kept(get_model)),
+            "RecBole imports lightgbm in search of an unknown name; SINE traces each operation of the process",
+        )
         for module in ("recbole.utils.utils", "recbole.utils", "recbole.config.configurator", ours.QUICK_START)
     ),
     Patch(_DATASET, "_download", mends.download_alone, "waits at a barrier nobody opened (RecBole issues 1989, 2050)"),
@@ -131,17 +159,18 @@ PATCHES = (
 
 def apply() -> None:
     """Put every row in place, and let RecBole find our models; a second call does nothing."""
-    for patch in PATCHES:
-        if (patch.owner, patch.name) not in mends.ORIGINALS:
-            owner = owner_of(patch)
-            mends.ORIGINALS[patch.owner, patch.name] = theirs = getattr(owner, patch.name, None)
-            setattr(owner, patch.name, patch.replace(theirs))
+    with today.stand_ins():
+        for patch in PATCHES:
+            if (patch.owner, patch.name) not in mends.ORIGINALS:
+                owner = owner_of(patch)
+                mends.ORIGINALS[patch.owner, patch.name] = theirs = getattr(owner, patch.name, None)
+                setattr(owner, patch.name, patch.replace(theirs))
     torch.serialization.add_safe_globals(mends.checkpoint_types())
     ours.add_finder()
 
 
 def owner_of(patch: Patch) -> Any:
-    """The module or class of RecBole whose attribute a row replaces."""
+    """The module or class whose attribute a row replaces."""
     module, _, name = patch.owner.partition(":")
     found = importlib.import_module(module)
     return getattr(found, name) if name else found

@@ -33,6 +33,7 @@ from recbole_sheaf.checkpoint_file import (
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.library_mends import has_board
 from recbole_sheaf.names import MODELS, recbole_names
 from recbole_sheaf.settings_files import SettingsLoader
 
@@ -131,6 +132,24 @@ def restore_config(self: Any, state: dict[str, Any]) -> None:
     if "model_class" not in state:
         known = source is None and self.model in {*recbole_names(), *MODELS}
         self.model_class = get_model(self.model) if known else own_models.class_at(str(source))
+
+
+def anomaly_mode_kept(get_model: Callable) -> Callable:
+    """Leave PyTorch's detection of anomalies as it is while RecBole imports a model.
+
+    RecBole's ``sine`` turns it on where it is imported, as every sequential and knowledge model brings about. From then
+    on each operation of each model of the process is traced, and a step takes two to three times as long.
+    """
+
+    @functools.wraps(get_model)
+    def wrapped(model_name: str) -> type:
+        before = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+        try:
+            return get_model(model_name)
+        finally:
+            torch.autograd.set_detect_anomaly(*before)
+
+    return wrapped
 
 
 def save_checkpoint(self: Any, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
@@ -284,11 +303,14 @@ class _NoBoard:
 
 
 def tensorboard_on_demand(init: Callable[..., None]) -> Callable[..., None]:
-    """Let RecBole's trainers write no ``log_tensorboard/`` where ``log_tensorboard`` is false."""
+    """Let RecBole's trainers write no ``log_tensorboard/`` where ``log_tensorboard`` is false.
+
+    Nor where TensorBoard is not installed, which a line of the log says.
+    """
 
     @functools.wraps(init)
     def __init__(self: Any, config: Any, model: Any) -> None:
-        if config["log_tensorboard"] is not False:
+        if config["log_tensorboard"] is not False and has_board():
             return init(self, config, model)
         module: Any = importlib.import_module("recbole.trainer.trainer")
         theirs = module.get_tensorboard
@@ -336,6 +358,8 @@ def checkpoint_types() -> list:
     enums = [enum_type.ModelType, enum_type.InputType, enum_type.EvaluatorType, enum_type.FeatureType]
     multiarray = importlib.import_module(np.ndarray.__reduce__(np.zeros(0))[0].__module__)
     arrays = [np.ndarray, np.matrix, np.dtype, multiarray._reconstruct, multiarray.scalar]
+    # NumPy 1 wrote them under another name, which NumPy 2 still reads
+    arrays += [(getattr(multiarray, name), f"numpy.core.multiarray.{name}") for name in ("_reconstruct", "scalar")]
     arrays += [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?", "O")]
     sparse = [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.lil_matrix, scipy.sparse.coo_matrix]
     return [Config, *enums, *arrays, *sparse]

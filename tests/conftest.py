@@ -26,6 +26,8 @@ jaxtyping.install_import_hook(
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+import recbole_sheaf  # noqa: E402, F401  # before RecBole, which imports Ray without it
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("RECBOLE_SHEAF_DATA", REPOSITORY.parent / "shared" / "data"))
 
@@ -33,6 +35,19 @@ DATA = Path(os.environ.get("RECBOLE_SHEAF_DATA", REPOSITORY.parent / "shared" / 
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+# DGL has wheels for Python 3.11 alone: elsewhere the tests of its kernels skip, and say so.
+HAS_DGL = importlib.util.find_spec("dgl") is not None
+KERNELS_HERE = ("dgl", "torch") if HAS_DGL else ("torch",)
+needs_dgl = pytest.mark.skipif(not HAS_DGL, reason="DGL has no wheel for this Python")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any(isinstance(param, str) and param == "dgl" for param in params):
+            item.add_marker(needs_dgl)
 
 
 class Terminal(io.StringIO):

@@ -62,9 +62,11 @@ def test_a_table_stands_after_what_it_needs(code):
 
 def test_ci_runs_it_with_its_own_extra():
     ci = (REPOSITORY / ".ci" / "run").read_text()
-    assert ci.index('-e ".[notebook]"') < ci.index(f"jupyter execute --timeout=600 {NOTEBOOK.relative_to(REPOSITORY)}")
+    assert ci.index("-r requirements/notebook.txt") < ci.index(
+        f"jupyter execute --timeout=600 {NOTEBOOK.relative_to(REPOSITORY)}"
+    )
     setup = configparser.ConfigParser()
     setup.read(REPOSITORY / "setup.cfg")
-    pinned = (REPOSITORY / "constraints.txt").read_text()
+    pinned = (REPOSITORY / "requirements" / "notebook.txt").read_text()
     extra = [line.partition(">=")[0].strip() for line in setup["options.extras_require"]["notebook"].split()]
     assert set(extra) == {"ipykernel", "ipywidgets", "nbclient"} and all(f"{name}==" in pinned for name in extra)

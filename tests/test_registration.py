@@ -7,7 +7,6 @@ import textwrap
 
 import numpy as np
 import pytest
-import ray
 import torch
 from recbole import quick_start
 from recbole.config import Config
@@ -138,6 +137,7 @@ def test_run_recboles_in_spawned_workers(toy_settings, workplace):
 @pytest.mark.slow
 def test_the_objective_function_in_a_ray_worker(toy_settings, workplace):
     settings = {**toy_settings, "epochs": 1, "model": "MMSheaf", "dataset": "toy"}
+    ray = pytest.importorskip("ray")
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
         score = ray.get(ray.remote(quick_start.objective_function).remote(settings))["best_valid_score"]

@@ -66,9 +66,16 @@ ROOMS = {
     "names": {"config"},
     "own_models": {*ANYWHERE, "names"},
     "checkpoint_file": {"errors", "whole_files"},
-    "recbole_compat": {*ANYWHERE, "checkpoint_file", "data", "names", "own_models"},
+    "library_mends": {"extras"},
+    "recbole_compat": {*ANYWHERE, "checkpoint_file", "library_mends", "data", "names", "own_models"},
     "registration": {*ANYWHERE, "data", "names", "own_models", "recbole_compat"},
-    "patches": {"data", "models", "recbole_compat", "registration"},  # models: the softmax for RecBole's own
+    "patches": {
+        "data",
+        "library_mends",
+        "models",
+        "recbole_compat",
+        "registration",
+    },  # models: the softmax for RecBole's own
     "import_hook": {"patches"},
     "__init__": {"environment", "import_hook", "own_models"},
 }

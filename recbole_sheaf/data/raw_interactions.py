@@ -93,13 +93,14 @@ def timestamps(source: str, field: str, texts: pd.Series) -> pd.Series:
         mostly_numbers = numbers.sum() > dates.notna().sum()
         bad = ~numbers if mostly_numbers else dates.isna().to_numpy()
         _refuse(source, field, texts, bad, "a number as in most rows" if mostly_numbers else A_DATE)
-    return dates.astype("int64").map(_seconds)
+    digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[dates.dt.unit]  # pandas 3 takes as many as the texts have
+    return dates.astype("int64").map(lambda ticks: _seconds(ticks, digits))
 
 
-def _seconds(nanoseconds: int) -> str:
-    """No digit is lost."""
-    whole, part = divmod(abs(nanoseconds), 10**9)
-    return f"{'-' if nanoseconds < 0 else ''}{whole}.{part:09d}".rstrip("0").rstrip(".")
+def _seconds(ticks: int, digits: int) -> str:
+    """Ticks of ``10**-digits`` seconds; no digit is lost."""
+    whole, part = divmod(abs(ticks), 10**digits)
+    return f"{'-' if ticks < 0 else ''}{whole}.{part:0{digits}d}".rstrip("0").rstrip(".")
 
 
 def _usual(table: RawTable, field: str, taken: Mapping[str, str]) -> Optional[str]:

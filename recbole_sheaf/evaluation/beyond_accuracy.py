@@ -54,7 +54,7 @@ def beyond_accuracy(
     tail = long_tail(item_popularity, head_share)
     total, n_items = item_popularity.sum(), len(item_popularity)
     information = -np.log2((item_popularity + 1) / (total + n_items))
-    values = {}
+    values: dict[str, float] = {}
     for k in topk:
         shown = rankings.top[:, :k]
         times = np.bincount(shown.ravel(), minlength=n_items)

@@ -92,7 +92,7 @@ def cold_metrics(
         return None
     among = Rankings(rankings.users, top, rankings.relevant_offsets, rankings.relevant_items).restricted_to(pairs)
     rows = np.flatnonzero(np.bincount(rankings.pair_rows[pairs], minlength=len(rankings.users)))
-    candidates = np.array([len(cold) - int(np.isin(seen[row], cold).sum()) for row in rows])
+    candidates = np.array([len(cold) - int(np.isin(seen[int(row)], cold).sum()) for row in rows])
     own = per_user_metrics(among, metrics, topk)
     return own, expected_metrics(candidates, among.n_relevant, metrics, topk).set_index(own.index)
 

@@ -1,7 +1,6 @@
 """Warnings of libraries about their own code, which tell nobody who runs a command what to do: hushed one by one.
 
-Each is named by its module and its message, so that whatever else a library warns of is shown. (What ray says when it
-is imported is dealt with in :mod:`recbole_sheaf.import_hook`, before anything of ours has run.)
+Each is named by its module and its message, so that whatever else a library warns of is shown.
 """
 
 import contextlib
@@ -25,7 +24,6 @@ class Known(NamedTuple):
     reason: str
 
 
-_DATASET = r"recbole\.data\.dataset\.dataset"
 _MODEL = r"recbole\.model\."
 
 KNOWN = (
@@ -46,18 +44,6 @@ KNOWN = (
         _MODEL,
         r"Creating a tensor from a list of numpy\.ndarrays is extremely slow",
         "RecBole's DMF does so once, when it is built",
-    ),
-    Known(
-        FutureWarning,
-        _DATASET,
-        r"using <built-in function len> in Series\.agg cannot aggregate",
-        "RecBole's lengths of sequences; pandas below 3 computes them as ever, and 3 is refused by check_environment",
-    ),
-    Known(
-        FutureWarning,
-        _DATASET,
-        r"A value is trying to be set on a copy of a DataFrame or Series through chained assignment",
-        "RecBole fills missing values in place; pandas below 3 does so, and 3 is refused by check_environment",
     ),
 )
 

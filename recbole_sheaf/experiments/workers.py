@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional
 from recbole_sheaf.environment import let_threads_sleep
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.reachable import refuse_unreachable
+from recbole_sheaf.extras import from_ray
 
 
 class Workers:
@@ -87,8 +88,7 @@ class RayWorkers(Workers):
         advice = "give the address of a Ray cluster, 'auto' for the one of this machine, or 'local' to start one"
         if self.address not in ("auto", "local"):
             refuse_unreachable("a Ray cluster", self.address, advice)
-        import ray
-
+        ray: Any = from_ray("ray", "--ray-address")
         started = _private_ray() if self.address == "local" else {"address": self.address}
         self.folder = started.get("_temp_dir")
         try:

@@ -10,8 +10,9 @@ and :mod:`recbole_sheaf.nsd`, whose map is its row's, is the arc col -> row.
 belongs to a node into the nodes, before and after.
 """
 
+import logging
 import math
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Optional, Union
 
 import torch
@@ -25,6 +26,8 @@ from recbole_sheaf.layers._dgl_kernels import DGLKernels, why_dgl_cannot_serve
 from recbole_sheaf.layers._edge_products import EdgePairs
 from recbole_sheaf.layers._torch_kernels import TorchKernels
 from recbole_sheaf.vocabulary import BACKENDS
+
+logger = logging.getLogger(__name__)
 
 KERNELS: dict[str, Union[type[DGLKernels], type[TorchKernels]]] = {"dgl": DGLKernels, "torch": TorchKernels}
 
@@ -199,4 +202,12 @@ def _choose(what: str, asked: str, device: torch.device) -> str:
     obstacle = why_dgl_cannot_serve(device)
     if obstacle and asked == "dgl":
         raise BackendError(f"{what} 'dgl' cannot serve {device}: {obstacle}; choose 'torch' or 'auto'")
-    return "torch" if obstacle else "dgl"
+    if obstacle is None:
+        return "dgl"
+    _say_once(f"{what}: auto takes torch on {device.type}, with the same results: {obstacle}")
+    return "torch"
+
+
+@cache
+def _say_once(line: str) -> None:
+    logger.info(line)

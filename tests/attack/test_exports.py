@@ -628,7 +628,7 @@ PARQUET = {
         {"change": lambda tables: [column("user", "item_rarity", lambda v: [0.5] * 4)["change"](tables)][:0]},
         "has item_rarity for 4 of 4 users",
     ),
-    "a vector for each item and none for users": (column("user", "vector", lambda v: [None] * 4), "cannot be read"),
+    "a vector for each item and none for users": (column("user", "vector", lambda v: [None] * 4), "lacks user_vectors"),
     "vectors of doubles": (typed("user", "layer_0", "float64"), "has the column layer_0 of type"),
     "vectors of text": (typed("user", "layer_0", "string"), "has the column layer_0 of type"),
     "histories of int64": (typed("user", "history_items", "int64"), "has the column history_items of type"),

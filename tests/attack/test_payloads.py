@@ -126,8 +126,7 @@ def test_what_a_run_left_unfinished_is_not_unpickled(place, checkpoint):
 
 
 def test_the_folder_of_a_ray_of_ours_is_for_its_user_alone(monkeypatch):
-    from ray._private import ray_constants
-
+    ray_constants = pytest.importorskip("ray._private.ray_constants")
     monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
     monkeypatch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "1")
     folder = os.path.dirname(_private_ray()["_temp_dir"])

@@ -177,7 +177,7 @@ def test_a_signal_ends_a_run_in_a_sentence_and_the_same_command_goes_on(toy, wor
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     deadline = time.monotonic() + 120
-    while not list(workplace.glob("saved/*/state.pth")) and time.monotonic() < deadline:
+    while not list(workplace.glob("saved/*/state.pth")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
     said = process.communicate()[1]

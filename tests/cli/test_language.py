@@ -22,7 +22,8 @@ OVERALL = [cli.USAGE, cli.HEADING, cli.MORE, *cli.COMMANDS.values()]
 OTHER_RELEASES = {"options", "optional arguments", "argument %(argument_name)s: %(message)s"}
 # What argparse tells the programmer, or says of kinds of arguments that no command has.
 NOT_OURS = re.compile(r"subparser|unknown parser|group|callable|__call__|invalid argument for|dest=|mutually|conflict"
-                      r"|must start|can't open|with mode|one of the|not allowed|expected %s|subcommands")  # fmt: skip
+                      r"|must start|can't open|with mode|one of the|not allowed|expected %s|subcommands"
+                      r"|default\)s|%\(heading\)s:$|deprecated|s: warning|show program's version")  # fmt: skip
 
 
 @pytest.fixture

@@ -27,18 +27,6 @@ SAID = [
         "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to a "
         "single numpy.ndarray with numpy.array() before converting to a tensor. (Triggered internally at ...)",
     ),
-    (
-        FutureWarning,
-        "recbole.data.dataset.dataset",
-        "using <built-in function len> in Series.agg cannot aggregate and has been deprecated. Use Series.transform to "
-        "keep behavior unchanged.",
-    ),
-    (
-        FutureWarning,
-        "recbole.data.dataset.dataset",
-        "A value is trying to be set on a copy of a DataFrame or Series through chained assignment using an inplace "
-        "method.\nThe behavior will change in pandas 3.0.",
-    ),
 ]
 
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_sheaf.errors import BackendError, GraphError, ShapeError
-from recbole_sheaf.layers import _dgl_kernels
+from recbole_sheaf.layers import _dgl_kernels, message_passing
 from recbole_sheaf.layers.message_passing import ArcGraph
+from tests.conftest import needs_dgl
 from tests.layers.problems import KERNELS, random_arcs
 
 every_kernel = pytest.mark.parametrize("backend, weights", KERNELS)
@@ -148,19 +149,27 @@ def test_float32_stays_float32_after_float64():
     torch.testing.assert_close(narrow.double(), wide, rtol=1e-5, atol=1e-5)
 
 
+@needs_dgl
 def test_auto_takes_dgl_and_says_so():
     graph, _, _ = problem(n=5, e=8, d=2, c=2, seed=0)
     assert graph.backend == "dgl" and "dgl on cpu" in repr(graph)
 
 
-def test_without_dgl_auto_takes_torch_and_dgl_is_refused(monkeypatch):
+def test_without_dgl_auto_takes_torch_and_dgl_is_refused(monkeypatch, caplog):
     monkeypatch.setitem(__import__("sys").modules, "dgl", None)
     src, dst = torch.tensor([0, 1]), torch.tensor([1, 0])
-    assert ArcGraph(src, dst, 2).backend == "torch"
+    message_passing._say_once.cache_clear()
+    with caplog.at_level("INFO"):
+        assert [ArcGraph(src, dst, 2).backend for _ in range(3)] == ["torch"] * 3
+    (line,) = caplog.messages
+    assert line.startswith(
+        "message passing backend: auto takes torch on cpu, with the same results: DGL does not import"
+    )
     with pytest.raises(BackendError, match="'dgl' cannot serve cpu: DGL does not import here .*; choose 'torch'"):
         ArcGraph(src, dst, 2, backend="dgl")
 
 
+@needs_dgl
 def test_a_cpu_build_of_dgl_cannot_serve_a_gpu():
     assert "torch was built without cuda" in _dgl_kernels.why_dgl_cannot_serve(torch.device("cuda"))
 

@@ -16,7 +16,16 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.registration import MODELS
 from recbole_sheaf.vocabulary import RESTRICTION_MAPS
-from tests.conftest import CLOSED_FORM, MESSAGES, TASTE, WITHOUT_CONTENT, WITHOUT_GRAPH, content_of, write_toy
+from tests.conftest import (
+    CLOSED_FORM,
+    MESSAGES,
+    TASTE,
+    WITHOUT_CONTENT,
+    WITHOUT_GRAPH,
+    content_of,
+    needs_dgl,
+    write_toy,
+)
 
 WITH_CONTENT = sorted(set(MODELS) - set(WITHOUT_CONTENT))
 TRAINED = sorted(set(MODELS) - set(CLOSED_FORM))
@@ -198,6 +207,7 @@ def test_ranking_follows_training(toy_settings, name):
     assert not torch.equal(model.full_sort_predict(everyone), before)
 
 
+@needs_dgl
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_GRAPH)))
 def test_both_backends_give_the_same_loss(toy_settings, name):
     losses, scores = [], []

@@ -4,6 +4,7 @@ import torch
 
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.models.mgcn import BehaviourAwareFuser, PurifiedView, SimilarityGraph
+from tests.conftest import KERNELS_HERE
 from tests.models.test_contract import build
 
 
@@ -31,7 +32,7 @@ def test_similar_items_are_the_nearest_and_the_item_itself(tmp_path):
     given = features(torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), missing=(4,))
     x = torch.randn(9, 2)
     expected = dense_similarity(given.matrix, given.present, 3) @ x
-    for backend in ("dgl", "torch"):
+    for backend in KERNELS_HERE:
         similar = SimilarityGraph(given, 3, tmp_path, backend, torch.device("cpu"))
         torch.testing.assert_close(similar(x), expected)
     assert not expected[4].any() and not expected[0].any()

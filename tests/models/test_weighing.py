@@ -138,7 +138,7 @@ def test_training_goes_on_while_the_stalks_alone_get_better(toy_settings, monkey
     if name == "MMSheaf":
         settings |= {**FIXED, "item_sheaf_weight": 8.0, "item_sheaf_rarity": 1.0, "item_sheaf_user_power": 0.5}
     _, ready = prepared(name, settings)
-    of_the_sum, of_the_stalks, heard = iter([1.0] + [0.9] * 29), iter([0.1, 0.2, 0.3, 0.4] + [0.3] * 26), []
+    of_the_sum, of_the_stalks, heard = iter([1.0] + [0.9] * 29), iter([0.1, 0.2, 0.3] + [0.4] * 27), []
     monkeypatch.setattr(ready.trainer, "_valid_epoch", lambda *given, **named: (next(of_the_sum), {"recall@10": 0.0}))
     judged = "recbole_sheaf.models.weighing._judged"
     monkeypatch.setattr(judged, lambda *given, **named: [torch.tensor([[next(of_the_stalks)]])])
