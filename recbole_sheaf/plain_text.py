@@ -11,12 +11,22 @@ from typing import Any
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
 )  # and those that turn lines around
+_MARKDOWN = re.compile(r"[\\|`]")
 _FORMULA = ("=", "+", "-", "@")
 
 
 def one_line(text: str) -> str:
     """A text without line breaks and other control characters, for a terminal, a table or a page."""
     return _CONTROL.sub(" ", text)
+
+
+def in_markdown(text: str) -> str:
+    """A cell of a Markdown table on one line, in which nothing ends the cell, is code or a tag.
+
+    >>> in_markdown("a|b")
+    'a\\\\|b'
+    """
+    return _MARKDOWN.sub(r"\\\g<0>", one_line(text)).replace("<", "&lt;")
 
 
 def in_csv(text: str) -> str:

@@ -13,14 +13,15 @@ import torch
 from recbole.config import Config
 
 from recbole_sheaf.cli import COMMANDS
+from tests.attack.exports import write_good
 
 SLOW = pytest.mark.slow  # a process that imports RecBole for one more order
 
 
-def python(code, *arguments):
-    """What a new process prints that runs the code in the current folder."""
+def python(code, *arguments, folder=None):
+    """What a new process prints that runs the code in a folder, by default the current one."""
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 
@@ -66,6 +67,25 @@ def test_a_store_is_read_without_what_trains():
     assert python(code) == "light"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["recommend", "--users=a", "--k=3"], ["similar", "--items=i0", "--k=3"], ["explain", "--user=a", "--item=i5"]],
+)
+def test_an_export_is_answered_from_without_what_trains(command, tmp_path):
+    write_good(tmp_path / "toy.npz")
+    code = """
+        import sys
+        from recbole_sheaf.cli import main
+        name, *options = sys.argv[1:]
+        sys.argv = ["recbole-sheaf", name, "toy.npz", *options]
+        assert not main()
+        heavy = {"recbole", "ray", "dgl", "sklearn", "duckdb", "matplotlib"} & set(sys.modules)
+        heavy |= {name for name in sys.modules if name.startswith("recbole_sheaf.models")}
+        assert not heavy, heavy
+    """
+    assert python(code, *command, folder=tmp_path)
+
+
 def test_choices_that_help_names_are_those_of_the_rooms():
     from recbole_sheaf.cli import results
     from recbole_sheaf.experiments.results import TABLES, UNFILTERED
@@ -98,6 +118,17 @@ def test_recbole_knows_our_models_in_either_order(imports):
     assert python(code) == "known"
 
 
+def test_a_sequential_model_leaves_the_detection_of_anomalies_as_it_was():
+    """RecBole's SINE, imported beside it, turns it on, and models of the process take two to three times as long."""
+    code = """
+        import recbole_sheaf, sys, torch
+        from recbole.utils import get_model
+        get_model("SASRec")
+        print("recbole.model.sequential_recommender.sine" in sys.modules, torch.is_anomaly_enabled())
+    """
+    assert python(code) == "True False"
+
+
 def test_what_the_hook_imports_needs_no_recbole():
     """Else a module would be asked for while it is half imported, whoever imported it first."""
     code = """
@@ -113,8 +144,13 @@ BPR = """
     import sys
     if sys.argv[1] == "with":
         import recbole_sheaf
+    else:  # what RecBole alone fails without, on NumPy 2 and where Ray, TensorBoard and thop are not installed
+        import numpy, types
+        numpy.float_, numpy.complex_, numpy.unicode_ = numpy.float64, numpy.complex128, numpy.str_
+        sys.modules["ray"] = types.SimpleNamespace(tune=None)
     import torch
-    from recbole.quick_start import run_recbole
+    from recbole.quick_start import quick_start, run_recbole
+    quick_start.get_flops = lambda *given: 0
     way, data_path = sys.argv[1:]
     del sys.argv[1:]
 

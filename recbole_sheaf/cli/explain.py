@@ -3,16 +3,20 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
+
+from tabulate import tabulate
 
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.streams import shows_all_characters
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.plain_text import json_line, one_line
+from recbole_sheaf.plain_text import in_markdown, json_line, one_line
 
+SPOKEN = ("the user's item", "says")
 EPILOG = """\
 examples
   recbole-sheaf explain saved/MMSheaf-ml-100k-....safetensors --user=196 --item=275
@@ -47,19 +51,19 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def _text(found: Any, most: int) -> str:
     """A sentence, the parts, and the user's items that say most."""
-    import pandas as pd
-
-    from recbole_sheaf.evaluation import to_markdown
-
     has = "; the user has this item" if found.in_history else f", rank {found.rank} among the items the user lacks"
     head = one_line(f"user {found.user}, item {found.item}: score {found.score:.4f}")
-    parts = pd.DataFrame({"part": list(found.parts), "contribution": list(found.parts.values())}).round(4)
-    text = f"{head}{has}\n\n{to_markdown(parts)}"
+    text = f"{head}{has}\n\n{_table(('part', 'contribution'), found.parts.items())}"
     if found.spoken:
-        spoken = pd.DataFrame(found.spoken[:most], columns=["the user's item", "says"]).round(4)
+        spoken = found.spoken[:most]
         shown = f"the {len(spoken)} loudest of {len(found.spoken)} items behind the item sheaf's part"
-        text = f"{text}\n\n{shown}\n\n{to_markdown(spoken)}"
+        text = f"{text}\n\n{shown}\n\n{_table(SPOKEN, spoken)}"
     return text
+
+
+def _table(heads: tuple[str, str], rows: Iterable[tuple[str, float]]) -> str:
+    cells = [(in_markdown(name), round(value, 4)) for name, value in rows]
+    return tabulate(cells, heads, tablefmt="pipe", floatfmt=".4g", disable_numparse=[0])
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,16 +4,41 @@ A score is an inner product of a user's and an item's vector, plus, where a mode
 coefficients over the user's history (:class:`Embeddings`). From these pieces alone lists are made that are the model's
 (:func:`top_lists`, :func:`similar_items`), new users and new items are placed with everything else frozen
 (:func:`with_users`, :func:`place_items`), and a score is taken apart (:func:`explain`).
+
+A name is imported when it is asked for: what answers from an exported file wants neither RecBole nor the models.
 """
 
-from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
-from recbole_sheaf.embeddings.explanation import Explanation, explain
-from recbole_sheaf.embeddings.files import read_embeddings, write_embeddings
-from recbole_sheaf.embeddings.new_items import NewItems, place_items, read_new_items
-from recbole_sheaf.embeddings.new_users import with_users
-from recbole_sheaf.embeddings.ranking import Lists, top_lists
-from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of
-from recbole_sheaf.embeddings.similarity import similar_items
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
+    from recbole_sheaf.embeddings.explanation import Explanation, explain
+    from recbole_sheaf.embeddings.files import read_embeddings, write_embeddings
+    from recbole_sheaf.embeddings.new_items import NewItems, place_items, read_new_items
+    from recbole_sheaf.embeddings.new_users import with_users
+    from recbole_sheaf.embeddings.ranking import Lists, top_lists
+    from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of
+    from recbole_sheaf.embeddings.similarity import similar_items
+
+_WHERE = {
+    "Block": "embeddings",
+    "Embeddings": "embeddings",
+    "Histories": "embeddings",
+    "Explanation": "explanation",
+    "explain": "explanation",
+    "read_embeddings": "files",
+    "write_embeddings": "files",
+    "NewItems": "new_items",
+    "place_items": "new_items",
+    "read_new_items": "new_items",
+    "with_users": "new_users",
+    "Lists": "ranking",
+    "top_lists": "ranking",
+    "NoPieces": "reading",
+    "embeddings_of": "reading",
+    "similar_items": "similarity",
+}
 
 __all__ = [
     "Block",
@@ -33,3 +58,9 @@ __all__ = [
     "with_users",
     "write_embeddings",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from recbole_sheaf.embeddings.embeddings import PARTS, TRAIN, Embeddings
@@ -96,7 +95,7 @@ def explain(embeddings: Embeddings, user: str, item: str) -> Explanation:
     scores = PieceScores(embeddings)(np.array([row]))[0]
     has = embeddings.histories.matrix(np.array([row]), range(len(PARTS)), len(embeddings.items)).indices
     above = scores > scores[place]
-    above[torch.from_numpy(has).long()] = False
+    above[has] = False
     found = contributions(embeddings, row, np.array([place]))
     said = found.said[:, 0]
     order = np.argsort(-np.abs(said), kind="stable")

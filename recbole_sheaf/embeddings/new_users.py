@@ -43,8 +43,8 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
     )
     rows = [embeddings.item_rows(items) for items in lists.values()]
     lengths = [len(items) for items in rows]
-    users, items = np.repeat(np.arange(len(rows)), lengths), np.concatenate(rows)
-    histories = Histories.of(len(rows), users, items, np.full(len(items), TRAIN))
+    users, chosen = np.repeat(np.arange(len(rows)), lengths), np.concatenate(rows)
+    histories = Histories.of(len(rows), users, chosen, np.full(len(chosen), TRAIN))
     return replace(
         embeddings,
         users=names,

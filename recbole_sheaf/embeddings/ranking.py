@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
-from torch import Tensor
-from torch.nn.functional import embedding_bag
 from tqdm import tqdm
 
 from recbole_sheaf.embeddings.embeddings import PARTS, TRAIN, Embeddings
@@ -23,7 +20,7 @@ SCORES_AT_ONCE = 2**24  # 64 MiB
 DENSE_FROM = 0.1  # share of coefficients that are there, from which they are held as a matrix
 SEEN = ("masked", "at_test", "kept")
 
-Scores = Callable[[Int[np.ndarray, " b"]], Float[Tensor, "b n"]]  # of rows of users, for all items
+Scores = Callable[[Int[np.ndarray, " b"]], Float[np.ndarray, "b n"]]  # of rows of users, for all items
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,14 @@ class PieceScores:
     def __init__(self, embeddings: Embeddings) -> None:
         self.histories, self.n_items = embeddings.histories, len(embeddings.items)
         self.users = embeddings.user_vectors
-        self.items = torch.from_numpy(embeddings.item_vectors.astype(np.float32, copy=False))
+        self.items = embeddings.item_vectors.astype(np.float32, copy=False)
         self.by_item: Optional[sparse.csr_matrix] = None
-        self.matrix: Optional[Tensor] = None
+        self.matrix: Optional[Float[np.ndarray, "n n"]] = None
         by_item = coefficients_by_item(embeddings)
         if by_item is None:
             return
         if by_item.nnz >= DENSE_FROM * self.n_items**2:
-            self.matrix = torch.from_numpy(by_item.toarray())
+            self.matrix = by_item.toarray()
         else:
             self.by_item = by_item
 
@@ -72,16 +69,14 @@ class PieceScores:
         other.users, other.histories = embeddings.user_vectors, embeddings.histories
         return other
 
-    def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
-        users = torch.from_numpy(self.users[rows].astype(np.float32, copy=False))
-        scores = users @ self.items.mT
+    def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b n"]:
+        scores = self.users[rows].astype(np.float32, copy=False) @ self.items.T
         if self.matrix is None and self.by_item is None:
             return scores
         histories = self.histories.matrix(rows, [TRAIN], self.n_items)
         if self.matrix is None:
-            return scores + torch.from_numpy((histories @ self.by_item).toarray())
-        items, starts = (torch.from_numpy(ends.astype(np.int64)) for ends in (histories.indices, histories.indptr[:-1]))
-        return scores + embedding_bag(items, self.matrix, starts, mode="sum")
+            return scores + (histories @ self.by_item).toarray()
+        return scores + histories @ self.matrix
 
 
 def coefficients_for_item(embeddings: Embeddings) -> Optional[sparse.csc_matrix]:
@@ -144,22 +139,28 @@ def _top_lists(
             found = scores(some)
             refuse_unranked(found)
             user, item = embeddings.histories.matrix(some, masked, n_items).nonzero()
-            found[torch.from_numpy(user).long(), torch.from_numpy(item).long()] = -torch.inf
+            found[user, item] = -np.inf
             if among is not None:
-                found[:, torch.from_numpy(~among)] = -torch.inf
-            best = torch.topk(found, k, dim=1)
-            yield Lists(some, best.indices.numpy(), best.values.numpy())
+                found[:, ~among] = -np.inf
+            yield Lists(some, *best_first(found, k))
             bar.update(len(some))
 
 
-def refuse_unranked(scores: Float[Tensor, "b n"]) -> None:
+def best_first(scores: Float[np.ndarray, "b n"], k: int) -> tuple[Int[np.ndarray, "b k"], Float[np.ndarray, "b k"]]:
+    """The k highest scores of each row, highest first, and their places; time O(b (n + k log k))."""
+    among = np.argpartition(scores, -k, axis=1)[:, -k:]
+    order = np.argsort(-np.take_along_axis(scores, among, axis=1), axis=1, kind="stable")
+    places = np.take_along_axis(among, order, axis=1)
+    return places, np.take_along_axis(scores, places, axis=1)
+
+
+def refuse_unranked(scores: Float[np.ndarray, "b n"]) -> None:
     """Refuse scores of which some are NaN or infinite: a list would be of nothing.
 
     Raises:
         ConfigError: naming the number of users.
     """
-    low, high = torch.aminmax(scores, dim=1)
-    odd = int((~(torch.isfinite(low) & torch.isfinite(high))).sum())
+    odd = int((~(np.isfinite(scores.min(axis=1)) & np.isfinite(scores.max(axis=1)))).sum())
     if odd:
         raise ConfigError(
             f"scores of {odd} of {len(scores)} users are NaN or beyond float32, so nothing ranks; train again with a "

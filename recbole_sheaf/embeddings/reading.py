@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from recbole.data.interaction import Interaction
 from scipy import sparse
 
@@ -81,17 +82,17 @@ def largest_error(embeddings: Embeddings, model: Any) -> float:
         own, found = model_scores(model, some), scores(some)
         refuse_unranked(own)
         refuse_unranked(found)
-        worst = max(worst, float((found - own).abs().max()))
-        largest = max(largest, float(own.abs().max()))
+        worst = max(worst, float(np.abs(found - own).max()))
+        largest = max(largest, float(np.abs(own).max()))
     return worst / largest if largest else worst
 
 
-def model_scores(model: Any, rows: np.ndarray) -> torch.Tensor:
+def model_scores(model: Any, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b n"]:
     """A model's own scores of users for all items, float32, padding left out."""
     users = torch.from_numpy(rows + 1).to(model.device)
     with torch.no_grad():
         scores = model.full_sort_predict(Interaction({model.USER_ID: users}))
-    return torch.as_tensor(scores).view(len(rows), -1)[:, 1 : model.n_items].float().cpu()
+    return torch.as_tensor(scores).view(len(rows), -1)[:, 1 : model.n_items].float().cpu().numpy()
 
 
 def histories_of(restored: Restored) -> Histories:

@@ -5,14 +5,11 @@ from functools import cached_property
 from typing import Optional
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
-from torch import Tensor
-from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.ranking import SCORES_AT_ONCE, Lists, check_k, coefficients_for_item
+from recbole_sheaf.embeddings.ranking import SCORES_AT_ONCE, Lists, best_first, check_k, coefficients_for_item
 from recbole_sheaf.errors import ConfigError
 
 BY = ("auto", "embeddings", "coefficients")
@@ -50,11 +47,10 @@ def _similar_items(
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
         found = likeness(some, by)
-        found[torch.arange(len(some)), torch.from_numpy(some)] = -torch.inf
+        found[np.arange(len(some)), some] = -np.inf
         if among is not None:
-            found[:, torch.from_numpy(~among)] = -torch.inf
-        best = torch.topk(found, k, dim=1)
-        yield Lists(some, best.indices.numpy(), best.values.numpy())
+            found[:, ~among] = -np.inf
+        yield Lists(some, *best_first(found, k))
 
 
 class Likeness:
@@ -64,16 +60,17 @@ class Likeness:
         self.embeddings = embeddings
 
     @cached_property
-    def _unit(self) -> Float[Tensor, "n _"]:
-        return normalize(_floats(self.embeddings.embeddings))
+    def _unit(self) -> Float[np.ndarray, "n _"]:
+        rows = _floats(self.embeddings.embeddings)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
     @cached_property
     def _said(self) -> "CoefficientRows":
         return CoefficientRows(self.embeddings)
 
-    def __call__(self, rows: Int[np.ndarray, " b"], by: str) -> Float[Tensor, "b n"]:
+    def __call__(self, rows: Int[np.ndarray, " b"], by: str) -> Float[np.ndarray, "b n"]:
         """Of some items to all, by ``embeddings`` or by ``coefficients``."""
-        return self._said(rows) if by == "coefficients" else self._unit[torch.from_numpy(rows)] @ self._unit.mT
+        return self._said(rows) if by == "coefficients" else self._unit[rows] @ self._unit.T
 
 
 class CoefficientRows:
@@ -89,14 +86,13 @@ class CoefficientRows:
         """The coefficients by rows; half a second for ten million, so only where rows are asked for."""
         return None if self.for_item is None else self.for_item.tocsr()
 
-    def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
-        found = self.told[torch.from_numpy(rows)] @ self.heard.mT
-        return found if self.by_item is None else found + torch.from_numpy(self.by_item[rows].toarray())
+    def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b n"]:
+        found = self.told[rows] @ self.heard.T
+        return found if self.by_item is None else found + self.by_item[rows].toarray()
 
     def between(self, history: Int[np.ndarray, " h"], items: Int[np.ndarray, " k"]) -> Float[np.ndarray, "h k"]:
         """What the items of a history add to the scores of some items; time O(h k) and the coefficients for these."""
-        told, heard = (rows[torch.from_numpy(of)] for rows, of in ((self.told, history), (self.heard, items)))
-        found = (told @ heard.mT).numpy()
+        found = self.told[history] @ self.heard[items].T
         return found if self.for_item is None else found + self.for_item[:, items][history].toarray()
 
 
@@ -123,5 +119,5 @@ def chosen_by(embeddings: Embeddings, by: str) -> str:
     return first
 
 
-def _floats(rows: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
+def _floats(rows: np.ndarray) -> Float[np.ndarray, "n _"]:
+    return np.ascontiguousarray(rows, dtype=np.float32)

@@ -6,14 +6,11 @@ from typing import Optional
 
 import numpy as np
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.files import holds_embeddings, read_embeddings
 from recbole_sheaf.embeddings.ranking import Scores
-from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of, model_scores, without_pieces
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.checkpoints import restore
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +37,17 @@ def open_source(path: Path, data_path: Optional[str] = None, trust: bool = False
         if data_path is not None:
             raise ConfigError(f"{path} holds all that is needed, but --data_path is given; leave it out")
         return Source(read_embeddings(path))
+    # Here alone: an export is answered from without RecBole and the models
+    from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of, model_scores, without_pieces
+    from recbole_sheaf.experiments.checkpoints import restore
+
     restored = restore(path, data_path, trust)
     item_file = Path(restored.config["data_path"]) / f"{restored.config['dataset']}.item"
     try:
         return Source(embeddings_of(restored), item_file=item_file)
     except NoPieces:
 
-        def scores(rows: Int[np.ndarray, " b"]) -> Float[Tensor, "b n"]:
+        def scores(rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b n"]:
             return model_scores(restored.model, rows)
 
         return Source(without_pieces(restored), scores, item_file)

@@ -5,16 +5,14 @@ takes for a command.
 """
 
 import html
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_numeric_dtype
 
-from recbole_sheaf.plain_text import in_csv, one_line
+from recbole_sheaf.plain_text import in_csv, in_markdown, one_line
 
-_MARKDOWN = re.compile(r"[\\|`]")
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -49,7 +47,7 @@ def to_markdown(
         limits: for a screen, how wide columns of texts may be, whose cells are broken into lines.
         right: columns of texts that are set as numbers are.
     """
-    cells = _with_cells(table, _in_markdown)
+    cells = _with_cells(table, in_markdown)
     formats = {str(name): number_format(str(name), table[name]) for name in table}
     cells = cells.assign(**{name: _in_bold(cells[name], rows, formats[name]) for name, rows in (bold or {}).items()})
     options: dict[str, Any] = {}
@@ -104,7 +102,3 @@ def _with_cells(table: pd.DataFrame, written: Callable[[str], str]) -> pd.DataFr
 
     texts = {name: table[name].map(cell) for name in table.select_dtypes(["object", "category", "string"])}
     return table.assign(**texts).rename(columns=cell)
-
-
-def _in_markdown(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\g<0>", one_line(text)).replace("<", "&lt;")

@@ -3,11 +3,39 @@
 Public: :class:`ModalityFeatures` and :func:`load_modalities`, which models call; :class:`FeatureAblation` and
 :func:`ablate`, the same content with something taken away; :func:`read_features` and :func:`write_features`, for people
 who bring their own vectors.
+
+A name is imported when it is asked for: reading a table wants neither PyTorch nor scikit-learn.
 """
 
-from recbole_sheaf.features.ablation import FeatureAblation, ablate
-from recbole_sheaf.features.files import read_features, write_features
-from recbole_sheaf.features.loading import load_modalities
-from recbole_sheaf.features.modality import ModalityFeatures
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["FeatureAblation", "ModalityFeatures", "ablate", "load_modalities", "read_features", "write_features"]
+if TYPE_CHECKING:
+    from recbole_sheaf.features.ablation import FeatureAblation, ablate
+    from recbole_sheaf.features.files import read_features, write_features
+    from recbole_sheaf.features.loading import load_modalities
+    from recbole_sheaf.features.modality import ModalityFeatures
+
+_WHERE = {
+    "FeatureAblation": "ablation",
+    "ablate": "ablation",
+    "read_features": "files",
+    "write_features": "files",
+    "load_modalities": "loading",
+    "ModalityFeatures": "modality",
+}
+
+__all__ = [
+    "FeatureAblation",
+    "ModalityFeatures",
+    "ablate",
+    "load_modalities",
+    "read_features",
+    "write_features",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

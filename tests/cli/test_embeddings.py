@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from recbole_sheaf.cli import main
+from recbole_sheaf.cli.explain import _table
 from recbole_sheaf.embeddings.files import read_embeddings
 from recbole_sheaf.errors import CheckpointError
 from recbole_sheaf.features import write_features
@@ -240,3 +241,15 @@ def test_help_teaches_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
     assert stop.value.code == 0 and f"recbole-sheaf {command} " in capsys.readouterr().out.split("example", 1)[1]
+
+
+def test_explain_shows_a_token_as_it_is():
+    """Not as a number that it looks like, nor as a further column."""
+
+    def shown(*tokens):
+        text = _table(("part", "says"), [(token, 0.123456789) for token in tokens])
+        assert text.count("0.1235") == len(tokens)
+        return [line.strip("| ").partition(" | ")[0].strip() for line in text.splitlines()[2:]]
+
+    assert shown("1e5", "007") == ["1e5", "007"]
+    assert shown("a|b") == ["a\\|b"]

@@ -27,18 +27,18 @@ def test_parts_add_up_to_the_models_score(toy_settings, name, chosen, parts):
     """Of warm and cold items, and what the user's items say to their part."""
     found = restored(name, {**toy_settings, **SOME_COLD, **chosen})
     embeddings = embeddings_of(found)
-    own = model_scores(found.model, np.arange(len(embeddings.users))).numpy()
+    own = model_scores(found.model, np.arange(len(embeddings.users)))
     largest = np.abs(own).max()
     signs = set()
     for user in (0, 7, 12):
         for item in range(0, len(embeddings.items), 7):
             explained = explain(embeddings, str(embeddings.users[user]), str(embeddings.items[item]))
             assert list(explained.parts) == parts
-            assert explained.score == pytest.approx(own[user, item], abs=1e-5 * largest)
-            assert sum(explained.parts.values()) == pytest.approx(own[user, item], abs=1e-5 * largest)
+            assert explained.score == pytest.approx(own[user, item], abs=float(1e-5 * largest))
+            assert sum(explained.parts.values()) == pytest.approx(own[user, item], abs=float(1e-5 * largest))
             if HISTORY in parts:
                 said = [value for _, value in explained.spoken]
-                assert sum(said) == pytest.approx(explained.parts[HISTORY], abs=1e-6 * largest)
+                assert sum(said) == pytest.approx(explained.parts[HISTORY], abs=float(1e-6 * largest))
                 assert said == sorted(said, key=abs, reverse=True)
                 items = embeddings.items[history_of(embeddings, user, (TRAIN,))]
                 assert {token for token, _ in explained.spoken} == set(items.tolist())

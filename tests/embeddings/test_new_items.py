@@ -75,7 +75,7 @@ def test_the_content_of_a_cold_item_is_placed_where_the_model_has_that_item(
     assert len(rows) > 2
     embeddings, placed = placed_from(found, rows, tmp_path / "content")
     new = placed.item_rows([f"new-{token}" for token in embeddings.items[rows]])
-    scores = PieceScores(placed)(np.arange(len(placed.users))).numpy()
+    scores = PieceScores(placed)(np.arange(len(placed.users)))
     assert np.abs(scores[:, rows]).max() > 0
     np.testing.assert_allclose(scores[:, new], scores[:, rows], atol=1e-5 * np.abs(scores).max())
     np.testing.assert_allclose(placed.embeddings[new], placed.embeddings[rows], atol=1e-5)
@@ -133,7 +133,7 @@ def test_a_catalogue_without_cold_items_gets_maps_into_new_ones(
     _, alone = placed_from(found, [9], tmp_path / "alone")
     assert not any(block.name == COLD for block in embeddings.blocks)
     assert any(block.name == COLD for block in both.blocks) == (maps_into_cold_items == "block")
-    scores = PieceScores(both)(np.arange(len(both.users))).numpy()
+    scores = PieceScores(both)(np.arange(len(both.users)))
     np.testing.assert_allclose(both.item_vectors[-1], alone.item_vectors[-1], rtol=1e-5, atol=1e-8)
     old, new = scores[:, :-2], scores[:, -2:]
     assert 0.2 < np.sqrt((new**2).mean() / (old**2).mean()) < 5

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from recbole_sheaf.embeddings import ranking
 from recbole_sheaf.embeddings.embeddings import Histories
@@ -76,8 +75,8 @@ def test_scores_of_other_users_are_those_made_anew(embeddings, monkeypatch, dens
     scores = PieceScores(embeddings)
     others = with_users(embeddings, {"x": ["i3", "i5"], "y": ["i8"]})
     rows = np.array([1, 0])
-    assert torch.equal(scores.of(others)(rows), PieceScores(others)(rows))
-    assert torch.equal(scores(np.array([2])), PieceScores(embeddings)(np.array([2])))
+    assert np.array_equal(scores.of(others)(rows), PieceScores(others)(rows))
+    assert np.array_equal(scores(np.array([2])), PieceScores(embeddings)(np.array([2])))
 
 
 def test_places_that_hold_no_item_are_passed_over():
@@ -106,3 +105,14 @@ def test_unknown_tokens_are_named_with_those_near_them(embeddings):
         embeddings.user_rows(["u1", "u3x"])
     with pytest.raises(DataError, match=r"no item 'a', 'b', 'c' and 2 more"):
         embeddings.item_rows(["a", "b", "c", "d", "e"])
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_scores_that_rank_nothing_are_refused(embeddings, odd):
+    def scores(rows):
+        found = np.zeros((len(rows), len(embeddings.items)), dtype=np.float32)
+        found[1, 3] = odd
+        return found
+
+    with pytest.raises(ConfigError, match="scores of 1 of 4 users are NaN or beyond float32"):
+        list(top_lists(embeddings, np.arange(4), 2, scores))

@@ -84,7 +84,7 @@ def test_the_pieces_rank_ml_100k_as_the_model_does(workplace, name, chosen):
     theirs = np.concatenate([some.items for some in by_model])
     same = (ours == theirs).all(axis=1)
     if not same.all():  # scores that agree to float32's last digits may change places
-        scores = np.concatenate([model_scores(found.model, some).numpy() for some in np.array_split(rows[~same], 2)])
+        scores = np.concatenate([model_scores(found.model, some) for some in np.array_split(rows[~same], 2)])
         at = [np.take_along_axis(scores, lists[~same], axis=1) for lists in (ours, theirs)]
         np.testing.assert_allclose(*at, rtol=1e-5)
     assert same.mean() > 0.99
