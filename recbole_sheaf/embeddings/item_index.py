@@ -37,7 +37,7 @@ class ItemIndex:
         self.longest, self.others = order[:first], np.sort(order[first:])
         self._long = items[self.longest].astype(np.float32, copy=False)
         rest = lengths[self.others]
-        filling = np.sqrt(np.maximum(rest.max(initial=0.0) ** 2 - rest**2, 0.0))
+        filling = np.sqrt(np.maximum(np.max(rest, initial=0.0) ** 2 - rest**2, 0.0))
         self._index = faiss.IndexHNSWFlat(items.shape[1] + 1, LINKS)
         self._index.hnsw.efConstruction = BUILDING
         self._index.add(np.concatenate([items[self.others], filling[:, None]], axis=1, dtype=np.float32))

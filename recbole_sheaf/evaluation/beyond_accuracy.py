@@ -59,7 +59,7 @@ def beyond_accuracy(
         shown = rankings.top[:, :k]
         times = np.bincount(shown.ravel(), minlength=n_items)
         popularity = item_popularity[shown].mean()
-        values[f"itemcoverage@{k}"] = np.count_nonzero(times) / n_items
+        values[f"itemcoverage@{k}"] = int(np.count_nonzero(times)) / n_items
         values[f"giniindex@{k}"] = _gini(times)
         values[f"averagepopularity@{k}"] = float(popularity)
         values[f"popularityshare@{k}"] = float(popularity / total)

@@ -56,7 +56,7 @@ def expected_metrics(
     precision_of_hits = (1 + (places - 1) * (r - 1) / np.maximum(n - 1, 1)) / places
     values: dict[str, Float[np.ndarray, "u k"]] = {
         "recall": hit.cumsum(axis=1) / r,
-        "ndcg": (hit * gains).cumsum(axis=1) / gains.cumsum()[findable - 1],
+        "ndcg": (hit * gains).cumsum(axis=1) / np.cumsum(gains)[findable - 1],
         "precision": hit.cumsum(axis=1) / places,
         "mrr": (first / places).cumsum(axis=1),
         "hit": 1 - none_yet,

@@ -185,7 +185,7 @@ def _mrr(hits: _Hits, n_relevant: _Counts) -> _Hits:
 
 def _ndcg(hits: _Hits, n_relevant: _Counts) -> _Hits:
     gains = 1 / np.log2(_places(hits) + 1)
-    ideal = gains.cumsum()
+    ideal = np.cumsum(gains)
     return (hits * gains).cumsum(axis=1) / ideal[_findable(hits, n_relevant) - 1]
 
 
