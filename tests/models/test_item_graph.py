@@ -79,6 +79,15 @@ def test_a_new_item_receives_what_the_same_content_would_on_the_graph(tmp_path, 
     assert heard[1].any() and not heard[2].any()  # item 9 has one modality, item 3 none
 
 
+def test_a_new_item_unlike_all_others_hears_none_that_lacks_content(tmp_path):
+    """A row of zeros is nearer to it than every row that is there."""
+    (own,) = alike = [replace(SEVERAL[0], matrix=SEVERAL[0].matrix.abs() * SEVERAL[0].present.unsqueeze(1))]
+    new = replace(own, matrix=-own.matrix[:3], present=torch.tensor([False, True, True]))
+    y = torch.where(own.present, 1.0, 1e6).double().unsqueeze(1)
+    graph = item_graph(alike, 4, 1, tmp_path)
+    torch.testing.assert_close(graph.for_new_items({own.name: own}, {own.name: new}, y), torch.ones(2, 1).double())
+
+
 @pytest.mark.parametrize("maps", ["learnt", "identity"])
 @pytest.mark.parametrize("neighbours", [0, 6])
 @pytest.mark.parametrize("layers", [1, 2])
