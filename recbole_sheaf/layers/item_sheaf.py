@@ -207,12 +207,11 @@ class LocalItemSheaf(ItemSheaf):
     ) -> None:
         super().__init__(signals, cold)
         item, place = (neighbours >= 0).nonzero(as_tuple=True)
-        self.graph = ArcGraph(
-            neighbours[item, place], item, signals.n_items, backend=backend, device=device, undirected=False
-        )
+        source = neighbours[item, place]
+        self.graph = ArcGraph(source, item, signals.n_items, backend=backend, device=device, undirected=False)
         self.register_buffer("weights", weights[item, place].view(-1, 1, 1), persistent=False)
-        out_degrees = torch.bincount(neighbours[item, place], minlength=signals.n_items)
-        self.register_buffer("arcs_by_source", torch.argsort(neighbours[item, place], stable=True), persistent=False)
+        out_degrees = torch.bincount(source, minlength=signals.n_items)
+        self.register_buffer("arcs_by_source", torch.argsort(source, stable=True), persistent=False)
         self.register_buffer("source_offsets", pad(out_degrees.cumsum(0), (1, 0)), persistent=False)
         self.register_buffer("hubs_in", hubs_in, persistent=False)
         self.register_buffer("hubs_out", hubs_out, persistent=False)
@@ -233,8 +232,8 @@ class LocalItemSheaf(ItemSheaf):
         told = self.hubs_in.new_zeros(len(users), self.hubs_in.shape[1]).index_add_(0, rows, self.hubs_in[items])
         out = torch.addmm(histories * -self.own, told, self.hubs_out.mT)
         weights, flat = self.weights.flatten(), out.view(-1)
-        most = max(1, int(self.source_offsets.diff().max()))
-        for some, of_items in zip(rows.split(max(1, MESSAGES // most)), items.split(max(1, MESSAGES // most))):
+        at_once = max(1, MESSAGES // max(1, int(self.source_offsets.diff().max())))
+        for some, of_items in zip(rows.split(at_once), items.split(at_once)):
             which, places = ragged(self.source_offsets, of_items)
             arcs = self.arcs_by_source[places]
             flat.index_add_(0, some[which] * self.n_items + self.graph.dst[arcs], weights[arcs])
