@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import sys
 from importlib import metadata
 
 import pytest
@@ -46,7 +47,7 @@ def pins(name, python):
     return {name: specifier.removeprefix("==") for name, specifier in pinned.items()}
 
 
-@pytest.mark.parametrize("python", VERSIONS)
+@pythons
 @pytest.mark.parametrize("extra", ["", *EXTRAS])
 def test_what_setup_asks_for_stands_in_the_whole_tree(python, extra):
     pinned = pins("constraints.txt", python)
@@ -82,7 +83,7 @@ def test_every_release_has_its_hashes_and_no_address(file):
 
 def test_the_lock_wants_nothing_that_it_lacks():
     """By the metadata of what is installed here: pip takes the lock without asking what else a package needs."""
-    python = f"3.{__import__('sys').version_info.minor}"
+    python = f"3.{sys.version_info.minor}"
     pinned = pins("requirements/run.txt", python) | pins("requirements/test.txt", python)
     checked = 0
     for name in pinned:

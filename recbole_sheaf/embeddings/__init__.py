@@ -8,8 +8,9 @@ coefficients over the user's history (:class:`Embeddings`). From these pieces al
 A name is imported when it is asked for: what answers from an exported file wants neither RecBole nor the models.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from recbole_sheaf.lazy_names import imported_on_demand
 
 if TYPE_CHECKING:
     from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
@@ -59,8 +60,4 @@ __all__ = [
     "write_embeddings",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = imported_on_demand(__name__, _WHERE)

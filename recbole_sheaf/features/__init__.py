@@ -7,8 +7,9 @@ who bring their own vectors.
 A name is imported when it is asked for: reading a table wants neither PyTorch nor scikit-learn.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from recbole_sheaf.lazy_names import imported_on_demand
 
 if TYPE_CHECKING:
     from recbole_sheaf.features.ablation import FeatureAblation, ablate
@@ -34,8 +35,4 @@ __all__ = [
     "write_features",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = imported_on_demand(__name__, _WHERE)
