@@ -16,7 +16,16 @@ from platformdirs import user_cache_dir
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.modality_choices import MAPPING, refuse_contradictions, refuse_unfit_names
 from recbole_sheaf.recbole_rules import RECBOLE_RULES, rules_like
-from recbole_sheaf.rules import CheckedSettings, Rule, check_values, refuse_unknown_keys, rules_of, setting
+from recbole_sheaf.rules import (
+    CheckedSettings,
+    Choices,
+    Rule,
+    check_values,
+    choices,
+    refuse_unknown_keys,
+    rules_of,
+    setting,
+)
 from recbole_sheaf.settings_files import read_yaml
 from recbole_sheaf.vocabulary import BACKENDS, CATALOGUES, FEATURE_KINDS, LOSSES, REPETITIONS, SPLITS
 
@@ -120,6 +129,8 @@ class LossSettings(CheckedSettings):
 
     loss: str = setting("bpr", choices=LOSSES)
     softmax_temperature: float = setting(0.2, **TEMPERATURES)
+    softmax_popularity: float = setting(0.0, low=0)
+    popularity_kept: Choices = choices("auto", high=1)
     softmax_items: Union[str, int] = setting("auto", kind=int, low=1, words=("auto", "all"))
     softmax_steps: int = setting(8, low=1)
 

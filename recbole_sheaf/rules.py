@@ -13,6 +13,7 @@ from typing import Any, Optional, TypeVar, Union
 from recbole_sheaf.errors import ConfigError, nearest, shown
 
 Number = Union[int, float]
+Choices = Union[str, float, list]
 _KINDS: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -139,6 +140,22 @@ def setting(default: Any, kind: Optional[type] = None, **limits: Any) -> Any:
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata={"rule": rule})
     return field(default=default, metadata={"rule": rule})
+
+
+def choices(default: Choices, high: Optional[float] = None) -> Any:
+    """A setting that is a number >= 0, a list of them, or ``auto``: validation chooses among those."""
+    each = Rule(float, low=0, high=high)
+    return setting(default, kind=list, each=each, alone=True, words=("auto",), also=_refuse_no_choice)
+
+
+def _refuse_no_choice(name: str, value: Any) -> None:
+    """Refuse a list of nothing to choose among.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    if value == []:
+        raise ConfigError(f"{name} is [], so validation has nothing to choose among; give a number, a list or auto")
 
 
 def rules_of(settings: type) -> dict[str, Rule]:

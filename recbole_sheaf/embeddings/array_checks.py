@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from recbole_sheaf.embeddings.embeddings import PARTS, TEST, Block
+from recbole_sheaf.embeddings.embeddings import PARTS, POPULARITY, TEST, Block
 from recbole_sheaf.errors import DataError, FeatureError, first_line, shown
 from recbole_sheaf.features.arrays import refuse_no_characters
 from recbole_sheaf.regular_files import refuse_beyond_memory
@@ -303,7 +303,9 @@ def _refuse_widths(source: str, arrays: Mapping[str, np.ndarray], blocks: Sequen
     """f is that of the blocks; what histories tell has the columns of their blocks, all else those before them."""
     f = blocks[-1].stop if blocks else 0
     w = next((block.start for block in blocks if block.history), f)
-    widths = {"user_vectors": f, "item_vectors": f, "item_told": f - w, "item_told_trained": w, "item_embeddings": w}
+    embedded = w - any(block.name == POPULARITY for block in blocks)
+    widths = {"user_vectors": f, "item_vectors": f, "item_told": f - w, "item_told_trained": w}
+    widths["item_embeddings"] = embedded
     for name, width in widths.items():
         if name in arrays and arrays[name].shape[1] != width:
             raise refusal(

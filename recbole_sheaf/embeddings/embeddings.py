@@ -23,6 +23,7 @@ from recbole_sheaf.embeddings.token_rows import TokenRows
 
 TRAIN, VALID, TEST = 0, 1, 2  # parts of the data that an interaction is in
 PARTS = ("train", "valid", "test")
+POPULARITY = "item popularity"  # name of the block, one column, in which every user has 1
 FORMULA = (
     "score(u, i) = user_vector[u] . item_vector[i] + the sum over j in history[u] of coefficient[j, i]; the history of "
     "a user is the interactions of part 0 (train), and where there are no coefficients the sum is 0"
@@ -92,7 +93,8 @@ class Embeddings:
         coefficients: S; column i holds what each item says for item i, signed. None is zeros.
         item_told_trained: the same for the columns before them, of which a new user's are made; None where training
             alone gives these.
-        item_embeddings: fused embeddings of the items where q is another: q draws rare items to their mean.
+        item_embeddings: fused embeddings of the items where q is another: q draws rare items to their mean, and has a
+            column of popularity.
         item_rarity: how far, in [0, 1].
         item_is_new: items that the model was not trained with.
         layers: vectors after each layer, by names such as ``user_layer_0``.
@@ -120,9 +122,14 @@ class Embeddings:
         return next((block.start for block in self.blocks if block.history), self.item_vectors.shape[1])
 
     @property
+    def embedded(self) -> int:
+        """Columns of the fused embeddings: those that were trained but the last, of popularity, where there is one."""
+        return self.width - any(block.name == POPULARITY for block in self.blocks)
+
+    @property
     def embeddings(self) -> Float[np.ndarray, "n _"]:
         """What tells how alike items are: fused embeddings; no column where nothing was trained but coefficients."""
-        return self.item_vectors[:, : self.width] if self.item_embeddings is None else self.item_embeddings
+        return self.item_vectors[:, : self.embedded] if self.item_embeddings is None else self.item_embeddings
 
     @cached_property
     def _user_rows(self) -> TokenRows:

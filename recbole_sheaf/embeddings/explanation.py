@@ -119,8 +119,8 @@ def _trained_parts(
     items = embeddings.item_vectors[places].astype(np.float64)
     own = items
     if embeddings.item_embeddings is not None and embeddings.item_rarity is not None:
-        kept = 1 - embeddings.item_rarity[places].astype(np.float64)
-        own = kept[:, None] * embeddings.item_embeddings[places].astype(np.float64)
+        kept, own = 1 - embeddings.item_rarity[places].astype(np.float64), items.copy()
+        own[:, : embeddings.embedded] = kept[:, None] * embeddings.item_embeddings[places].astype(np.float64)
     blocks = [block for block in embeddings.blocks if not block.history]
     parts = {block.name: own[:, block.columns] @ user[block.columns] for block in blocks}
     if own is not items:

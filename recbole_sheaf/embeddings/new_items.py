@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from scipy import sparse
 from torch import Tensor
+from torch.nn.functional import pad
 
 from recbole_sheaf.embeddings.cold_columns import ColdColumns, cold_columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
@@ -189,7 +190,7 @@ def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> T
         tells = told([x] * (1 + len(model.steps)), x.new_zeros(len(x)), step_size)
     weight, rarity = model.weighing.item_sheaf_weight, model.rarity
     if not rarity.any():
-        return Trained(own, tells, sheaf_weight=weight)
+        return Trained(own, tells, own, sheaf_weight=weight)
     mean = rarity @ fused_items(model) / rarity.sum()
     at = int(rarity.argmax())
     stretch = (model.item_sheaf_weights()[at] - weight) / rarity[at]
@@ -230,15 +231,18 @@ def _appended(heard: ColdColumns, items: NewItems, trained: Trained) -> Embeddin
         rows = new.cpu().float().numpy() if isinstance(new, Tensor) else new
         return np.concatenate([old, rows.astype(old.dtype)])
 
-    vectors = np.concatenate([trained.vectors.cpu().float().numpy(), history], axis=1)
+    popularity = np.zeros((count, embeddings.width - embeddings.embedded), dtype=np.float32)  # ln(1 + 0)
+    vectors = np.concatenate([trained.vectors.cpu().float().numpy(), popularity, history], axis=1)
+    told = None if trained.told is None else pad(trained.told, (0, popularity.shape[1]))
+    own = trained.vectors if trained.embeddings is None else trained.embeddings
     return replace(
         embeddings,
         items=np.concatenate([embeddings.items, items.tokens]),
         item_vectors=np.concatenate([embeddings.item_vectors, vectors.astype(embeddings.item_vectors.dtype)]),
         coefficients=said,
         item_told=np.concatenate([embeddings.item_told, np.zeros_like(history, embeddings.item_told.dtype)]),
-        item_told_trained=below(embeddings.item_told_trained, trained.told),
-        item_embeddings=below(embeddings.item_embeddings, trained.embeddings),
+        item_told_trained=below(embeddings.item_told_trained, told),
+        item_embeddings=below(embeddings.item_embeddings, own),
         item_rarity=below(embeddings.item_rarity, np.full(count, trained.rarity)),
         item_is_new=below(embeddings.item_is_new, np.ones(count, dtype=bool)),
         layers={},

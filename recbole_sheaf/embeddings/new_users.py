@@ -75,4 +75,5 @@ def _vectors(embeddings: Embeddings, tells: np.ndarray, histories: Histories, n_
         size = np.linalg.norm(trained, axis=1) if cosine else np.sqrt(np.diff(histories.offsets))
         scale = rule["factor"] * np.diff(histories.offsets) ** rule.get("power", 0.0)  # no power: an earlier export
         trained = (scale / np.maximum(size, 1e-12))[:, None] * trained
+        trained[:, embeddings.embedded :] = 1.0
     return np.concatenate([trained, told], axis=1).astype(np.float32)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from recbole.data.interaction import Interaction
 from scipy import sparse
+from torch.nn.functional import pad
 
 from recbole_sheaf.embeddings.embeddings import FORMULA, PARTS, TRAIN, Block, Embeddings, Histories
 from recbole_sheaf.embeddings.item_maps import ItemMaps, of_item_sheaf, of_similarity
@@ -161,7 +162,9 @@ def _joined(restored: Restored, vectors: Optional[Vectors], maps: Optional[ItemM
 
 
 def _told_trained(model: Any, vectors: Optional[Vectors]) -> Optional[torch.Tensor]:
-    return torch.zeros(model.n_items, 0) if vectors is None else told_to_users(model)
+    """Zeros in a column of popularity, in which no item tells a user anything."""
+    told = torch.zeros(model.n_items, 0) if vectors is None else told_to_users(model)
+    return told if vectors is None or told is None else pad(told, (0, vectors.items.shape[1] - told.shape[1]))
 
 
 def _fold_in(vectors: Vectors) -> dict[str, Any]:

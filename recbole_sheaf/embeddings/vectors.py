@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from recbole_sheaf.embeddings.embeddings import POPULARITY
 from recbole_sheaf.models.bridge import BRIDGE
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.multimodal import EmbeddingRecommender
@@ -34,7 +35,7 @@ class Vectors:
     users: Float[Tensor, "u f"]
     items: Float[Tensor, "n f"]
     blocks: list[tuple[str, int]]
-    embeddings: Optional[Float[Tensor, "n f"]] = None
+    embeddings: Optional[Float[Tensor, "n _"]] = None
     rarity: Optional[Float[Tensor, " n"]] = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -45,27 +46,36 @@ def vectors_of(model: Any) -> Optional[Vectors]:
         return _of_mmsheaf(model)
     if isinstance(model, BRIDGE) and model.settings.behaviour_weight:
         return None
-    if isinstance(model, EmbeddingRecommender):
-        users, items = model.ranked_embeddings()
-        return Vectors(users, items, _blocks(model, items.shape[1]), metadata={"compared_by": _comparison(model)})
+    if isinstance(model, EmbeddingRecommender) or _softmax(model):
+        return _of_embeddings(model)
     pair = next((PAIRS[name] for name in _names(model) if name in PAIRS), None)
     if pair is None:
         return None
-    users, items = (normalize(rows) if _softmax(model) else rows for rows in pair(model))
+    users, items = pair(model)
     return Vectors(users, items, [("embedding", items.shape[1])], metadata={"compared_by": _comparison(model)})
+
+
+def _of_embeddings(model: Any) -> Vectors:
+    (users, items), compared = model.ranked_embeddings(), model.compared_embeddings()[1]
+    blocks = _blocks(model, compared.shape[1])
+    metadata = {"compared_by": _comparison(model)}
+    if compared.shape[1] == items.shape[1]:
+        return Vectors(users, items, blocks, metadata=metadata)
+    return Vectors(users, items, [*blocks, (POPULARITY, 1)], compared, metadata=metadata)
 
 
 def _of_mmsheaf(model: MMSheaf) -> Vectors:
     """Items before rare ones were drawn to their mean too: what is alike among these is alike in content and use."""
     users, items = model.ranked_embeddings()
-    own = fused_items(model) if model.rarity.any() else None
+    own, rare = fused_items(model), bool(model.rarity.any())
+    popular = items.shape[1] - own.shape[1]
     factor, power = model.growth_with_history()
     metadata = {"compared_by": _comparison(model), "temperature": model.temperature}
     if power:
         metadata["growth_with_history"] = {"factor": factor, "power": power}
     names = model.stalks.names
-    blocks = [(name, items.shape[1] // len(names)) for name in names]
-    return Vectors(users, items, blocks, own, None if own is None else model.rarity, metadata)
+    blocks = [(name, own.shape[1] // len(names)) for name in names] + [(POPULARITY, 1)] * popular
+    return Vectors(users, items, blocks, own if rare or popular else None, model.rarity if rare else None, metadata)
 
 
 def fused_items(model: MMSheaf) -> Float[Tensor, "n f"]:

@@ -34,13 +34,16 @@ does not: with one weight for all, users of many interactions are served by the 
 part of it is stretched, fill their lists. So the stalks' part grows with the history too, as its length to the power
 :math:`\gamma`, the mean of 1 / h over users being 1; of a ranking only the ratio of the parts counts.
 
-**Validation weighs.** :math:`\omega`, :math:`\kappa` and :math:`\gamma` act on what training gave, so that they are
-chosen when the epochs are over (:mod:`recbole_sheaf.models.weighing`), as is, before them, what the closed form is made
-of (:mod:`recbole_sheaf.models.item_sheaf_forms`).
+**What popularity says is no stalk's.** Logits of training gain :math:`\alpha \ln(1 + d_i)`, of which a score keeps a
+share :math:`\pi`, one term more than above (:mod:`recbole_sheaf.models.softmax_ranking`).
+
+**Validation weighs.** :math:`\omega`, :math:`\kappa`, :math:`\gamma` and :math:`\pi` act on what training gave, so
+that they are chosen when the epochs are over (:mod:`recbole_sheaf.models.weighing`), as is, before them, what the
+closed form is made of (:mod:`recbole_sheaf.models.item_sheaf_forms`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional, Union
 
 import torch
@@ -59,8 +62,9 @@ from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spreads_of_products, spreads_of_scores
-from recbole_sheaf.models.weighing import Choices, Weighing, choices, weighings
-from recbole_sheaf.rules import setting
+from recbole_sheaf.models.softmax_ranking import kept_of, with_popularity
+from recbole_sheaf.models.weighing import GRID, Weighing, weighings
+from recbole_sheaf.rules import Choices, choices, setting
 from recbole_sheaf.sheaf.item_signals import spaced_users
 from recbole_sheaf.unit_length import unit_length
 from recbole_sheaf.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
@@ -177,7 +181,8 @@ class Weighed(NamedTuple):
     """The parts of a score under one weighing.
 
     Attributes:
-        users, items: vectors whose inner products are the stalks' part, rare items drawn to their mean.
+        users, items: vectors whose inner products are the stalks' part, rare items drawn to their mean; a last
+            column is that of popularity, ones for users, where it counts.
         item_weights: omega + rho nu, what an item's transported histories count.
         rarity: rho; zeros where the item sheaf says nothing, or without one.
     """
@@ -205,12 +210,10 @@ class MMSheaf(MultimodalRecommender):
 
     Attributes:
         closed_form: fits the sheaf on the items; None where ``item_sheaf_weight`` is 0.
-        weighings: what validation chooses among, that of training first; none without an item sheaf.
     """
 
     settings_class = MMSheafSettings
     content: Tensor
-    weighing_numbers: Tensor
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -242,9 +245,14 @@ class MMSheaf(MultimodalRecommender):
         self._sheaf_scores: Optional[tuple[ItemSheaf, Tensor]] = None
         self._weighed: Optional[tuple[tuple[Any, ...], Weighed]] = None
         self._balances: Optional[tuple[tuple[Any, ...], dict[tuple[float, float], Balance]]] = None
-        self.weighings = [] if left_out else weighings(settings)
-        start = self.weighings[0] if self.weighings else Weighing(0.0, 0.0, 0.0)
-        self.register_buffer("weighing_numbers", torch.tensor(astuple(start), dtype=torch.float64))
+        self.leave_open(self._open_weighings())
+
+    def _open_weighings(self) -> list[Weighing]:
+        popularity = 0.0 if self.softmax is None else self.softmax.popularity_kept
+        if self.closed_form is None:
+            return weighings(popularity_kept=popularity)
+        given = {name: getattr(self.settings, name) for name in GRID if hasattr(self.settings, name)}
+        return weighings(popularity_kept=popularity, **given)
 
     def _closed_form(self, config: Any, dataset: Any, settings: MMSheafSettings) -> ClosedForm:
         fitting = Fitting(
@@ -369,25 +377,15 @@ class MMSheaf(MultimodalRecommender):
         return torch.cat([items[:, :width] * kept, items[:, width:]], dim=1)
 
     @property
-    def weighing(self) -> Weighing:
-        """How the two sheaves are weighed: as validation chose, which a checkpoint keeps, or as training began."""
-        return Weighing(*self.weighing_numbers.tolist())
-
-    @property
     def chosen(self) -> dict[str, float]:
         """What validation chose, or what training began with where it has not yet; settings that were given are not."""
-        named, (first, *others) = asdict(self.weighing), [asdict(each) for each in self.weighings] or [{}]
-        weighed = {name: named[name] for name in first if any(each[name] != first[name] for each in others)}
+        weighed = super().chosen
         if self.closed_form is None:
             return weighed
         found = {**weighed, **self.closed_form.chosen(FORM_SETTINGS)}
         if self.content_graph is not None and self.settings.item_graph_neighbours == "auto":
             found["item_graph_neighbours"] = float(self.content_graph.neighbours if self.item_graph else 0)
         return found
-
-    def weigh(self, weighing: Weighing) -> None:
-        """Weigh the two sheaves otherwise; training goes on from where it was."""
-        self.weighing_numbers.copy_(torch.tensor(astuple(weighing), dtype=torch.float64))
 
     def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Dense vectors of a score, whose inner product is the stalks' part; see :class:`Weighed`."""
@@ -419,7 +417,10 @@ class MMSheaf(MultimodalRecommender):
         rho, stretch, growth = self._balance(compared, weighing)
         if rho.any():
             items = torch.lerp(items, rho @ items / rho.sum(), rho.unsqueeze(1))
-        return Weighed(users * growth.unsqueeze(1), items, weighing.item_sheaf_weight + rho * stretch, rho)
+        users, kept = users * growth.unsqueeze(1), kept_of(self.softmax, weighing)
+        if kept is not None:
+            users, items = with_popularity(users, items, kept)
+        return Weighed(users, items, weighing.item_sheaf_weight + rho * stretch, rho)
 
     def _balance(self, compared: tuple[Tensor, Tensor], weighing: Weighing) -> Balance:
         """What of a weighing does not depend on omega, kept until the vectors or the item sheaf are others."""
@@ -473,14 +474,15 @@ class MMSheaf(MultimodalRecommender):
                 height = stalks @ (rho / rho.sum()) if rho.any() else stalks.new_zeros(len(stalks))
                 drawn = torch.addcmul(stalks * (1 - rho), height.unsqueeze(1), rho)
                 drawn *= growth[users].unsqueeze(1)
-                yield drawn.addcmul_(sheaf, weighing.item_sheaf_weight + rho * stretch)
+                drawn.addcmul_(sheaf, weighing.item_sheaf_weight + rho * stretch)
+                kept = kept_of(self.softmax, weighing)
+                yield drawn if kept is None else drawn.add_(kept)
 
         return scored
 
     def stalk_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n_items"]:
-        """Scores by the stalks alone: the item sheaf left out."""
-        compared = self.compared_embeddings()
-        return compared[0][users.to(self.device)] @ compared[1].mT
+        """Scores by the stalks alone, and popularity as far as it is kept: the item sheaf left out."""
+        return next(super().scored_by([self.weighing])(users))
 
     def _sampled_users(self) -> Int[Tensor, " s"]:
         """Users with training interactions, evenly spaced, few enough that all their scores are soon made."""

@@ -23,7 +23,8 @@ from recbole_sheaf.data.mmrec import origin_of
 from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
-from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
+from recbole_sheaf.models.softmax_ranking import SoftmaxRanked, SoftmaxRanking, squared_norms
+from recbole_sheaf.models.weighing import weighings
 from recbole_sheaf.vocabulary import LOSSES
 
 Triples = tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " s"]]  # users, chosen items, sampled ones
@@ -31,7 +32,7 @@ Triples = tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " s"]]  # user
 CONTRASTED = 4096  # nodes in one contrast under the softmax
 
 
-class EmbeddingRecommender(GeneralRecommender):
+class EmbeddingRecommender(SoftmaxRanked, GeneralRecommender):
     """A RecBole general recommender that ranks by inner products of user and item embeddings, or by their cosines.
 
     A subclass defines ``forward``, which gives the embeddings of all users and items, and ``calculate_loss``. Ranking
@@ -39,7 +40,8 @@ class EmbeddingRecommender(GeneralRecommender):
 
     ``loss: bpr`` is the loss the model was published with, on batches of interactions with sampled items. ``loss:
     softmax`` puts a softmax of cosines over all items in the place of its ranking loss, on batches of users, and ranks
-    by cosine; the model's other losses stay. A subclass that is not ready for it says ``losses = ("bpr",)``.
+    by cosine and a share of the popularity that the loss was given; the model's other losses stay. A subclass that is
+    not ready for it says ``losses = ("bpr",)``.
 
     Attributes:
         losses: what ``loss`` may be.
@@ -53,6 +55,7 @@ class EmbeddingRecommender(GeneralRecommender):
         super().__init__(config, dataset)
         settings = LossSettings.from_recbole(config)
         self.softmax = SoftmaxRanking(settings, dataset) if settings.loss == "softmax" else None
+        self.leave_open(weighings() if self.softmax is None else self.softmax.weighings())
         self._compared: Optional[tuple[Tensor, Tensor]] = None
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
@@ -78,10 +81,6 @@ class EmbeddingRecommender(GeneralRecommender):
         if not self.training:
             self._compared = compared
         return compared
-
-    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        """Embeddings whose inner products rank; a subclass may make others of those that are compared."""
-        return self.compared_embeddings()
 
     def predict(self, interaction: Any) -> Float[Tensor, " b"]:
         """Scores of b user-item pairs."""

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from recbole_sheaf.config import LossSettings
-from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
+from recbole_sheaf.models.softmax_ranking import SoftmaxRanked, SoftmaxRanking, squared_norms
+from recbole_sheaf.models.weighing import weighings
 from recbole_sheaf.vocabulary import LOSSES
 
 Embeddings = Callable[[Any], tuple[Tensor, Tensor]]
@@ -30,6 +31,7 @@ def _tables(model: Any) -> tuple[Tensor, Tensor]:
 
 # How a served model gives the embeddings of all users and items, and where its reg_weight puts the L2 penalty.
 _FOLDER = "recbole.model.general_recommender"
+RANKED = ("leave_open", "weighing", "chosen", "weigh", "ranked_embeddings", "scored_by")
 SERVED: dict[str, tuple[Embeddings, Embeddings]] = {
     f"{_FOLDER}.lightgcn:LightGCN": (_forward, _tables),
     f"{_FOLDER}.ngcf:NGCF": (_forward, _forward),
@@ -43,9 +45,16 @@ def served() -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
         yield model, "losses", lambda absent: LOSSES
         yield model, "__init__", _with_softmax
         yield model, "train", _forgetting
+        yield model, "compared_embeddings", _compared(embeddings)
+        for name in RANKED:
+            yield model, name, _as_ours(name)
         yield model, "calculate_loss", _by_loss(_calculate_loss(embeddings, penalised))
-        yield model, "predict", _by_loss(_predict(embeddings))
-        yield model, "full_sort_predict", _by_loss(_full_sort_predict(embeddings))
+        yield model, "predict", _by_loss(_predict)
+        yield model, "full_sort_predict", _by_loss(_full_sort_predict)
+
+
+def _as_ours(name: str) -> Callable[[Any], Any]:
+    return lambda absent: vars(SoftmaxRanked)[name]
 
 
 def _with_softmax(init: Callable[..., None]) -> Callable[..., None]:
@@ -55,7 +64,8 @@ def _with_softmax(init: Callable[..., None]) -> Callable[..., None]:
         settings = LossSettings.from_recbole(config)
         self.softmax = SoftmaxRanking(settings, dataset) if settings.loss == "softmax" else None
         self.softmax_reg_weight = (config["reg_weight"] or 0.0) if self.softmax is not None else 0.0
-        self._ranked = None
+        self._compared = None
+        self.leave_open(weighings() if self.softmax is None else self.softmax.weighings())
 
     return __init__
 
@@ -65,7 +75,7 @@ def _forgetting(train: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(train)
     def wrapped(self: Any, mode: bool = True) -> Any:
-        self._ranked = None
+        self._compared = None
         return train(self, mode)
 
     return wrapped
@@ -100,27 +110,26 @@ def _calculate_loss(embeddings: Embeddings, penalised: Embeddings) -> Callable[[
     return calculate_loss
 
 
-def _ranked(model: Any, embeddings: Embeddings) -> tuple[Tensor, Tensor]:
-    """Unit embeddings of all users and items, kept until the model trains."""
-    if model._ranked is not None:
-        return model._ranked
-    users, items = (normalize(rows) for rows in embeddings(model))
-    if not model.training:
-        model._ranked = users, items
-    return users, items
+def _compared(embeddings: Embeddings) -> Callable[[Any], Callable[[Any], tuple[Tensor, Tensor]]]:
+    """Unit embeddings of all users and items under the softmax, as they are under BPR; kept until the model trains."""
+
+    def compared_embeddings(self: Any) -> tuple[Tensor, Tensor]:
+        if self._compared is not None:
+            return self._compared
+        users, items = embeddings(self)
+        compared = (users, items) if self.softmax is None else (normalize(users), normalize(items))
+        if not self.training:
+            self._compared = compared
+        return compared
+
+    return lambda absent: compared_embeddings
 
 
-def _predict(embeddings: Embeddings) -> Callable[[Any, Any], Tensor]:
-    def predict(self: Any, interaction: Any) -> Tensor:
-        users, items = _ranked(self, embeddings)
-        return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
-
-    return predict
+def _predict(self: Any, interaction: Any) -> Tensor:
+    users, items = self.ranked_embeddings()
+    return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
 
 
-def _full_sort_predict(embeddings: Embeddings) -> Callable[[Any, Any], Tensor]:
-    def full_sort_predict(self: Any, interaction: Any) -> Tensor:
-        users, items = _ranked(self, embeddings)
-        return torch.flatten(users[interaction[self.USER_ID]] @ items.T)
-
-    return full_sort_predict
+def _full_sort_predict(self: Any, interaction: Any) -> Tensor:
+    users, items = self.ranked_embeddings()
+    return torch.flatten(users[interaction[self.USER_ID]] @ items.T)

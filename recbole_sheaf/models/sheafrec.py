@@ -5,8 +5,7 @@ from typing import Any, Union
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import MMSheaf, MMSheafSettings
-from recbole_sheaf.models.weighing import Choices, choices
-from recbole_sheaf.rules import setting
+from recbole_sheaf.rules import Choices, choices, setting
 from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 
 

@@ -1,9 +1,17 @@
-"""The softmax of cosines as a recommender trains with it: a user's training interactions, settings, sampled items.
+r"""The softmax of cosines as a recommender trains with it: a user's training interactions, settings, sampled items.
 
 Our models hold one (:class:`~recbole_sheaf.models.multimodal.EmbeddingRecommender`), RecBole's that we serve hold the
 same (:mod:`~recbole_sheaf.models.recbole_softmax`), so all of them train by the same code.
+
+**Popularity.** A cosine is bounded, and what a rare and a popular item differ by takes much of its range. With
+``softmax_popularity`` :math:`\alpha` the logits of training gain :math:`\alpha \ln(1 + d_i)`, d_i the item's training
+interactions, a prior that the cosines need not learn then (as a bias by class frequency in Menon et al. 2021,
+https://arxiv.org/abs/2007.07314). Ranking keeps a share :math:`\pi` of it, ``popularity_kept``, which validation
+chooses when the epochs are over: all of it ranks as the training interactions say, none of it by cosines alone.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, astuple
 from typing import Any, Optional
 
 import torch
@@ -12,6 +20,7 @@ from torch import Tensor, nn
 
 from recbole_sheaf.config import LossSettings
 from recbole_sheaf.layers.softmax_loss import ItemSampler, softmax_loss
+from recbole_sheaf.models.weighing import Weighing, weighings
 
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
@@ -25,6 +34,7 @@ class SoftmaxRanking(nn.Module):
     counts: Tensor
     starts: Tensor
     items: Tensor
+    popularity: Tensor
 
     def __init__(self, settings: LossSettings, dataset: Any) -> None:
         super().__init__()
@@ -38,6 +48,12 @@ class SoftmaxRanking(nn.Module):
         draws = settings.sampled(dataset.item_num - 1)
         frequency = torch.bincount(items, minlength=dataset.item_num)
         self.sampler = None if draws is None else ItemSampler(frequency, draws)
+        self.popularity_kept = settings.popularity_kept if settings.softmax_popularity else 0.0
+        self.register_buffer("popularity", settings.softmax_popularity * frequency.float().log1p(), persistent=False)
+
+    def weighings(self) -> list[Weighing]:
+        """What is open where popularity is all that a score weighs."""
+        return weighings(popularity_kept=self.popularity_kept)
 
     def pairs(self, users: Int[Tensor, " b"]) -> Pairs:
         """All training interactions of the users, those of a user side by side; O(p)."""
@@ -59,13 +75,90 @@ class SoftmaxRanking(nn.Module):
             user_all: all users.
             item_all: all items.
             pairs: user and item of each interaction, those of a user side by side.
-            offset: of the logits, see :func:`~recbole_sheaf.layers.softmax_loss.softmax_loss`; one row, or a row for
-                each user of the pairs in their order.
+            offset: of the logits, beside that of popularity, see
+                :func:`~recbole_sheaf.layers.softmax_loss.softmax_loss`; one row, or a row for each user of the pairs in
+                their order.
         """
         users, row = pairs[0].unique_consecutive(return_inverse=True)
         draw = None if self.sampler is None else self.sampler.draw()
+        if self.popularity.any():
+            offset = self.popularity.unsqueeze(0) if offset is None else offset + self.popularity
         rows = nn.functional.embedding(users, user_all)
         return softmax_loss(rows, item_all, (row, pairs[1]), self.temperature, offset, draw)
+
+
+class SoftmaxRanked:
+    """How a model ranks that may train by :class:`SoftmaxRanking`: by its embeddings and a share of the popularity.
+
+    Mixed into our models and put into RecBole's. They have ``softmax``, which may be None, ``compared_embeddings`` of
+    all users and items, and are weighed on validation (:mod:`recbole_sheaf.models.weighing`) where something is open.
+
+    Attributes:
+        weighings: what validation chooses among, that of training first.
+    """
+
+    softmax: Optional[SoftmaxRanking]
+    compared_embeddings: Callable[[], tuple[Tensor, Tensor]]
+    weighings: list[Weighing]
+    weighing_numbers: Tensor
+
+    def leave_open(self: Any, options: list[Weighing]) -> None:
+        """Start from the first of these weighings; a checkpoint says which one is in use where there are others."""
+        self.weighings = options
+        numbers = torch.tensor(astuple(options[0]), dtype=torch.float64)
+        self.register_buffer("weighing_numbers", numbers, persistent=len(options) > 1)
+
+    @property
+    def weighing(self) -> Weighing:
+        """How the parts of a score are weighed: as validation chose, or as training began."""
+        return Weighing(*self.weighing_numbers.tolist())
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """What validation chose, or what training began with where it has not yet; settings that were given are not."""
+        named, (first, *others) = asdict(self.weighing), [asdict(each) for each in self.weighings]
+        return {name: named[name] for name in first if any(each[name] != first[name] for each in others)}
+
+    def weigh(self, weighing: Weighing) -> None:
+        """Weigh the parts of a score otherwise; training goes on from where it was."""
+        self.weighing_numbers.copy_(torch.tensor(astuple(weighing), dtype=torch.float64))
+
+    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Embeddings whose inner products rank: those that are compared, and a column of popularity where it counts."""
+        users, items = self.compared_embeddings()
+        kept = kept_of(self.softmax, self.weighing)
+        if self.softmax is None or kept is None:
+            return users, items
+        return with_popularity(users, items, kept * self.softmax.temperature)
+
+    def scored_by(
+        self, weighings: Sequence[Weighing]
+    ) -> Callable[[Int[Tensor, " b"]], Iterator[Float[Tensor, "b n_items"]]]:
+        """Gives users' scores for every item under one weighing after another."""
+        user_all, item_all = self.compared_embeddings()
+        temperature = 1.0 if self.softmax is None else self.softmax.temperature
+
+        def scored(users: Int[Tensor, " b"]) -> Iterator[Tensor]:
+            cosines = user_all[users.to(user_all.device)] @ item_all.mT
+            for weighing in weighings:
+                kept = kept_of(self.softmax, weighing)
+                yield cosines.clone() if kept is None else cosines + kept * temperature
+
+        return scored
+
+
+def kept_of(softmax: Optional[SoftmaxRanking], weighing: Weighing) -> Optional[Float[Tensor, " n_items"]]:
+    """What popularity adds to the score of each item under a weighing, in logits; None where it adds nothing."""
+    if softmax is None or not weighing.popularity_kept or not softmax.popularity.any():
+        return None
+    return weighing.popularity_kept * softmax.popularity
+
+
+def with_popularity(
+    users: Float[Tensor, "n_users f"], items: Float[Tensor, "n_items f"], popularity: Float[Tensor, " n_items"]
+) -> tuple[Float[Tensor, "n_users g"], Float[Tensor, "n_items g"]]:
+    """Vectors of one more column, so that inner products gain each item's popularity."""
+    return torch.cat([users, torch.ones_like(users[:, :1])], 1), torch.cat([items, popularity.to(items)[:, None]], 1)
 
 
 def squared_norms(rows: Int[Tensor, " p"], table: Float[Tensor, "n f"]) -> Float[Tensor, ""]:

@@ -1,11 +1,12 @@
-r"""How a score weighs its two sheaves, and the choice of it on validation.
+r"""How a score weighs its parts, and the choice of it on validation.
 
-A :class:`Weighing` is three numbers, see :mod:`recbole_sheaf.models.mmsheaf`: the weight :math:`\omega` of the item
-sheaf's scores, :math:`\kappa` of how fast rare items become the item sheaf's, and :math:`\gamma` of how the stalks'
-part grows with a user's history. None of them is trained: they act on what training gave, so that a grid of them costs
-one pass over the validation users, and which of them is best depends on the data more than on anything else
-(docs/results/search-log.md). Recall and NDCG at several k choose, and only what is ahead by more than its standard
-error.
+A :class:`Weighing` is four numbers, see :mod:`recbole_sheaf.models.mmsheaf`: the weight :math:`\omega` of the item
+sheaf's scores, :math:`\kappa` of how fast rare items become the item sheaf's, :math:`\gamma` of how the stalks'
+part grows with a user's history, and :math:`\pi`, the share of the popularity of training that ranking keeps
+(:mod:`recbole_sheaf.models.softmax_ranking`), which every model has that trains by a softmax with popularity in it.
+None of them is trained: they act on what training gave, so that a grid of them costs one pass over the validation
+users, and which of them is best depends on the data more than on anything else (docs/results/search-log.md). Recall and
+NDCG at several k choose, and only what is ahead by more than its standard error.
 
 The table of patches imports this module before RecBole is there, so that what is RecBole's is asked for when needed.
 """
@@ -15,22 +16,20 @@ import importlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, Optional, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.item_sheaf_forms import ClosedForm, Form
-from recbole_sheaf.rules import Rule, setting
+from recbole_sheaf.rules import Choices
 
 MOST_USERS = 6000  # of validation, evenly spaced, by whom a weighing is chosen
 ASKED_EACH_EPOCH = 2000  # by whom it is seen whether the stalks still learn
 CUTOFFS = (10, 20, 50)  # of the lists by which it is chosen, whatever `topk` reports
 SCORES_AT_ONCE = 2**24  # 64 MiB, of which a few are held
 
-Choices = Union[str, float, list]
 Callback = Callable[[int, float], None]  # of RecBole's trainers: the epoch and its score on validation
 Option = TypeVar("Option", Form, "Weighing")
 
@@ -43,33 +42,32 @@ class Weighing:
         item_sheaf_weight: omega.
         item_sheaf_rarity: kappa.
         item_sheaf_user_power: gamma.
+        popularity_kept: pi.
     """
 
     item_sheaf_weight: float
     item_sheaf_rarity: float
     item_sheaf_user_power: float
+    popularity_kept: float
 
 
-SAFE = Weighing(8.0, 1.0, 0.5)  # without validation, and while the epochs are trained
+SAFE = Weighing(8.0, 1.0, 0.5, 0.5)  # without validation, and while the epochs are trained
 GRID = {
     "item_sheaf_weight": (0.5, 2.0, 8.0, 16.0, 32.0),
     "item_sheaf_rarity": (0.0, 1.0, 3.0),
     "item_sheaf_user_power": (0.0, 0.5),
+    "popularity_kept": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
 
 
-def choices(default: Choices, high: Optional[float] = None) -> Any:
-    """A setting that is a number, a list of them, or ``auto``: validation chooses among those."""
-    each = Rule(float, low=0, high=high)
-    return setting(default, kind=list, each=each, alone=True, words=("auto",), also=_refuse_no_choice)
-
-
-def weighings(settings: Any) -> list[Weighing]:
+def weighings(**settings: Choices) -> list[Weighing]:
     """The weighings that settings leave open, what training takes first: ``SAFE`` as far as it is among them.
 
-    A setting is a number, a list of numbers to choose among, or ``auto``, those of ``GRID``.
+    Args:
+        settings: by the names of a :class:`Weighing`, a number, a list of numbers to choose among, or ``auto``, those
+            of ``GRID``; a part that is not named is 0, since the model has no such part.
     """
-    lists = {name: _listed(getattr(settings, name), grid) for name, grid in GRID.items()}
+    lists = {name: _listed(settings.get(name, 0.0), grid) for name, grid in GRID.items()}
     found = [Weighing(*values) for values in itertools.product(*lists.values())]
     safe = asdict(SAFE)
     start = Weighing(*(safe[name] if safe[name] in values else values[0] for name, values in lists.items()))
@@ -80,16 +78,6 @@ def _listed(value: Choices, grid: Sequence[float]) -> list[float]:
     if value == "auto":
         return list(grid)
     return [float(each) for each in (value if isinstance(value, list) else [value])]
-
-
-def _refuse_no_choice(name: str, value: Any) -> None:
-    """Refuse a list of nothing to choose among.
-
-    Raises:
-        ConfigError: naming the setting.
-    """
-    if value == []:
-        raise ConfigError(f"{name} is [], so validation has nothing to choose among; give a number, a list or auto")
 
 
 def choose_form(trainer: Any, valid_data: Any) -> None:
@@ -150,8 +138,9 @@ def weigh_on_validation(trainer: Any, valid_data: Any) -> None:
         trainer: RecBole's, after ``fit``; its best result becomes that of the weighing chosen.
         valid_data: its validation loader, or None.
 
-    First kappa and gamma are chosen beside the omega of training, then omega, then kappa and gamma again. Time is that
-    of ranking at most ``MOST_USERS`` users once for each weighing tried, 15 of the 30 of ``auto``, O(b n) each.
+    First kappa and gamma are chosen beside the omega and pi of training, then omega, then pi, then kappa and gamma
+    again. Time is that of ranking at most ``MOST_USERS`` users once for each weighing tried, some 20 of the 150 of
+    ``auto``, O(b n) each.
     """
     model = trainer.model
     options: Sequence[Weighing] = getattr(model, "weighings", ())
@@ -179,20 +168,23 @@ def _searched(options: Sequence[Weighing], judged: Callable[[Sequence[Weighing]]
     """The best of the options, along one part of a weighing after another from the first."""
     first = best = options[0]
     tried: dict[Weighing, Tensor] = {}
-    for fixed in (_omega, _rest, _omega):
-        beside = [each for each in options if fixed(each) == fixed(best)]
+    for part in (_BY_HISTORY, _OMEGA, _POPULARITY, _BY_HISTORY):
+        beside = [each for each in options if _without(each, part) == _without(best, part)]
         asked = [each for each in beside if each not in tried]
         tried.update(zip(asked, judged(asked) if asked else []))
         best = _best(tried, first)
     return _settled(tried, first, best)
 
 
-def _omega(weighing: Weighing) -> float:
-    return weighing.item_sheaf_weight
+_BY_HISTORY, _OMEGA, _POPULARITY = (
+    ("item_sheaf_rarity", "item_sheaf_user_power"),
+    ("item_sheaf_weight",),
+    ("popularity_kept",),
+)
 
 
-def _rest(weighing: Weighing) -> tuple[float, float]:
-    return weighing.item_sheaf_rarity, weighing.item_sheaf_user_power
+def _without(weighing: Weighing, part: Sequence[str]) -> dict[str, float]:
+    return {name: value for name, value in asdict(weighing).items() if name not in part}
 
 
 def settled_on_validation(fit: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recbole_sheaf.embeddings.embeddings import TRAIN
+from recbole_sheaf.embeddings.embeddings import POPULARITY, TRAIN
 from recbole_sheaf.embeddings.explanation import HISTORY, RARE, contributions, explain
 from recbole_sheaf.embeddings.new_users import with_users
 from recbole_sheaf.embeddings.reading import embeddings_of, model_scores, without_pieces
@@ -12,13 +12,15 @@ from recbole_sheaf.errors import ConfigError, DataError
 from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition
 
 CASES = [
-    ("MMSheaf", {}, ["id", "image", "text", RARE, HISTORY]),
-    ("MMSheaf", {"item_sheaf_neighbours": 5}, ["id", "image", "text", RARE, HISTORY]),
-    ("MMSheaf", {"item_sheaf_weight": 0.0}, ["id", "image", "text"]),
+    ("MMSheaf", {}, ["id", "image", "text", POPULARITY, RARE, HISTORY]),
+    ("MMSheaf", {"item_sheaf_neighbours": 5}, ["id", "image", "text", POPULARITY, RARE, HISTORY]),
+    ("MMSheaf", {"popularity_kept": 0.0}, ["id", "image", "text", RARE, HISTORY]),
+    ("MMSheaf", {"item_sheaf_weight": 0.0}, ["id", "image", "text", POPULARITY]),
     ("ItemSheaf", {}, [HISTORY]),
     ("ItemSheaf", {"item_sheaf_neighbours": 5}, [HISTORY]),
     ("VBPR", {}, ["factors", "content", "bias"]),
     ("LightGCN", {}, ["embedding"]),
+    ("LightGCN", {"loss": "softmax", "softmax_popularity": 1.0}, ["embedding", POPULARITY]),
 ]
 
 
@@ -44,6 +46,18 @@ def test_parts_add_up_to_the_models_score(toy_settings, name, chosen, parts):
                 assert {token for token, _ in explained.spoken} == set(items.tolist())
                 signs |= {np.sign(value) for value in said}
     assert HISTORY not in parts or {1.0, -1.0} <= signs
+
+
+def test_popularity_is_a_part_by_itself_and_rare_items_are_drawn_without_it(toy_settings):
+    """Half of 2 ln(1 + the item's training interactions), for every user alike."""
+    popular = {"softmax_popularity": 2.0, "popularity_kept": 0.5}
+    found = restored("MMSheaf", {**toy_settings, **SOME_COLD, **popular})
+    embeddings = embeddings_of(found)
+    degree = np.bincount(found.split.parts[0].inter_feat["item_id"].numpy(), minlength=found.model.n_items)[1:]
+    assert degree.min() == 0 and embeddings.item_rarity.max() == 1
+    for user in (0, 7):
+        said = contributions(embeddings, user, np.arange(len(degree))).parts[POPULARITY]
+        np.testing.assert_allclose(said, np.log(1 + degree), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name, chosen, parts", CASES)

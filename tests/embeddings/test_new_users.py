@@ -42,6 +42,7 @@ def test_histories_as_lists_give_the_models_own_scores(toy_settings, name, chose
         ("MMSheaf", {"n_layers": 2, "loss": "bpr"}),
         ("LightGCN", {"n_layers": 3}),
         ("LightGCN", {"n_layers": 2, "loss": "softmax"}),
+        ("LightGCN", {"n_layers": 2, "loss": "softmax", "softmax_popularity": 1.0}),
     ],
 )
 def test_vectors_are_those_of_a_node_that_joins_the_graph(toy_settings, name, chosen):
@@ -67,7 +68,9 @@ def test_vectors_are_those_of_a_node_that_joins_the_graph(toy_settings, name, ch
             lengths = np.bincount(found.split.parts[0].inter_feat["user_id"].numpy(), minlength=model.n_users)[1:]
             vector = vector * len(chosen_items) ** 0.5 * (1 / lengths[lengths > 0] ** 0.5).mean()
         got = placed.user_vectors[row, : embeddings.width]
-        np.testing.assert_allclose(got, vector.detach().numpy(), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(got[: len(vector)], vector.detach().numpy(), rtol=1e-3, atol=1e-5)
+        popular = chosen.get("softmax_popularity", float(name == "MMSheaf" and "loss" not in chosen))
+        assert got[len(vector) :].tolist() == [1.0] * bool(popular)  # everyone's in the column of popularity
 
 
 def test_new_users_stand_alone_beside_the_same_items(toy_settings):

@@ -7,6 +7,7 @@ from recbole.data.interaction import Interaction
 from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings import reading
+from recbole_sheaf.embeddings.embeddings import POPULARITY
 from recbole_sheaf.embeddings.item_maps import COLD, smaller_as_coefficients
 from recbole_sheaf.embeddings.propagation import layers_of
 from recbole_sheaf.embeddings.ranking import top_lists
@@ -22,6 +23,8 @@ from tests.models.test_contract import LOSSES
 OURS = [(name, {"loss": loss}) for name in sorted(set(MODELS) - {"BRIDGE"}) for loss in LOSSES[name]]
 OURS += [("BRIDGE", {"behaviour_weight": 0.0}), ("MMGF", {"filter_coefficients": [2, -1]})]
 THEIRS = [(name, {"loss": loss}) for name in ("BPR", "LightGCN", "NGCF") for loss in ("bpr", "softmax")]
+OURS += [("VBPR", {"loss": "softmax", "softmax_popularity": 1.0})]
+THEIRS += [("LightGCN", {"loss": "softmax", "softmax_popularity": 1.0, "popularity_kept": 0.25})]
 THEIRS += [
     (name, {}) for name in ("SGL", "SpectralCF", "ENMF", "SimpleX", "LINE", "NCEPLRec", "Pop", "EASE", "ItemKNN")
 ]
@@ -122,7 +125,9 @@ def test_columns_of_mmsheaf_are_its_stalks_and_its_fused_embeddings_are_kept(toy
     found = restored("MMSheaf", {**toy_settings, **SOME_COLD, **NO_GRAPH})
     embeddings, model = embeddings_of(found), found.model
     trained = [block for block in embeddings.blocks if not block.history]
-    assert [(block.name, block.start) for block in trained] == [("id", 0), ("image", 8), ("text", 16)]
+    named = [("id", 0), ("image", 8), ("text", 16), (POPULARITY, 24)]
+    assert [(block.name, block.start) for block in trained] == named
+    assert (embeddings.user_vectors[:, 24] == 1).all() and embeddings.embeddings is embeddings.item_embeddings
     unit = normalize(model.forward()[1]).detach()[1:]
     np.testing.assert_allclose(embeddings.item_embeddings * model.temperature**0.5, unit.numpy(), atol=1e-6)
     cold = (model.graph.in_degrees[model.n_users + 1 :] == 0).numpy()

@@ -170,12 +170,14 @@ ITEM_SHEAF = {
 
 
 def test_a_score_is_the_stalks_cosine_over_the_temperature_plus_the_weighed_item_sheaf(toy_settings):
+    """And a quarter of the popularity that the logits of training gain, twice ln(1 + degree)."""
     own = {**ITEM_SHEAF, "item_sheaf_weight": 3.0, "item_sheaf_rarity": 0.0, "item_sheaf_user_power": 0.0}
-    model = perturb(build("MMSheaf", {**toy_settings, **own, "softmax_temperature": 0.4})[0], 0.3).eval()
+    popular = {"softmax_popularity": 2.0, "popularity_kept": 0.25}
+    model = perturb(build("MMSheaf", {**toy_settings, **own, **popular, "softmax_temperature": 0.4})[0], 0.3).eval()
     users, items = (normalize(y, dim=1) for y in model._diffuse(model.stalks()))
     X = histories(model)
     B = transport_of(model, X, own)
-    expected = users @ items.T / 0.4 + 3 * X @ B
+    expected = users @ items.T / 0.4 + 3 * X @ B + 0.5 * torch.log(1 + X.sum(0))
     assert (X @ B).abs().max() > 0.1
     scores = model.full_sort_predict(everyone(model)).view(expected.shape).double()
     torch.testing.assert_close(scores, expected.double(), atol=1e-5, rtol=1e-5)
@@ -209,7 +211,7 @@ def test_a_rare_items_score_is_its_sheafs_at_the_spread_and_the_height_of_the_st
 
     mean, spread = mean_and_spread(stalks)
     stretch = spread / mean_and_spread(shrink * sheaf)[1]
-    expected = ((1 - rho) * stalks + rho * mean) / shrink + (3 + rho * stretch) * sheaf
+    expected = ((1 - rho) * stalks + rho * mean) / shrink + (3 + rho * stretch) * sheaf + 0.5 * torch.log(1 + degree)
     scores = model.full_sort_predict(everyone(model)).view(expected.shape).double()
     torch.testing.assert_close(scores, expected.double(), atol=1e-4, rtol=1e-4)
 
@@ -271,7 +273,7 @@ def test_a_sheaf_that_says_nothing_takes_over_no_item(toy_settings):
 
 
 def test_an_item_sheaf_of_weight_zero_is_not_there(toy_settings):
-    model = build("MMSheaf", {**toy_settings, "item_sheaf_weight": 0.0})[0].eval()
+    model = build("MMSheaf", {**toy_settings, "item_sheaf_weight": 0.0, "popularity_kept": 0.0})[0].eval()
     users, items = (normalize(y) for y in model.forward())
     assert model.item_sheaf is None
     torch.testing.assert_close(

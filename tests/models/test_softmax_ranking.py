@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from recbole.data.interaction import Interaction
 
 from recbole_sheaf.config import LossSettings
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, restore
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.splits import load_split
+from recbole_sheaf.experiments.training import train
 from recbole_sheaf.models import multimodal
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
+from recbole_sheaf.models.weighing import GRID
 from tests.layers.test_softmax_loss import slow_loss
 from tests.models.test_contract import build
 
@@ -46,6 +51,58 @@ def test_the_loss_is_that_of_the_batch(items):
     torch.testing.assert_close(
         one.loss(user_all, item_all, pairs, offset), slow_loss(user_all, item_all, pairs, 0.5, by_user)
     )
+
+
+@pytest.mark.parametrize("items", ["all", 100])
+def test_training_gains_the_logarithm_of_an_items_popularity(items):
+    """Items 1, 3 and 5 have one interaction, 2 has one that the data hold twice, 4 none; the padding is in no sum."""
+    user_all, item_all = torch.randn(5, 3, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    one = ranking(softmax_items=items, softmax_temperature=0.5, softmax_popularity=1.5)
+    pairs = one.pairs(torch.tensor([4, 2, 1]))
+    prior = 1.5 * torch.tensor([[0, 2, 2, 2, 1, 2]], dtype=torch.float64).log().nan_to_num(neginf=0.0)
+    prior = prior.float().double().expand(5, 6)
+    torch.testing.assert_close(one.loss(user_all, item_all, pairs), slow_loss(user_all, item_all, pairs, 0.5, prior))
+    offset = torch.randn(1, 6, dtype=torch.float64)
+    expected = slow_loss(user_all, item_all, pairs, 0.5, prior + offset)
+    torch.testing.assert_close(one.loss(user_all, item_all, pairs, offset), expected)
+
+
+@pytest.mark.parametrize("name", ["LightGCN", "BPR", "VBPR", "FREEDOM"])
+def test_ranking_keeps_a_share_of_the_popularity_that_training_had(toy_settings, name):
+    """In cosines, so times the temperature; pairs, lists and the scores of each share say the same."""
+    settings = {**toy_settings, "loss": "softmax", "softmax_popularity": 2.0, "softmax_temperature": 0.4}
+    model, _, _ = build(name, {**settings, "popularity_kept": 0.25})
+    model.eval()
+    degree = torch.bincount(model.softmax.items, minlength=model.n_items)
+    assert len(degree.unique()) > 2 and model.weighings == [model.weighing] and model.chosen == {}
+    users, items = model.compared_embeddings()
+    expected = users @ items.T + 0.25 * 2.0 * 0.4 * torch.log(1.0 + degree)
+    everyone = Interaction({"user_id": torch.arange(model.n_users)})
+    torch.testing.assert_close(model.full_sort_predict(everyone).view(expected.shape), expected)
+    pairs = Interaction({"user_id": torch.tensor([3, 1]), "item_id": torch.tensor([2, 5])})
+    torch.testing.assert_close(model.predict(pairs), expected[[3, 1], [2, 5]])
+    torch.testing.assert_close(next(model.scored_by([model.weighing])(torch.arange(model.n_users))), expected)
+
+
+@pytest.mark.parametrize("name", ["LightGCN", "VBPR"])
+def test_validation_chooses_the_share_and_the_checkpoint_keeps_it(toy_settings, tmp_path, name, monkeypatch):
+    settings = {**toy_settings, "loss": "softmax", "softmax_popularity": 1.0, "epochs": 2}
+    found = run_models([name], "toy", overrides=settings)[0]
+    assert set(found.chosen) == {"popularity_kept"} and found.chosen["popularity_kept"] in GRID["popularity_kept"]
+    monkeypatch.setattr("recbole_sheaf.models.weighing._settled", lambda tried, first, best: list(tried)[-1])
+    (config,) = resolve_configs([name], "toy", [], settings)
+    result = train(config, load_split(config), tmp_path).result
+    again = restore(result.checkpoint, settings["data_path"])
+    if result.chosen["popularity_kept"] != 0.5:  # the last had a better valid_metric too
+        assert again.model.weighing.popularity_kept == result.chosen["popularity_kept"] == 1.0
+    assert evaluate_checkpoint(result.checkpoint, settings["data_path"])["test"] == result.test
+
+
+def test_without_popularity_nothing_is_open_and_bpr_has_none(toy_settings):
+    for settings in ({"loss": "bpr", "softmax_popularity": 1.0}, {"loss": "softmax", "softmax_popularity": 0.0}):
+        model, _, _ = build("LightGCN", {**toy_settings, **settings})
+        assert len(model.weighings) == 1 and model.weighing.popularity_kept == 0.0
+        assert "weighing_numbers" not in model.state_dict()
 
 
 def test_squared_norms_count_a_row_as_often_as_it_is_named():
@@ -114,6 +171,9 @@ def test_a_model_that_is_not_ready_refuses(toy_settings, name):
         ({"softmax_items": "some"}, "softmax_items is 'some', expected a whole number >= 1, auto or all"),
         ({"softmax_items": 0}, "softmax_items is 0, expected a whole number >= 1, auto or all"),
         ({"softmax_items": True}, "softmax_items is True, expected a whole number >= 1, auto or all"),
+        ({"softmax_popularity": -1.0}, "softmax_popularity is -1.0, expected a number >= 0"),
+        ({"popularity_kept": 1.5}, "popularity_kept is 1.5, expected a number >= 0 and <= 1 or a list"),
+        ({"popularity_kept": []}, "popularity_kept is \\[\\], so validation has nothing to choose among"),
         ({"softmax_steps": 0}, "softmax_steps is 0, expected a whole number >= 1"),
         ({"train_neg_sample_args": {"dynamic": True}}, "samples no negatives, but train_neg_sample_args asks"),
     ],

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -35,7 +36,9 @@ FIXED = {
     "item_sheaf_ridge": 1.0,
     "item_sheaf_dropout": 0.2,
 }
+EVERYTHING = dict.fromkeys(GRID, "auto")
 PARTLY = {"item_sheaf_weight": [0.01, 2.0, 500.0], "item_sheaf_rarity": [0.0, 3.0], "item_sheaf_user_power": 0.5}
+PARTLY["popularity_kept"] = 0.0
 PARTLY["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}
 
 
@@ -55,11 +58,11 @@ def fitted(ready):
 
 
 def test_open_weighings_are_the_product_and_training_starts_from_the_safe_one():
-    everything = weighings(MMSheafSettings())
+    everything = weighings(**EVERYTHING)
     assert everything[0] == SAFE and len(set(everything)) == len(everything)
     assert set(everything) == {Weighing(*values) for values in itertools.product(*GRID.values())}
-    some = weighings(MMSheafSettings(item_sheaf_weight=[1.0, 2.0], item_sheaf_rarity=4.0, item_sheaf_user_power=0.0))
-    assert some == [Weighing(1.0, 4.0, 0.0), Weighing(2.0, 4.0, 0.0)]
+    some = weighings(item_sheaf_weight=[1.0, 2.0], item_sheaf_rarity=4.0, item_sheaf_user_power=0.0)
+    assert some == [Weighing(1.0, 4.0, 0.0, 0.0), Weighing(2.0, 4.0, 0.0, 0.0)]
 
 
 def test_scores_of_every_weighing_are_those_of_the_model_weighed_so(toy_settings):
@@ -69,7 +72,7 @@ def test_scores_of_every_weighing_are_those_of_the_model_weighed_so(toy_settings
     users = torch.tensor([3, 1, 7])
     with torch.no_grad():
         found = [scores.clone() for scores in model.scored_by(model.weighings)(users)]
-        assert len(found) == len(model.weighings) == 30
+        assert len(found) == len(model.weighings) == 150
         for weighing, scores in zip(model.weighings, found):
             model.weigh(weighing)
             expected = model.full_sort_predict(Interaction({"user_id": users})).view(scores.shape)
@@ -150,11 +153,12 @@ def test_training_goes_on_while_the_stalks_alone_get_better(toy_settings, monkey
 
 
 def test_stalks_are_judged_without_the_item_sheaf(toy_settings):
+    """But with the share of popularity that the sum has: half of it while the epochs are trained."""
     _, ready = prepared("MMSheaf", {**toy_settings, **FIXED})
     ready.model.eval()
     users = torch.tensor([3, 1, 7])
     with torch.no_grad():
-        alone = next(ready.model.scored_by([Weighing(0.0, 0.0, 0.0)])(users))
+        alone = next(ready.model.scored_by([Weighing(0.0, 0.0, 0.0, 0.5)])(users))
         torch.testing.assert_close(ready.model.stalk_scores(users) / ready.model.temperature, alone)
 
 
@@ -166,23 +170,24 @@ def test_a_difference_within_its_standard_error_leaves_the_first(lucky):
     better[0 if lucky else slice(None, None, 4)] += 0.1
     gains = ((better - first) / 0.5).mean(1)
     assert gains.mean() > 0 and (gains.mean() > gains.std() / 10) == (not lucky)
-    options = [Weighing(8.0, 1.0, 0.5), Weighing(2.0, 1.0, 0.5)]
+    options = [Weighing(8.0, 1.0, 0.5, 0.0), Weighing(2.0, 1.0, 0.5, 0.0)]
     found = dict(zip(options, (first, better)))
     assert _searched(options, lambda asked: [found[each] for each in asked]) == options[0 if lucky else 1]
 
 
 def test_the_search_follows_one_part_of_a_weighing_after_another():
     """Values that rise to one corner: it is reached, and no weighing is judged twice, nor are all."""
-    options = weighings(MMSheafSettings())
+    options = weighings(**EVERYTHING)
     judged = []
 
     def judge(asked):
         judged.extend(asked)
-        height = [each.item_sheaf_weight + each.item_sheaf_rarity - each.item_sheaf_user_power for each in asked]
-        return [torch.full((4, 1), 1.0 + value) for value in height]
+        signs = (1, 1, -1, 1)  # of omega, kappa, gamma and pi
+        heights = [1.0 + sum(sign * value for sign, value in zip(signs, astuple(each))) for each in asked]
+        return [torch.full((4, 1), height) for height in heights]
 
-    assert _searched(options, judge) == Weighing(32.0, 3.0, 0.0)
-    assert len(set(judged)) == len(judged) == 15
+    assert _searched(options, judge) == Weighing(32.0, 3.0, 0.0, 1.0)
+    assert len(set(judged)) == len(judged) == 6 + 4 + 4 + 5  # of 150; the last go by kappa and gamma once more
 
 
 def test_without_validation_the_safe_weighing_stays_and_the_log_says_so(toy_settings, caplog):
@@ -202,7 +207,7 @@ def test_what_was_chosen_stands_in_the_result_and_in_the_checkpoint(toy_settings
     folder.mkdir()
     result = train(config, load_split(config), folder).result
     again = restore(result.checkpoint, own["data_path"])
-    assert again.model.chosen == result.chosen and len(result.chosen) == (8 if name == "MMSheaf" else 4)
+    assert again.model.chosen == result.chosen and len(result.chosen) == (9 if name == "MMSheaf" else 4)
     judged = evaluate_checkpoint(result.checkpoint, own["data_path"])
     assert judged["test"] == result.test
     assert {key: judged["valid"][key] for key in result.valid} == result.valid
@@ -210,7 +215,7 @@ def test_what_was_chosen_stands_in_the_result_and_in_the_checkpoint(toy_settings
 
 
 def test_a_checkpoint_keeps_a_choice_that_is_not_the_first(toy_settings, tmp_path, monkeypatch):
-    """Of 30 weighings and six forms the last, whatever validation says."""
+    """Of 150 weighings and six forms the last, whatever validation says."""
     (config,) = resolve_configs(["MMSheaf"], "toy", [], toy_settings)
     monkeypatch.setattr("recbole_sheaf.models.weighing._best", lambda tried, first: list(tried)[-1])
     monkeypatch.setattr("recbole_sheaf.models.weighing._settled", lambda tried, first, best: best)

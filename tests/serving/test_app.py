@@ -90,7 +90,7 @@ def test_vectors_give_the_score_with_what_the_history_says(client, embeddings):
     says = embeddings.coefficients[history_of(embeddings, row, (TRAIN,)), place].sum()
     score = np.dot(user["vector"], item["vector"]) + says
     assert score == pytest.approx(explain(embeddings, "u4", "i8").score, abs=1e-5)
-    assert [block["name"] for block in item["blocks"]] == ["id", "image", "text"]
+    assert [block["name"] for block in item["blocks"]] == ["id", "image", "text", "item popularity"]
     np.testing.assert_allclose(
         somebody["vector"], with_users(embeddings, {"x": ["i2", "i6"]}).user_vectors[0], rtol=1e-6
     )
@@ -132,7 +132,7 @@ def test_health_says_what_is_served(client):
         "dataset": "toy",
         "users": 30,
         "items": 60,
-        "parts": ["id", "image", "text", "mean of rare items", "item sheaf"],
+        "parts": ["id", "image", "text", "item popularity", "mean of rare items", "item sheaf"],
     }
 
 
