@@ -129,7 +129,7 @@ class LossSettings(CheckedSettings):
 
     loss: str = setting("bpr", choices=LOSSES)
     softmax_temperature: float = setting(0.2, **TEMPERATURES)
-    softmax_popularity: float = setting(0.0, low=0)
+    softmax_popularity: Union[str, float] = setting(0.0, kind=float, low=0, words=("auto",))
     popularity_kept: Choices = choices("auto", high=1)
     softmax_items: Union[str, int] = setting("auto", kind=int, low=1, words=("auto", "all"))
     softmax_steps: int = setting(8, low=1)

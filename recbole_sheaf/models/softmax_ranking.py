@@ -7,7 +7,10 @@ same (:mod:`~recbole_sheaf.models.recbole_softmax`), so all of them train by the
 ``softmax_popularity`` :math:`\alpha` the logits of training gain :math:`\alpha \ln(1 + d_i)`, d_i the item's training
 interactions, a prior that the cosines need not learn then (as a bias by class frequency in Menon et al. 2021,
 https://arxiv.org/abs/2007.07314). Ranking keeps a share :math:`\pi` of it, ``popularity_kept``, which validation
-chooses when the epochs are over: all of it ranks as the training interactions say, none of it by cosines alone.
+chooses when the epochs are over: all of it ranks as the training interactions say, none of it by cosines alone. It pays
+where histories are short: a free vector that few interactions train does not learn what all users have in common.
+``auto`` is :math:`\alpha = \min(1, 16 / \bar L)`, with :math:`\bar L` the mean length of the histories
+(docs/results/search-log.md).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +25,7 @@ from recbole_sheaf.config import LossSettings
 from recbole_sheaf.layers.softmax_loss import ItemSampler, softmax_loss
 from recbole_sheaf.models.weighing import Weighing, weighings
 
+SHORT_HISTORY = 16.0  # interactions up to which training takes the whole of the popularity
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
 
@@ -48,8 +52,11 @@ class SoftmaxRanking(nn.Module):
         draws = settings.sampled(dataset.item_num - 1)
         frequency = torch.bincount(items, minlength=dataset.item_num)
         self.sampler = None if draws is None else ItemSampler(frequency, draws)
-        self.popularity_kept = settings.popularity_kept if settings.softmax_popularity else 0.0
-        self.register_buffer("popularity", settings.softmax_popularity * frequency.float().log1p(), persistent=False)
+        weight = (
+            popularity_weight(self.counts) if settings.softmax_popularity == "auto" else settings.softmax_popularity
+        )
+        self.popularity_kept = settings.popularity_kept if weight else 0.0
+        self.register_buffer("popularity", weight * frequency.float().log1p(), persistent=False)
 
     def weighings(self) -> list[Weighing]:
         """What is open where popularity is all that a score weighs."""
@@ -85,6 +92,12 @@ class SoftmaxRanking(nn.Module):
             offset = self.popularity.unsqueeze(0) if offset is None else offset + self.popularity
         rows = nn.functional.embedding(users, user_all)
         return softmax_loss(rows, item_all, (row, pairs[1]), self.temperature, offset, draw)
+
+
+def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
+    """Alpha of ``softmax_popularity: auto`` for training histories of these lengths; of empty ones there are none."""
+    histories = lengths[lengths > 0].double()
+    return min(1.0, SHORT_HISTORY / float(histories.mean())) if len(histories) else 1.0
 
 
 class SoftmaxRanked:

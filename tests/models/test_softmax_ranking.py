@@ -13,7 +13,7 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import train
 from recbole_sheaf.models import multimodal
-from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
+from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, popularity_weight, squared_norms
 from recbole_sheaf.models.weighing import GRID
 from tests.layers.test_softmax_loss import slow_loss
 from tests.models.test_contract import build
@@ -98,6 +98,25 @@ def test_validation_chooses_the_share_and_the_checkpoint_keeps_it(toy_settings, 
     assert evaluate_checkpoint(result.checkpoint, settings["data_path"])["test"] == result.test
 
 
+@pytest.mark.parametrize(
+    "lengths, weight", [([3, 0, 5], 1.0), ([16, 16], 1.0), ([0, 64, 0, 16], 0.4), ([160], 0.1), ([0, 0], 1.0)]
+)
+def test_the_longer_histories_are_the_less_popularity_there_is_in_training(lengths, weight):
+    assert popularity_weight(torch.tensor(lengths)) == pytest.approx(weight)
+
+
+def test_auto_is_the_weight_of_the_datas_histories():
+    """Two users of two items each: the whole popularity. One of 32: the half of it."""
+    torch.testing.assert_close(
+        ranking(softmax_popularity="auto").popularity, ranking(softmax_popularity=1.0).popularity
+    )
+    users, items = torch.ones(32).long().tolist(), list(range(1, 33))
+    long = Interactions(users, items)
+    long.item_num = 33
+    found = SoftmaxRanking(LossSettings(loss="softmax", softmax_popularity="auto"), long).popularity
+    torch.testing.assert_close(found[1:], torch.full((32,), 0.5 * np.log(2.0)).float())
+
+
 def test_without_popularity_nothing_is_open_and_bpr_has_none(toy_settings):
     for settings in ({"loss": "bpr", "softmax_popularity": 1.0}, {"loss": "softmax", "softmax_popularity": 0.0}):
         model, _, _ = build("LightGCN", {**toy_settings, **settings})
@@ -171,7 +190,7 @@ def test_a_model_that_is_not_ready_refuses(toy_settings, name):
         ({"softmax_items": "some"}, "softmax_items is 'some', expected a whole number >= 1, auto or all"),
         ({"softmax_items": 0}, "softmax_items is 0, expected a whole number >= 1, auto or all"),
         ({"softmax_items": True}, "softmax_items is True, expected a whole number >= 1, auto or all"),
-        ({"softmax_popularity": -1.0}, "softmax_popularity is -1.0, expected a number >= 0"),
+        ({"softmax_popularity": -1.0}, "softmax_popularity is -1.0, expected a number >= 0 or auto"),
         ({"popularity_kept": 1.5}, "popularity_kept is 1.5, expected a number >= 0 and <= 1 or a list"),
         ({"popularity_kept": []}, "popularity_kept is \\[\\], so validation has nothing to choose among"),
         ({"softmax_steps": 0}, "softmax_steps is 0, expected a whole number >= 1"),
