@@ -52,9 +52,8 @@ class SoftmaxRanking(nn.Module):
         draws = settings.sampled(dataset.item_num - 1)
         frequency = torch.bincount(items, minlength=dataset.item_num)
         self.sampler = None if draws is None else ItemSampler(frequency, draws)
-        weight = (
-            popularity_weight(self.counts) if settings.softmax_popularity == "auto" else settings.softmax_popularity
-        )
+        given = settings.softmax_popularity
+        weight = popularity_weight(self.counts) if given == "auto" else float(given)
         self.popularity_kept = settings.popularity_kept if weight else 0.0
         self.register_buffer("popularity", weight * frequency.float().log1p(), persistent=False)
 
