@@ -9,7 +9,7 @@ interactions, a prior that the cosines need not learn then (as a bias by class f
 https://arxiv.org/abs/2007.07314). Ranking keeps a share :math:`\pi` of it, ``popularity_kept``, which validation
 chooses when the epochs are over: all of it ranks as the training interactions say, none of it by cosines alone. It pays
 where histories are short: a free vector that few interactions train does not learn what all users have in common.
-``auto`` is :math:`\alpha = 1` where histories have 12 interactions or fewer in the mean, 0 where they are longer
+``auto`` is :math:`\alpha = 1` where half of the users have 10 interactions or fewer, else 0
 (docs/results/search-log.md).
 """
 
@@ -25,7 +25,7 @@ from recbole_sheaf.config import LossSettings
 from recbole_sheaf.layers.softmax_loss import ItemSampler, softmax_loss
 from recbole_sheaf.models.weighing import Weighing, weighings
 
-SHORT_HISTORY = 12.0  # interactions in the mean, up to which training takes popularity in
+SHORT_HISTORY = 10  # interactions; where half of the users have so many or fewer, training takes popularity in
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
 
@@ -94,9 +94,9 @@ class SoftmaxRanking(nn.Module):
 
 
 def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
-    """Alpha of ``softmax_popularity: auto`` for training histories of these lengths; of empty ones there are none."""
-    histories = lengths[lengths > 0].double()
-    return 1.0 if len(histories) and histories.mean() <= SHORT_HISTORY else 0.0
+    """Alpha of ``softmax_popularity: auto`` for training histories of these lengths; empty ones do not count."""
+    histories = lengths[lengths > 0]
+    return 1.0 if len(histories) and histories.median() <= SHORT_HISTORY else 0.0
 
 
 class SoftmaxRanked:
