@@ -123,9 +123,24 @@ def test_equal_models_are_found_different_in_at_most_five_percent(equal_models, 
 @pytest.mark.parametrize("test", ["wilcoxon_p", "permutation_p"])
 def test_adjusted_p_values_are_holms(equal_models, test):
     for table in equal_models[:20]:
-        p = table[test].sort_values()
-        stepped = np.maximum.accumulate(p * np.arange(10, 0, -1)).clip(upper=1)  # k-th smallest times 11 - k
-        np.testing.assert_allclose(table[f"{test}_holm"][p.index], stepped)
+        np.testing.assert_allclose(table[f"{test}_holm"], holm(table[test]))
+
+
+def holm(p):
+    """The k-th smallest of m times m + 1 - k, never below one before it, at most 1."""
+    smallest_first = p.sort_values()
+    stepped = np.maximum.accumulate(smallest_first * np.arange(len(p), 0, -1)).clip(upper=1)
+    return stepped[p.index]
+
+
+def test_marks_alone_are_holms_of_four_comparisons():
+    """Of two, the second of which is above twice the first, a weaker method gives the same."""
+    rng = np.random.default_rng(7)
+    models = {name: _recall(rng, 80, rate) for name, rate in zip("abcde", (0.3, 0.3, 0.36, 0.38, 0.4))}
+    marks = randomisation_tests(models, "b", random_state=3, n_resamples=999)
+    np.testing.assert_allclose(marks.permutation_p_holm, holm(marks.permutation_p))
+    assert marks.permutation_p_holm.min() == pytest.approx(4 * marks.permutation_p.min())
+    assert sorted(marks.permutation_p_holm)[1] == pytest.approx(3 * sorted(marks.permutation_p)[1])
 
 
 def test_thousands_of_changed_users_give_no_warning():
