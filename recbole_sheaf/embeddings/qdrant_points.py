@@ -60,7 +60,7 @@ def hybrid_query(embeddings: Embeddings, name: str, limit: int = LIMIT) -> dict[
         for ours, theirs in searches
     ]
     scores = [f"$score[{place}]" for place in range(len(prefetch))]
-    formula = {"formula": {"sum": scores}, "defaults": {score: 0.0 for score in scores}}
+    formula = {"formula": {"sum": scores}, "defaults": dict.fromkeys(scores, 0.0)}
     return {"prefetch": prefetch, "query": formula, "limit": 20, "with_payload": ["token"]}
 
 

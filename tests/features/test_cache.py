@@ -88,5 +88,5 @@ def test_nothing_is_taken_from_somebody_elses_folder(entry, caplog, monkeypatch)
 
 def test_a_file_in_its_place_is_no_folder(tmp_path):
     (tmp_path / "cache").write_text("")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="cache"):
         make_private(tmp_path / "cache" / "knn")

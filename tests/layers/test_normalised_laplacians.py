@@ -143,7 +143,7 @@ def test_gauge_equivariance(family):
 
 @pytest.mark.parametrize("family", ["diagonal", "factored"])
 def test_scales_of_one_are_the_identity(family):
-    graph, x, maps = problem(family, n=9, e=20, d=3, c=2, seed=7)
+    graph, x, _maps = problem(family, n=9, e=20, d=3, c=2, seed=7)
     ones = torch.ones(graph.num_arcs, 3, dtype=x.dtype)
     frame = torch.eye(3, dtype=x.dtype).expand(9, 3, 3)
     got = DELTAS[family](graph, x, *((ones,) if family == "diagonal" else (ones, frame)))

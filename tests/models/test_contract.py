@@ -182,7 +182,7 @@ def test_a_checkpoint_of_a_closed_form_is_loaded_into_the_same_scores(toy_settin
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_saving_and_loading_gives_the_same_scores(toy_settings, name):
-    model, batch, _ = build(name, toy_settings)
+    model, _batch, _ = build(name, toy_settings)
     other, _, _ = build(name, toy_settings)
     for parameter in model.parameters():
         parameter.data += 0.1

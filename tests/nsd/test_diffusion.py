@@ -55,7 +55,7 @@ def test_equals_reference():
 
 def test_runs_where_reference_cannot():
     """Left or right weights off: the reference raises IndexError for orthogonal and general maps, we run."""
-    entries, graphs, models = golden("manifest_models.json", "graphs.npz", "models.npz")
+    entries, graphs, _models = golden("manifest_models.json", "graphs.npz", "models.npz")
     entries = [entry for entry in entries if "raised" in entry]
     assert len(entries) == 6
     for entry in entries:

@@ -167,7 +167,7 @@ def test_local_regressions_see_their_neighbours_only(problem):
 @few
 @given(problems)
 def test_local_with_all_neighbours_is_full(problem):
-    X, signals, ridge, N = problem
+    _X, signals, ridge, _N = problem
     P = precision(gram_matrix(signals), ridge)
     near = all_others(len(P))
     maps = local_transport(signals, near, ridge)
@@ -183,7 +183,7 @@ def test_local_with_all_neighbours_is_full(problem):
 @few
 @given(problems)
 def test_neighbours_are_those_that_lower_the_loss_most(problem):
-    X, signals, ridge, N = problem
+    _X, signals, ridge, _N = problem
     M = gram_matrix(signals, content=False)
     gain = M.square() / (signals.diagonal + ridge)  # row i, column j: M_ij^2 / (M_jj + Lambda_jj)
     gain.fill_diagonal_(0.0)
@@ -200,7 +200,7 @@ def test_neighbours_are_those_that_lower_the_loss_most(problem):
 @few
 @given(problems)
 def test_order_of_items_does_not_matter(problem):
-    X, signals, ridge, N = problem
+    X, signals, ridge, _N = problem
     order = torch.randperm(X.shape[1])
     u, i = X[:, order].nonzero(as_tuple=True)
     moved = item_signals(u, i, len(X), X.shape[1], signals.content[order], 0.0)
