@@ -207,6 +207,16 @@ def test_ranking_follows_training(toy_settings, name):
     assert not torch.equal(model.full_sort_predict(everyone), before)
 
 
+@pytest.mark.parametrize("name", ["VBPR", "Sheaf4Rec"])
+def test_a_model_in_training_keeps_no_embeddings(toy_settings, name):
+    model, _batch, _ = build(name, toy_settings)
+    everyone = Interaction({"user_id": torch.arange(model.n_users)})
+    before = model.train().full_sort_predict(everyone)
+    for parameter in model.parameters():
+        parameter.data += 0.1
+    assert not torch.equal(model.full_sort_predict(everyone), before)
+
+
 @needs_dgl
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(WITHOUT_GRAPH)))
 def test_both_backends_give_the_same_loss(toy_settings, name):

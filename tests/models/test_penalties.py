@@ -140,5 +140,18 @@ def test_reg_weight_weighs_half_the_squared_norms_an_interaction(toy_settings, n
         torch.testing.assert_close((found - zero) / WEIGHT, right, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["MMSheaf", "SheafRec"])
+def test_map_weight_decay_weighs_the_squared_weights_of_the_maps(toy_settings, name):
+    settings = {**toy_settings, "restriction_map": "factored", "stalk_dim": 2, "stalk_dropout": 0.0, "map_dropout": 0.0}
+    losses = []
+    for weight in (0.0, WEIGHT):
+        model, batch, _ = built(name, {**settings, "map_weight_decay": weight}, 0.0)
+        losses.append(model.calculate_loss(batch))
+    weights = [value for key, value in model.maps.named_parameters() if key.endswith("weight")]
+    expected = sum(number**2 for each in weights for number in each.flatten().tolist())
+    assert expected > 1
+    assert ((losses[1] - losses[0]) / WEIGHT).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_every_model_with_a_reg_weight_has_its_rows_named_here():
     assert set(PENALISED) == {name for name in MODELS if "reg_weight" in default_settings(name, "toy")}
