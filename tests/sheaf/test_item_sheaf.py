@@ -22,7 +22,7 @@ from recbole_sheaf.sheaf.item_sheaf import (
 from recbole_sheaf.sheaf.item_signals import (
     blocks_of_gram,
     content_coordinates,
-    damp_directions,
+    damping_of,
     gram_blocks,
     gram_matrix,
     item_signals,
@@ -263,8 +263,8 @@ def test_damping_is_whitening_halfway():
     rows = torch.randn(40, 5).double() * torch.tensor([9.0, 3.0, 1.0, 0.1, 0.0]).double()
     before = torch.linalg.svdvals(rows)
     mean = before.square().mean()
-    torch.testing.assert_close(torch.linalg.svdvals(damp_directions(rows)), before / (before.square() + mean).sqrt())
-    assert not damp_directions(torch.zeros(4, 3)).any()
+    torch.testing.assert_close(torch.linalg.svdvals(rows @ damping_of(rows)), before / (before.square() + mean).sqrt())
+    torch.testing.assert_close(damping_of(torch.zeros(4, 3)), torch.eye(3))
 
 
 @pytest.mark.parametrize(
