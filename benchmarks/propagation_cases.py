@@ -10,9 +10,9 @@ from typing import Callable
 import torch
 
 from recbole_sheaf.layers import DELTAS, ArcGraph, ArcScales
-from recbole_sheaf.layers.normalised_laplacians import factored_delta, node_factored_delta
+from recbole_sheaf.layers.normalised_laplacians import factored_delta
 
-NODE_FAMILIES = ("identity", "node_factored", "wide")
+NODE_FAMILIES = ("identity", "wide")
 ARC_FAMILIES = ("diagonal", "factored", "orthogonal", "general")
 LEARNT = "factored, learnt scales"
 KERNELS = {
@@ -65,7 +65,6 @@ def _family(problem: Problem, family: str, laid_out: Callable[[], ArcGraph]):
     frame = torch.linalg.qr(torch.randn(n, d, d))[0]
     maps = {
         "identity": lambda: [],
-        "node_factored": lambda: [torch.rand(n, d) + 0.5, frame],
         "wide": lambda: [torch.linalg.qr(torch.randn(n, 2 * d, d))[0]],
         "diagonal": lambda: [torch.rand(graph.num_arcs, d) + 0.5],
         "factored": lambda: [torch.rand(graph.num_arcs, d) + 0.5, frame],
@@ -73,8 +72,6 @@ def _family(problem: Problem, family: str, laid_out: Callable[[], ArcGraph]):
         "general": lambda: [torch.randn(graph.num_arcs, d, d)],
         LEARNT: lambda: [torch.randn(n, 16), frame],
     }[family]()
-    if family == "node_factored":
-        return lambda x, *m: node_factored_delta(graph, x, *m, normalisation="degree"), [problem.x, *maps]
     if family == LEARNT:
         learner = ArcScales(16, d)
         return lambda x, h, frame: factored_delta(graph, x, learner(graph, h), frame), [problem.x, *maps]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from recbole_sheaf.experiments.settings import resolve_configs  # noqa: E402
-from recbole_sheaf.experiments.splits import load_split  # noqa: E402
-from recbole_sheaf.experiments.training import train  # noqa: E402
-from tests.models.skewed import by_history, write_skewed  # noqa: E402
+from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.splits import load_split
+from recbole_sheaf.experiments.training import train
+from tests.models.skewed import by_history, write_skewed
 
 MODELS = {
     "MMSheaf": ("MMSheaf", {}),

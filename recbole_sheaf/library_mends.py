@@ -152,7 +152,7 @@ def ray_on_demand(tune: Any) -> RayTune:
 def board_on_demand(writer: Any) -> Callable[..., Any]:
     """TensorBoard's writer, imported when RecBole opens one; RecBole imports it with its first line."""
 
-    def SummaryWriter(*given: Any, **named: Any) -> Any:  # noqa: N802  # as RecBole calls it
+    def SummaryWriter(*given: Any, **named: Any) -> Any:  # as RecBole calls it
         with from_extra("tensorboard", "log_tensorboard", "leave log_tensorboard out"):
             module: Any = importlib.import_module(_BOARD)
         return module.SummaryWriter(*given, **named)

@@ -53,7 +53,7 @@ MAPPING = Rule(
 )
 
 
-def chosen_modalities(modalities: Union[None, str, Sequence[Any]]) -> list[ModalityChoice]:
+def chosen_modalities(modalities: Union[str, Sequence[Any], None]) -> list[ModalityChoice]:
     """The choices that the setting lists, of a word or a name alone that one.
 
     Raises:

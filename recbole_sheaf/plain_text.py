@@ -21,10 +21,10 @@ def one_line(text: str) -> str:
 
 
 def in_markdown(text: str) -> str:
-    """A cell of a Markdown table on one line, in which nothing ends the cell, is code or a tag.
+    r"""A cell of a Markdown table on one line, in which nothing ends the cell, is code or a tag.
 
     >>> in_markdown("a|b")
-    'a\\\\|b'
+    'a\\|b'
     """
     return _MARKDOWN.sub(r"\\\g<0>", one_line(text)).replace("<", "&lt;")
 

@@ -103,6 +103,8 @@ class _ModelAlias(importlib.abc.Loader):
 
 
 def names_checked(get_model_and_dataset: Callable) -> Callable:
+    """RecBole's reading of both names, which refuses one that nobody has."""
+
     @functools.wraps(get_model_and_dataset)
     def _get_model_and_dataset(self: Any, model: Any, dataset: Any) -> Any:
         name = self.external_config_dict.get("model") if model is None else model
@@ -221,6 +223,8 @@ def _downloadable() -> Iterator[str]:
 
 
 def settings_checked(init: Callable) -> Callable:
+    """The making of RecBole's ``Config``, which then refuses settings that are out of their bounds."""
+
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)

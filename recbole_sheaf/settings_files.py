@@ -37,7 +37,7 @@ class SettingsLoader(_SafeLoader):
     RecBole changes ``yaml.FullLoader`` for the whole process, and that loader builds Python objects from tags.
     """
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML has it
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Union
 
 from filelock import FileLock, Timeout
 
@@ -59,20 +59,16 @@ def whole_file(path: Union[str, Path], causes: Errors = (), durable: bool = True
 
 
 @contextlib.contextmanager
-def whole_folder(
-    path: Union[str, Path], keeps: Optional[Callable[[Path], bool]] = None, causes: Errors = (), durable: bool = True
-) -> Iterator[Path]:
+def whole_folder(path: Union[str, Path], durable: bool = True) -> Iterator[Path]:
     """An empty folder to fill, which replaces the one at ``path`` when the block ends without an error.
 
     Args:
-        keeps: which files of an older folder stay, by their paths in it, where the new one has none of that path; None
-            keeps none. They are linked, not copied, where the file system can.
-        causes, durable: as of :func:`whole_file`.
+        durable: as of :func:`whole_file`.
 
     Raises:
         WriteError: if it cannot be written; then nothing is left of it, and an older folder stays.
     """
-    with _said(path, causes):
+    with _said(path):
         place = Path(os.path.abspath(path))
         with _workplace(place.parent) as work:
             new = work / "new" / place.name
@@ -82,15 +78,13 @@ def whole_folder(
                 for each in (*new.rglob("*"), new):
                     _sync(each)
             if os.path.lexists(place) or not _taken(new, place):
-                _carry(place, new, keeps)
-                old = _exchanged(new, place, work)
-                _carry(old, place, keeps)  # what somebody put there meanwhile
+                _exchanged(new, place, work)
             if durable:
                 _sync(place.parent)
 
 
 @contextlib.contextmanager
-def whole_files_in(folder: Union[str, Path], causes: Errors = ()) -> Iterator[Path]:
+def whole_files_in(folder: Union[str, Path]) -> Iterator[Path]:
     """An empty folder to fill, whose files go into ``folder`` when the block ends without an error; others stay there.
 
     Each file appears whole. A kill while they are moved, which takes microseconds, may leave some of the older ones.
@@ -98,7 +92,7 @@ def whole_files_in(folder: Union[str, Path], causes: Errors = ()) -> Iterator[Pa
     Raises:
         WriteError: if they cannot be written.
     """
-    with _said(folder, causes):
+    with _said(folder):
         place = Path(os.path.realpath(folder))
         with _workplace(place) as work:
             new = work / "new"
@@ -272,26 +266,6 @@ def _put_back(left: Path, parent: Path) -> None:
             os.rename(old, parent / old.name)
 
 
-def _carry(old: Path, new: Path, keeps: Optional[Callable[[Path], bool]]) -> None:
-    """Give a new folder the files of the old one that stay."""
-    if keeps is None:
-        return
-    for folder, folders, files in os.walk(old):
-        linked = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        for source in (Path(folder, name) for name in (*files, *linked)):
-            path = source.relative_to(old)
-            if not os.path.lexists(new / path) and keeps(path):
-                (new / path).parent.mkdir(parents=True, exist_ok=True)
-                _link(source, new / path)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:  # a file system without links
-        shutil.copy2(source, target, follow_symlinks=False)
-
-
 def _taken(new: Path, place: Path) -> bool:
     """Whether a folder took a place where none was; False if another writer was there a moment earlier."""
     try:
@@ -303,10 +277,10 @@ def _taken(new: Path, place: Path) -> bool:
     return True
 
 
-def _exchanged(new: Path, place: Path, work: Path) -> Path:
-    """Put a folder into the place of another; gives where that one is now."""
+def _exchanged(new: Path, place: Path, work: Path) -> None:
+    """Put a folder into the place of another, which then is in the workplace."""
     if _exchange(new, place):
-        return new
+        return
     old = work / "old" / place.name
     old.parent.mkdir()
     os.rename(place, old)
@@ -315,7 +289,6 @@ def _exchanged(new: Path, place: Path, work: Path) -> Path:
     except OSError:
         os.rename(old, place)
         raise
-    return old
 
 
 def _exchange(one: Path, other: Path) -> bool:

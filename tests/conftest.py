@@ -11,8 +11,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests are small; more threads wait for one another
 os.environ["RECBOLE_SHEAF_LANG"] = "en"  # whatever the developer's locale
 
-import hypothesis  # noqa: E402
-import jaxtyping  # noqa: E402
+import hypothesis
+import jaxtyping
 
 # Shapes and types of arguments and results are checked at every call in the rooms that say shapes. First of all, before
 # they are imported; not in the whole package, since a call through the check costs 15 microseconds and more, and mypy

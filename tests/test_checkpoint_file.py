@@ -1,5 +1,7 @@
 """The file of a checkpoint: everything comes back, on the model's device, and no half of one is ever seen."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -83,12 +85,12 @@ def test_a_writing_that_fails_leaves_the_older_file(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def half(tensors, name, header):
-        open(name, "wb").write(b"half")
+        Path(name).write_bytes(b"half")
         raise OSError("no space left")
 
     assert [found.name for found in tmp_path.iterdir()] == ["x.safetensors"]
     monkeypatch.setattr(checkpoint_file, "save_file", half)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="no space left"):
         write_checkpoint(path, Model(2), {}, {}, {})
     assert path.read_bytes() == before
 

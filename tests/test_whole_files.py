@@ -203,46 +203,9 @@ def test_a_folder_takes_the_place_of_another(tmp_path, either_way):
     assert tree(tmp_path) == {"data/x": "new", "data/new/y": "new"} and os.listdir(tmp_path) == ["data"]
 
 
-def test_files_that_are_kept_stay_in_a_folder(tmp_path, either_way):
-    place = tmp_path / "data"
-    fill(place, {"x": "old", "gone": "old", "notes/mine": "mine", "notes/x": "mine"})
-    (place / "far").symlink_to("/nowhere")
-    with whole_folder(place, keeps=lambda path: path.name != "gone") as new:
-        fill(new, {"x": "new"})
-        fill(place, {"late": "mine"})
-        inode = (place / "notes" / "mine").stat().st_ino
-    assert tree(tmp_path) == {"data/x": "new", "data/notes/mine": "mine", "data/notes/x": "mine", "data/late": "mine"}
-    assert (place / "notes" / "mine").stat().st_ino == inode and os.readlink(place / "far") == "/nowhere"
-
-
-def test_a_file_that_comes_while_folders_change_places_stays(tmp_path, either_way, monkeypatch):
-    real = whole_files._exchanged
-
-    def exchanged(new, place, work):
-        fill(place, {"late/mine": "mine", "x": "old"})
-        return real(new, place, work)
-
-    monkeypatch.setattr(whole_files, "_exchanged", exchanged)
-    fill(tmp_path / "data", {"x": "old"})
-    with whole_folder(tmp_path / "data", keeps=lambda path: True) as new:
-        fill(new, {"x": "new"})
-    assert tree(tmp_path) == {"data/x": "new", "data/late/mine": "mine"}
-
-
-def test_kept_files_are_copied_where_there_are_no_links(tmp_path, monkeypatch):
-    def link(*given, **named):
-        raise OSError("no links here")
-
-    monkeypatch.setattr(os, "link", link)
-    fill(tmp_path / "data", {"mine": "mine"})
-    with whole_folder(tmp_path / "data", keeps=lambda path: True) as new:
-        fill(new, {"x": "new"})
-    assert tree(tmp_path / "data") == {"x": "new", "mine": "mine"}
-
-
 def test_an_error_leaves_the_old_folder(tmp_path, either_way):
     fill(tmp_path / "data", {"x": "old"})
-    with pytest.raises(WriteError), whole_folder(tmp_path / "data", keeps=lambda path: True) as new:
+    with pytest.raises(WriteError), whole_folder(tmp_path / "data") as new:
         fill(new, {"x": "half"})
         raise OSError(28, "No space left on device")
     assert tree(tmp_path) == {"data/x": "old"} and os.listdir(tmp_path) == ["data"]

@@ -236,7 +236,7 @@ def cached_folder(folder: Path, version: int) -> None:
 
 
 def in_cached_folder(folder: Path) -> list[set]:
-    made = [path for path in (folder / "mmrec").glob("toy*")]
+    made = list((folder / "mmrec").glob("toy*"))
     assert all(mmrec._is_complete(path) for path in made)
     return [{float(path.name[3])} for path in made]
 
@@ -360,9 +360,11 @@ def _killed(name: str, folder: Path, rng: random.Random) -> list[str]:
         child = _in_child(lambda: _check(writer, folder))
         if os.waitpid(child, 0)[1]:
             said.append(f"{name}: kill {kill} left something between the old and the new")
-    for version in (2, 1):  # of what is made once alone, the one that was not finished yet clears the others' leftovers
-        if os.waitpid(_in_child(functools.partial(writer.write, folder, version)), 0)[1]:
-            said.append(f"{name} cannot write any more")
+    said += [  # of what is made once alone, the one that was not finished yet clears the others' leftovers
+        f"{name} cannot write any more"
+        for version in (2, 1)
+        if os.waitpid(_in_child(functools.partial(writer.write, folder, version)), 0)[1]
+    ]
     left = [each for each in names_in(folder) if BUILDING in each]
     return said + [f"{name}: left over: {left}"] * bool(left)
 

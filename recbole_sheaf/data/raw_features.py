@@ -36,7 +36,7 @@ def read_vectors(path: Path, ids: Optional[Path] = None) -> Vectors:
     stripped = [token.strip() for token in tokens]
     for row, token in enumerate(stripped):
         if fault := fault_of(token):
-            raise FeatureError(f"the item id of row {row + 1} of {path.name}, {ascii(token[:60])}, {fault}; mend it")
+            raise FeatureError(f"the item id of row {row + 1} of {path.name}, {token[:60]!a}, {fault}; mend it")
     return stripped, rows if stripped == tokens else check_features(path.name, stripped, rows)
 
 

@@ -58,7 +58,7 @@ def load_feat(self: Any, filepath: str, source: Any) -> Optional[pd.DataFrame]:
     table = read_table(Path(filepath), self.config["field_separator"], self.config["encoding"] or "utf-8")
     types = field_types(table.name, table.header)
     fields = [name for name in types if (loaded is None or name in loaded) and not (left and name in left)]
-    _check_fields(self, table.name, types, fields, source)
+    _check_fields(self, table.name, types, fields)
     for key in ("load_col", "unload_col"):
         _refuse_absent(self.config, key, table.name, types, source)
     fields = data_read(self.config).columns(table.name, fields)
@@ -90,7 +90,7 @@ def _refuse_absent(config: Any, key: str, name: str, types: dict[str, str], sour
         )
 
 
-def _check_fields(dataset: Any, name: str, types: dict[str, str], fields: Sequence[str], source: Any) -> None:
+def _check_fields(dataset: Any, name: str, types: dict[str, str], fields: Sequence[str]) -> None:
     ids = [field for field in (dataset.uid_field, dataset.iid_field) if field]
     for field in ids:
         if types.get(field, "token") != "token":

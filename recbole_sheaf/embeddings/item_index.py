@@ -44,7 +44,8 @@ class ItemIndex:
 
     def candidates(self, queries: Float[np.ndarray, "b f"], count: int) -> Int[np.ndarray, "b _"]:
         """``count`` items for each query, and as many of the longest: those of the largest inner product if all went
-        well; -1 is none."""
+        well; -1 is none.
+        """
         rows = queries.astype(np.float32, copy=False)
         return np.concatenate([self._among_longest(rows, count), self._among_others(rows, count)], axis=1)
 

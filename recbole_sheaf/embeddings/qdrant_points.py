@@ -44,7 +44,7 @@ def collections_of(embeddings: Embeddings, name: str) -> dict[str, Collection]:
     }
 
 
-def hybrid_query(embeddings: Embeddings, name: str, limit: int = LIMIT) -> dict[str, Any]:
+def hybrid_query(embeddings: Embeddings, name: str) -> dict[str, Any]:
     """The body of a request to the items' points/query, with two places to fill in: ``USER`` and ``SEEN``."""
     unseen = {"must_not": [{"has_id": SEEN}]}
     searches = [("vector", "vector")]
@@ -55,12 +55,12 @@ def hybrid_query(embeddings: Embeddings, name: str, limit: int = LIMIT) -> dict[
             "using": ours,
             "lookup_from": {"collection": f"{name}_users", "vector": theirs},
             "filter": unseen,
-            "limit": limit,
+            "limit": LIMIT,
         }
         for ours, theirs in searches
     ]
     scores = [f"$score[{place}]" for place in range(len(prefetch))]
-    formula = {"formula": {"sum": scores}, "defaults": {score: 0.0 for score in scores}}
+    formula = {"formula": {"sum": scores}, "defaults": dict.fromkeys(scores, 0.0)}
     return {"prefetch": prefetch, "query": formula, "limit": 20, "with_payload": ["token"]}
 
 

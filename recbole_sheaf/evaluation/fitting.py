@@ -68,5 +68,5 @@ def _expendable(table: pd.DataFrame) -> list[str]:
     return [*spared, *reversed(deviations), *shared, *reversed(metrics[1:])]
 
 
-def _width(table: pd.DataFrame, limited: Mapping[str, int] = {}) -> int:  # noqa: B006, read only
+def _width(table: pd.DataFrame, limited: Mapping[str, int] = {}) -> int:
     return max(map(len, to_markdown(table, limits=limited).splitlines()), default=0)

@@ -31,14 +31,12 @@ class GridReport:
         finished_before: runs that the store held already, or another command finished meanwhile.
         done: runs trained here.
         failed: error by run.
-        training_seconds: what the runs took in their workers, all together.
     """
 
     runs: int
     finished_before: int = 0
     done: int = 0
     failed: dict[Run, str] = field(default_factory=dict)
-    training_seconds: float = 0.0
 
 
 def run_grid(
@@ -125,7 +123,6 @@ class _Grid(Source):
         else:
             outcome = ended.result()
             self.report.done += 1
-            self.report.training_seconds += outcome.seconds
         for sink in self.sinks:
             if error is None:
                 sink.result(run, outcome)

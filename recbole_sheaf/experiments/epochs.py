@@ -1,7 +1,7 @@
 """The epochs of one training: what each gave and cost, and who is told when one ends."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
@@ -34,9 +34,9 @@ class EpochLog:
     one starts or training ends.
     """
 
-    def __init__(self, trainer: Any, listeners: Iterable[Callable[[Epoch], None]] = ()) -> None:
+    def __init__(self, trainer: Any) -> None:
         self.epochs: list[Epoch] = []
-        self.listeners = list(listeners)
+        self.listeners: list[Callable[[Epoch], None]] = []
         self._open: Optional[Epoch] = None
         self._train_epoch, trainer._train_epoch = trainer._train_epoch, self.train_epoch
         self._valid_epoch, trainer._valid_epoch = trainer._valid_epoch, self.valid_epoch

@@ -57,14 +57,14 @@ def read_experiment(
         raise file.refuse(("name",), f"{shown(name)} is no name; write up to 100 letters on one line, no slashes")
     store = _beside(file, _text(file, "store", f"{name}.duckdb"))
     workers, threads = (_count(file, key) for key in ("workers", "threads"))
-    runs = [_run(file, name, threads, *cell) for cell in _cells(file, overrides or {}, defaults or {})]
+    runs = [_run(file, name, threads, *cell) for cell in cells(file, overrides or {}, defaults or {})]
     return Experiment(name, store, workers, runs)
 
 
-def _cells(
+def cells(
     file: LocatedYaml, overrides: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str, str, int, dict[str, Any]]]:
-    """Each cell of the grid as label, model, dataset, ablation, seed and settings.
+    """Each cell of the grid as label, model, dataset, ablation, seed and settings; no data is read.
 
     What a model sets wins over its dataset and over every model's settings, an ablation over the model. A setting of
     more than one model reaches those that have it.

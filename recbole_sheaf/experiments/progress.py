@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
@@ -95,7 +95,7 @@ class GridProgress(Sink):
 class RunsProgress(Sink):
     """A bar over models in a row, of which each is one part that its epochs fill."""
 
-    LOOKS: dict[str, Any] = {
+    LOOKS: ClassVar[dict[str, Any]] = {
         "bar_format": "{desc} {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left",
         "leave": False,
     }

@@ -35,6 +35,11 @@ def refuse_unreachable(what: str, address: str, advice: str) -> None:
 
 
 def connect_seconds() -> float:
+    """For how long an answer is waited for: what the environment says, or ours.
+
+    Raises:
+        ConfigError: if it says no number of seconds.
+    """
     given = os.environ.get(SECONDS_VARIABLE, str(SECONDS))
     try:
         seconds = float(given)

@@ -130,7 +130,7 @@ class _Compact:
                 fields[number] = value
         return fields
 
-    def _value(self, kind: int, depth: int) -> Union[None, int, Fields, list]:
+    def _value(self, kind: int, depth: int) -> Union[int, Fields, list, None]:
         if depth > DEEPEST:
             raise ValueError("too deep")
         if kind in (1, 2):  # true or false, which a field says by its kind

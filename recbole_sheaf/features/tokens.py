@@ -50,7 +50,7 @@ def refuse_written_alike(what: str, tokens: Iterable[str]) -> None:
         other = first.setdefault(_as_read(token), token)
         if other != token:
             raise DataError(
-                f"the {what} {ascii(other)} and {ascii(token)} differ in how they are written alone; write each id in "
+                f"the {what} {other!a} and {token!a} differ in how they are written alone; write each id in "
                 "one way in every table and file"
             )
 

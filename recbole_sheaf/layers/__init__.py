@@ -18,7 +18,6 @@ from recbole_sheaf.layers.normalised_laplacians import (
     factored_delta,
     general_delta,
     identity_delta,
-    node_factored_delta,
     orthogonal_delta,
     wide_delta,
 )
@@ -36,7 +35,6 @@ __all__ = [
     "factored_delta",
     "general_delta",
     "identity_delta",
-    "node_factored_delta",
     "orthogonal_delta",
     "wide_delta",
 ]

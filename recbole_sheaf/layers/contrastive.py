@@ -8,15 +8,13 @@ from torch.nn.functional import cross_entropy, normalize
 from recbole_sheaf.errors import ConfigError, ShapeError
 
 
-def info_nce(
-    view: Float[Tensor, "b f"], other: Float[Tensor, "b f"], temperature: float, cosine: bool = True
-) -> Float[Tensor, ""]:
+def info_nce(view: Float[Tensor, "b f"], other: Float[Tensor, "b f"], temperature: float) -> Float[Tensor, ""]:
     r"""How badly row r of one view finds row r of the other among all rows, the mean over r of
 
-    .. math:: -\ln \frac{\exp(s_{rr} / \tau)}{\sum_q \exp(s_{rq} / \tau)}, \qquad s_{rq} = \cos(a_r, b_q),
+    .. math:: -\ln \frac{\exp(s_{rr} / \tau)}{\sum_q \exp(s_{rq} / \tau)}, \qquad s_{rq} = \cos(a_r, b_q)
 
-    or the inner product where ``cosine`` is off (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748). Rows of
-    zeros have cosine 0 with everything. One row has no negatives and costs 0.
+    (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748). Rows of zeros have cosine 0 with everything. One row
+    has no negatives and costs 0.
 
     Raises:
         ShapeError: if the views are not two matrices of one shape with at least one row.
@@ -31,7 +29,5 @@ def info_nce(
         )
     if not temperature > 0:
         raise ConfigError(f"the temperature of a contrast is {temperature}, expected a number above 0, such as 0.2")
-    if cosine:
-        view, other = normalize(view), normalize(other)
-    similarity = (view / temperature) @ other.T  # divides b f numbers and not b^2
+    similarity = (normalize(view) / temperature) @ normalize(other).T  # divides b f numbers and not b^2
     return cross_entropy(similarity, torch.arange(len(view), device=view.device))

@@ -5,8 +5,6 @@ on the arcs, so no arc ever holds features; frames belong to nodes. Dropout here
 signal's.
 """
 
-from typing import Optional
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -53,48 +51,26 @@ class ArcScales(nn.Module):
 class HouseholderFrames(nn.Module):
     """Orthonormal node frames, products of reflections whose axes are read off the features; identity at the start.
 
-    ``R_v = (I - 2 u_1 u_1^T) ... (I - 2 u_r u_r^T)``, cut to k rows, with u_i along ``w_i + W_i h_v``.
-    Reflections come in equal pairs at the start, which cancel.
+    ``R_v = (I - 2 u_1 u_1^T) (I - 2 u_2 u_2^T)`` with u_i along ``w_i + W_i h_v``. The two reflections are equal at the
+    start, and cancel.
 
     Args:
         in_features: f.
         stalk_dim: d.
-        edge_stalk_dim: k <= d; None for d.
-        num_pairs: pairs of reflections; d // 2 pairs reach every rotation.
         dropout: of the features.
-
-    Raises:
-        ShapeError: if k > d.
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        stalk_dim: int,
-        edge_stalk_dim: Optional[int] = None,
-        num_pairs: int = 1,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, in_features: int, stalk_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.stalk_dim, self.num_rows = stalk_dim, stalk_dim if edge_stalk_dim is None else edge_stalk_dim
-        if self.num_rows > stalk_dim:
-            raise ShapeError(
-                f"{self.num_rows} orthonormal rows do not fit a stalk of dimension {stalk_dim}; use k <= d"
-            )
-        self.dropout = dropout
-        self.axes = nn.Linear(in_features, 2 * num_pairs * stalk_dim)
+        self.stalk_dim, self.dropout = stalk_dim, dropout
+        self.axes = nn.Linear(in_features, 2 * stalk_dim)
         nn.init.zeros_(self.axes.weight)
-        start = nn.functional.normalize(torch.randn(num_pairs, stalk_dim), dim=1)
+        start = nn.functional.normalize(torch.randn(1, stalk_dim), dim=1)
         with torch.no_grad():
             self.axes.bias.copy_(start.repeat_interleave(2, dim=0).flatten())
 
-    def forward(self, h: Float[Tensor, "n f"]) -> Float[Tensor, "n k d"]:
-        """Frames of all nodes as matrices, ``R R^T = I`` to rounding. Time O(n (f d r + r d^2))."""
-        eye = torch.eye(self.stalk_dim, dtype=h.dtype, device=h.device)[:, : self.num_rows]
-        return self.reflections(h).rotate_back(eye.expand(len(h), -1, -1)).mT
-
-    def reflections(self, h: Float[Tensor, "n f"]) -> Reflections:
-        """The frames before they are cut to k rows, unmultiplied. Time O(n f d r)."""
+    def forward(self, h: Float[Tensor, "n f"]) -> Reflections:
+        """The frames, unmultiplied. Time O(n f d)."""
         axes = self.axes(dropout(h, self.dropout, self.training)).view(len(h), -1, self.stalk_dim)
         return Reflections(nn.functional.normalize(axes, dim=2))
 

@@ -13,7 +13,8 @@ from recbole_sheaf.unit_length import unit_length
 class ModalityProjection(nn.Module):
     r"""Rows c_i of one modality as :math:`W c_i + b`, or :math:`W_2 \rho(W_1 c_i + b_1) + b_2` with a hidden layer.
 
-    A missing item, one that is not present, comes out as zeros, not as the bias. The rows are a buffer that no
+    Rows are of length 1, so that modalities of any scale start alike. A missing item, one that is not present, comes
+    out as zeros, not as the bias. The rows are a buffer that no
     checkpoint keeps: they are the dataset's, and are never trained.
 
     Args:
@@ -22,7 +23,6 @@ class ModalityProjection(nn.Module):
         size: width of what comes out.
         hidden: width of one hidden layer; 0 for none.
         activation: :math:`\rho`; ignored without a hidden layer.
-        unit_rows: scale each row to length 1 first, so that modalities of any scale start alike.
 
     Raises:
         ShapeError: if rows and mask differ in number.
@@ -40,7 +40,6 @@ class ModalityProjection(nn.Module):
         size: int,
         hidden: int = 0,
         activation: Optional[Callable[[Tensor], Tensor]] = None,
-        unit_rows: bool = True,
     ) -> None:
         super().__init__()
         if rows.ndim != 2 or present.shape != rows.shape[:1]:
@@ -48,7 +47,7 @@ class ModalityProjection(nn.Module):
                 f"rows of shape {tuple(rows.shape)} came with a mask of shape {tuple(present.shape)}; "
                 "give (n_items, dim) and (n_items,)"
             )
-        self.register_buffer("rows", unit_length(rows) if unit_rows else rows, persistent=False)
+        self.register_buffer("rows", unit_length(rows), persistent=False)
         self.register_buffer("present", present.unsqueeze(1), persistent=False)
         self.activation = activation or torch.relu
         self.hidden = _linear(rows.shape[1], hidden) if hidden else None

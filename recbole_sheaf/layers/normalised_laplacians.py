@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recbole_sheaf.errors import ConfigError, ShapeError
+from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.layers._edge_products import ScaledLaplacian, TransportSum
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.transports import Transports
@@ -35,35 +35,6 @@ def wide_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], frame: Float[Tensor, 
     _check_frame(graph, x, frame)
     q, r = _degree_scales(graph, x)
     return q * x - r * (frame.mT @ graph.sum_neighbours(frame @ (r * x)))
-
-
-def node_factored_delta(
-    graph: ArcGraph,
-    x: Float[Tensor, "n d c"],
-    scale: Float[Tensor, "n k"],
-    frame: Float[Tensor, "n k d"],
-    normalisation: str = "block",
-) -> Float[Tensor, "n d c"]:
-    r"""Factored maps ``diag(s_v) R_v`` whose scales belong to the nodes: no arc value, one ``sum_neighbours``.
-
-    ``block`` divides by ``D_v = deg_v R_v^T diag(s_v^2) R_v``, in which all of s but its sign cancels. ``degree``
-    divides by deg_v and keeps it: ``R_v^T (s_v^2 y_v - s_v deg_v^-1/2 sum_w s_w deg_w^-1/2 y_w)``, with a spectrum
-    inside [0, 2] where abs(s) <= 1.
-
-    Raises:
-        ConfigError: on another normalisation.
-        ShapeError: if scale, frame and x do not fit.
-
-    Time O(n k d c + a k c).
-    """
-    if normalisation not in ("block", "degree"):
-        raise ConfigError(f"normalisation {normalisation!r} is unknown for node scales; choose block or degree")
-    _check_frame(graph, x, frame)
-    _check_shape("scale", scale, frame.shape[:2], "one scale per node and edge-stalk coordinate")
-    q, r = _degree_scales(graph, x)
-    s = (scale.sign() if normalisation == "block" else scale).unsqueeze(-1)
-    y = s * (frame @ x)
-    return frame.mT @ (s * (q * y - r * graph.sum_neighbours(r * y)))
 
 
 def diagonal_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor, "a d"]) -> Float[Tensor, "n d c"]:
@@ -123,7 +94,6 @@ DELTAS: dict[str, Callable[..., Tensor]] = {
     "orthogonal": orthogonal_delta,
     "general": general_delta,
     "factored": factored_delta,
-    "node_factored": node_factored_delta,
     "wide": wide_delta,
 }
 

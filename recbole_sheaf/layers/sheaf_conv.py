@@ -3,7 +3,7 @@ r"""Steps of sheaf diffusion by message passing.
 n nodes, d stalk dimension, c channels; a step takes the family's maps after the signal, as the family's function in
 :mod:`recbole_sheaf.layers.normalised_laplacians` does: nothing for ``identity``; arc maps for ``diagonal``,
 ``orthogonal`` and ``general``, of the latter two also the :class:`~.transports.Transports` that several steps share;
-scales and frames for ``factored`` and ``node_factored``; frames for ``wide``.
+scales and frames for ``factored``; frames for ``wide``.
 """
 
 from typing import Union

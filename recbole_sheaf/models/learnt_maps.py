@@ -101,7 +101,7 @@ class LearntMaps(nn.Module):
         ]
         at_nodes = [] if self.wide is None else [self.wide(h)]
         none = Reflections(h.new_zeros(len(h), 0, self.stalk_size))
-        return (*on_arcs, *at_nodes), none if self.frames is None else self.frames.reflections(h)
+        return (*on_arcs, *at_nodes), none if self.frames is None else self.frames(h)
 
     def distance(self) -> Float[Tensor, ""]:
         """Sum of the squared weights that carry the maps away from the identity."""

@@ -7,6 +7,5 @@ carry the map of their row, which is the destination of :mod:`recbole_sheaf.laye
 
 - :mod:`.discrete_diffusion`, :mod:`.continuous_diffusion`: the models, on what they share, :mod:`.sheaf_diffusion`.
 - :mod:`.sheaf_learners`, :mod:`.sheaf_laplacian`, :mod:`.symmetric_product`, :mod:`.sparse_features`: their parts.
-- :mod:`.reference`: models from the reference implementation's settings and parameters; a reference for tests.
 - :mod:`.classification`, with :mod:`.data`, :mod:`.settings`, :mod:`.results` and :mod:`.table`: the paper's protocol.
 """

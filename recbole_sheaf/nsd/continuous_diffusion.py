@@ -29,8 +29,8 @@ Derivative = Callable[[Tensor, Tensor], Tensor]
 class ContinuousSheafDiffusion(SheafDiffusion):
     """Sheaf diffusion in continuous time, with one pair of weights and one learner for all times.
 
-    With ``relearn_maps`` the sheaf follows the signal, otherwise the one learnt at time 0 stays. No command trains it:
-    only :func:`.reference.from_manifest` builds it, for tests against the reference implementation's numbers.
+    With ``relearn_maps`` the sheaf follows the signal, otherwise the one learnt at time 0 stays. No command trains it;
+    it is held to the reference implementation's numbers, as the discrete one is.
     """
 
     def __init__(self, graph: UndirectedGraph, settings: DiffusionSettings):

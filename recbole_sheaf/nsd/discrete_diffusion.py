@@ -6,9 +6,9 @@ n nodes, d learnt stalk coordinates and up to two fixed channels, D in all, h hi
     x <- (1 + tanh(epsilon)) x - sigma(Delta (I (x) W1) x W2),
 
 with the restriction maps of Delta learnt from x (Bodnar et al. 2022, https://arxiv.org/abs/2202.04579, section 5).
-Modules carry the parameter names of the reference implementation's checkpoints, which :mod:`.reference` reads. Where we
-differ on purpose: nodes without edges stay finite when the Laplacian is not augmented, left and right weights may be
-off for every family, and repeated eigenvalues need no jitter.
+Modules carry the parameter names of the reference implementation's checkpoints. Where we differ on purpose: nodes
+without edges stay finite when the Laplacian is not augmented, left and right weights may be off for every family, and
+repeated eigenvalues need no jitter.
 """
 
 import torch

@@ -73,24 +73,6 @@ class StalkSumLearner(nn.Module):
         return self.activation(combine_ends(of_row, of_col, graph)).view(-1, *self.out_shape)
 
 
-class AttentionLearner(nn.Module):
-    """``F_{v<e} = I - softmax(W [x_v | x_w])``, the softmax over each row of the d x d matrix.
-
-    A reference for tests: the reference implementation has it, none of the paper's models takes it.
-    """
-
-    def __init__(self, in_channels: int, stalk_dim: int):
-        super().__init__()
-        self.stalk_dim = stalk_dim
-        self.linear1 = nn.Linear(2 * in_channels, stalk_dim**2, bias=False)
-
-    def forward(self, x: Float[Tensor, "n f"], graph: UndirectedGraph) -> Float[Tensor, "a d d"]:
-        """One map for each arc."""
-        of_row, of_col = self.linear1.weight.chunk(2, dim=1)
-        scores = combine_ends(x @ of_row.t(), x @ of_col.t(), graph).view(-1, self.stalk_dim, self.stalk_dim)
-        return torch.eye(self.stalk_dim, dtype=x.dtype, device=x.device) - torch.softmax(scores, dim=-1)
-
-
 class EdgeWeightLearner(nn.Module):
     """Edge weights ``w_e = sigmoid(W [x_v | x_w]) sigmoid(W [x_w | x_v])``, the same on both arcs of an edge."""
 

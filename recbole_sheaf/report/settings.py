@@ -74,9 +74,9 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any
     return {key: one.get(key) for key in keys if _normal(one.get(key)) != _normal(other.get(key))}
 
 
-def as_text(settings: Mapping[str, Any], separator: str = ", ") -> str:
+def as_text(settings: Mapping[str, Any]) -> str:
     """``key = value`` by ``key = value``."""
-    return separator.join(f"{key} = {value_text(value)}" for key, value in settings.items())
+    return ", ".join(f"{key} = {value_text(value)}" for key, value in settings.items())
 
 
 def value_text(value: Any) -> str:

@@ -74,9 +74,9 @@ class Words:
             return NOTHING
         return f"{self.number(100 * share, digits)}\u00a0%"
 
-    def signed_percent(self, share: Optional[float], digits: int = 1) -> str:
+    def signed_percent(self, share: Optional[float]) -> str:
         """A change as per cent, with its sign."""
-        return f"+{self.percent(share, digits)}" if share is not None and share > 0 else self.percent(share, digits)
+        return f"+{self.percent(share)}" if share is not None and share > 0 else self.percent(share)
 
     def state(self, state: str) -> str:
         """How a trial ended, as the store calls it."""
@@ -106,9 +106,9 @@ class Words:
             return "".join(names) or NOTHING
         return self("list.and", names=", ".join(names[:-1]), last=names[-1])
 
-    def cell(self, value: Optional[float], digits: int = 4, strong: bool = False) -> Cell:
+    def cell(self, value: Optional[float], digits: int = 4) -> Cell:
         """A number as a cell that sorts by its every digit."""
-        return Cell(self.number(value, digits), value, strong)
+        return Cell(self.number(value, digits), value)
 
 
 def best_cells(cells: list[Cell], bigger: Optional[bool] = True) -> list[Cell]:

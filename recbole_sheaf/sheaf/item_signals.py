@@ -203,7 +203,7 @@ def content_coordinates(
     r"""Content of all modalities side by side, so that :math:`C C^\top = \sum_m \alpha_m \hat Z_m \hat Z_m^\top`.
 
     Rows are centred over the present ones and put to unit length, their directions are damped
-    (:func:`damp_directions`), and they are put to unit length again: a modality says of an item ``alpha_m``, whatever
+    (:func:`damping_of`), and they are put to unit length again: a modality says of an item ``alpha_m``, whatever
     its units. Missing rows are zeros and change nothing, the mean included.
 
     Args:
@@ -256,17 +256,13 @@ def _centred(matrix: Tensor, present: Tensor, mean: Tensor) -> Tensor:
     return (matrix.where(has, torch.zeros_like(matrix)) - mean).where(has, torch.zeros_like(matrix))
 
 
-def damp_directions(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    r"""Whiten halfway, :math:`Z (Z^\top Z + \bar\sigma I)^{-1/2}`, sigma-bar the mean eigenvalue of :math:`Z^\top Z`.
-
-    Encoders put most of their variance into a few directions, in which all items are alike or opposite. They are cut
-    down to the others; directions weaker than the mean stay weak, so noise is not raised. Zeros stay zeros.
-    """
-    return rows @ damping_of(rows)
-
-
 def damping_of(rows: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
-    """The inverse root of :func:`damp_directions`, up to a rotation; the identity for rows of zeros."""
+    r"""Whitens halfway: :math:`(Z^\top Z + \bar\sigma I)^{-1/2}` of rows Z, up to a rotation; the identity for zeros.
+
+    Sigma-bar is the mean eigenvalue of :math:`Z^\top Z`. Encoders put most of their variance into a few directions, in
+    which all items are alike or opposite. They are cut down to the others; directions weaker than the mean stay weak,
+    so noise is not raised.
+    """
     values, vectors = torch.linalg.eigh(rows.mT @ rows)
     values = values.clamp(min=0)
     scale = (values + values.mean()).clamp(min=torch.finfo(rows.dtype).tiny).rsqrt()

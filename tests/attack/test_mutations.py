@@ -150,7 +150,7 @@ def test_atomic_files(toy_config, name):
 
 
 def test_text_of_items(toy_config):
-    config, folder = toy_config
+    _config, folder = toy_config
     token2id = {token: place for place, token in enumerate(["[PAD]", *ITEMS])}
     where = {"folder": folder, "dataset_name": "toy", "token2id": token2id, "n_items": 9, "feature_dim_text": 2}
 

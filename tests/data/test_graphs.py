@@ -51,12 +51,13 @@ def features(n=12, dim=3, seed=0, missing=(4, 9), levels=2, name="x"):
     return ModalityFeatures(name, matrix, present)
 
 
-def slow_knn(features, k, metric):
+def slow_knn(features, k):
     """From the definition: sort all others by similarity, then by id."""
     x, items, arcs = features.matrix.double(), torch.where(features.present)[0].tolist(), []
     for i in items:
-        scale = (lambda j, i=i: float(x[i].norm() * x[j].norm()) or 1.0) if metric == "cosine" else (lambda j: 1.0)
-        others = [(-round(float(x[i] @ x[j]) / scale(j), 9), j) for j in items if j != i]
+        others = [
+            (-round(float(x[i] @ x[j]) / (float(x[i].norm() * x[j].norm()) or 1.0), 9), j) for j in items if j != i
+        ]
         arcs += [(j, i, -negative) for negative, j in sorted(others)[:k]]
     return arcs
 
@@ -64,16 +65,15 @@ def slow_knn(features, k, metric):
 @settings(deadline=None)
 @given(
     st.integers(1, 14),
-    st.sampled_from(["cosine", "dot"]),
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 300, 1 << 20]),
 )
-def test_knn_equals_its_definition_in_chunks_of_any_size(k, metric, seed, chunk_bytes):
+def test_knn_equals_its_definition_in_chunks_of_any_size(k, seed, chunk_bytes):
     some = features(seed=seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graphs, "CHUNK_BYTES", chunk_bytes)
-        src, dst, similarity = knn_arcs(some, k, metric)
-    expected = slow_knn(some, k, metric)
+        src, dst, similarity = knn_arcs(some, k)
+    expected = slow_knn(some, k)
     assert list(zip(src, dst)) == [(j, i) for j, i, _ in expected]
     np.testing.assert_allclose(similarity, [s for _, _, s in expected], atol=2e-5)
 
@@ -99,18 +99,10 @@ def test_too_few_items_make_no_arc(present):
     assert [len(part) for part in knn_arcs(ModalityFeatures("x", mask[:, None].float(), mask), 2)] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        (dict(k=0), "0 nearest neighbours were asked for"),
-        (dict(k=1, metric="cos"), "no similarity 'cos'; choose one of cosine, dot"),
-    ],
-)
-def test_settings_out_of_range_are_refused(tmp_path, settings, message):
-    with pytest.raises(ConfigError, match=message):
-        knn_arcs(features(), **settings)
-    with pytest.raises(ConfigError, match=message):
-        cached_knn_arcs(features(), cache_dir=tmp_path, **settings)
+def test_no_neighbours_at_all_are_refused(tmp_path):
+    for refused in (lambda: knn_arcs(features(), 0), lambda: cached_knn_arcs(features(), 0, tmp_path)):
+        with pytest.raises(ConfigError, match="0 nearest neighbours were asked for"):
+            refused()
 
 
 def test_cache_is_used_and_gives_identical_bits(tmp_path, monkeypatch):
@@ -120,15 +112,12 @@ def test_cache_is_used_and_gives_identical_bits(tmp_path, monkeypatch):
     assert [part.tobytes() for part in again] == [part.tobytes() for part in first]
 
 
-@pytest.mark.parametrize(
-    "change", [dict(seed=1), dict(name="y"), dict(missing=(4, 8)), dict(k=2), dict(metric="dot")], ids=str
-)
+@pytest.mark.parametrize("change", [dict(seed=1), dict(name="y"), dict(missing=(4, 8)), dict(k=2)], ids=str)
 def test_other_content_or_settings_never_share_an_entry(tmp_path, change):
     cached_knn_arcs(features(), 3, tmp_path)
-    settings = {key: change.pop(key) for key in ("k", "metric") if key in change}
+    k = change.pop("k", 3)
     other = features(**change)
-    found = cached_knn_arcs(other, settings.get("k", 3), tmp_path, settings.get("metric", "cosine"))
-    expected = knn_arcs(other, settings.get("k", 3), settings.get("metric", "cosine"))
+    found, expected = cached_knn_arcs(other, k, tmp_path), knn_arcs(other, k)
     assert [part.tobytes() for part in found] == [part.tobytes() for part in expected]
     assert len(list((tmp_path / "knn").iterdir())) == 2
 

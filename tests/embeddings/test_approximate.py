@@ -80,7 +80,7 @@ def test_an_item_that_the_history_alone_speaks_for_is_found(embeddings):
 def test_among_names_all_that_may_be_listed(embeddings):
     among = np.zeros(ITEMS, dtype=bool)
     among[::50] = True
-    _, items, scores = joined(ApproximateLists(embeddings, 5, among=among).lists(ROWS))
+    _, items, _scores = joined(ApproximateLists(embeddings, 5, among=among).lists(ROWS))
     assert among[items].all()
     _, exact, _ = joined(top_lists(embeddings, ROWS, 5, among=among))
     assert np.array_equal(items, exact)
@@ -91,7 +91,7 @@ def test_among_names_all_that_may_be_listed(embeddings):
 def test_places_that_no_candidate_fills_are_none(embeddings):
     few = np.zeros(ITEMS, dtype=bool)
     few[embeddings.histories.items[:6]] = True
-    _, items, scores = joined(ApproximateLists(embeddings, 6, among=few).lists(ROWS[:1]))
+    _, _items, scores = joined(ApproximateLists(embeddings, 6, among=few).lists(ROWS[:1]))
     assert len(np.flatnonzero(np.isfinite(scores[0]))) == int(few.sum()) - 6
 
 

@@ -107,7 +107,7 @@ def test_a_new_item_hears_its_nearest_in_the_catalogue_on_the_item_graph(toy_set
     """By hand: the projections of its content, and the mean of the three nearest items' stalks, of both modalities."""
     found = restored("MMSheaf", {**toy_settings, "item_graph_neighbours": 3}, moved=0.5)
     model, row = found.model, 4
-    embeddings, placed = placed_from(found, [row], tmp_path / "content")
+    _embeddings, placed = placed_from(found, [row], tmp_path / "content")
     stalks = model.stalks()[model.n_users :].flatten(1).detach()
     trust = model.item_graph.trust.detach().exp()
     heard = torch.zeros_like(stalks[0])

@@ -191,9 +191,8 @@ def test_nobody_there_and_somebody_silent_are_given_up(monkeypatch):
     with pytest.raises(ConfigError, match="Connection refused"):
         target_of(f"postgresql://me:secret@127.0.0.1:{servers.free_port()}/x").check()
     monkeypatch.setenv("RECBOLE_SHEAF_CONNECT_SECONDS", "2")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with pytest.raises(ConfigError, match="timeout"):
-            target_of(f"postgresql://me:secret@127.0.0.1:{silent.getsockname()[1]}/x").check()
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ConfigError, match="timeout"):
+        target_of(f"postgresql://me:secret@127.0.0.1:{silent.getsockname()[1]}/x").check()
 
 
 def test_a_server_without_pgvector_is_told_from_one_that_has_it(database, monkeypatch):

@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_a_server_that_is_not_there_or_wants_another_key(monkeypatch):
 class Unauthorised(BaseHTTPRequestHandler):
     """Refuses every key, and keeps those that came."""
 
-    keys = set()
+    keys: ClassVar[set[str]] = set()
 
     def do_GET(self):
         self.keys.add(self.headers["api-key"])

@@ -56,6 +56,32 @@ def test_figures_of_a_small_comparison():
     assert found.ci_low < 0.065 < found.ci_high
 
 
+def test_wilcoxon_ranks_ties_along_and_then_drops_them():
+    """Pratt 1959, from ranks written out: three users tie, so that the others have the ranks 4 to 10."""
+    d = np.array([0, 0, 0, 0.1, -0.2, 0.3, 0.4, 0.5, -0.6, 0.7])
+    positive, ranks = 4 + 6 + 7 + 8 + 10, np.arange(4, 11)
+    z = (positive - ranks.sum() / 2) / np.sqrt((ranks**2).sum() / 4)
+    found = compare_paired(_series(d), _series(np.zeros(10)), random_state=0, n_resamples=99)
+    assert found.wilcoxon_p == pytest.approx(2 * stats.norm.sf(abs(z)))
+
+
+def test_the_interval_is_corrected_for_bias_and_skewness():
+    """Efron 1987, by the formula: of skewed differences both ends lie above those of plain percentiles."""
+    d = np.array([0.0] * 14 + [0.1, 0.1, 0.2, 0.4, 0.8, 1.0])
+    rng = np.random.default_rng(1)
+    means = d[rng.integers(0, len(d), (20_000, len(d)))].mean(axis=1)
+    z0 = stats.norm.ppf(np.mean(means < d.mean()) + np.mean(means == d.mean()) / 2)
+    left_out = (d.sum() - d) / (len(d) - 1)
+    gap = left_out.mean() - left_out
+    acceleration = (gap**3).sum() / (6 * (gap**2).sum() ** 1.5)
+    z = z0 + stats.norm.ppf([0.025, 0.975])
+    expected = np.quantile(means, stats.norm.cdf(z0 + z / (1 - acceleration * z)))
+    plain = np.quantile(means, [0.025, 0.975])
+    found = compare_paired(_series(d), _series(np.zeros(20)), random_state=0)
+    np.testing.assert_allclose([found.ci_low, found.ci_high], expected, atol=0.01)
+    assert (expected - plain > 0.015).all()
+
+
 def test_swapping_the_models_mirrors_the_comparison():
     rng = np.random.default_rng(2)
     a, b = _recall(rng, 300, 0.2), _recall(rng, 300)
@@ -123,9 +149,24 @@ def test_equal_models_are_found_different_in_at_most_five_percent(equal_models, 
 @pytest.mark.parametrize("test", ["wilcoxon_p", "permutation_p"])
 def test_adjusted_p_values_are_holms(equal_models, test):
     for table in equal_models[:20]:
-        p = table[test].sort_values()
-        stepped = np.maximum.accumulate(p * np.arange(10, 0, -1)).clip(upper=1)  # k-th smallest times 11 - k
-        np.testing.assert_allclose(table[f"{test}_holm"][p.index], stepped)
+        np.testing.assert_allclose(table[f"{test}_holm"], holm(table[test]))
+
+
+def holm(p):
+    """The k-th smallest of m times m + 1 - k, never below one before it, at most 1."""
+    smallest_first = p.sort_values()
+    stepped = np.maximum.accumulate(smallest_first * np.arange(len(p), 0, -1)).clip(upper=1)
+    return stepped[p.index]
+
+
+def test_marks_alone_are_holms_of_four_comparisons():
+    """Of two, the second of which is above twice the first, a weaker method gives the same."""
+    rng = np.random.default_rng(7)
+    models = {name: _recall(rng, 80, rate) for name, rate in zip("abcde", (0.3, 0.3, 0.36, 0.38, 0.4))}
+    marks = randomisation_tests(models, "b", random_state=3, n_resamples=999)
+    np.testing.assert_allclose(marks.permutation_p_holm, holm(marks.permutation_p))
+    assert marks.permutation_p_holm.min() == pytest.approx(4 * marks.permutation_p.min())
+    assert sorted(marks.permutation_p_holm)[1] == pytest.approx(3 * sorted(marks.permutation_p)[1])
 
 
 def test_thousands_of_changed_users_give_no_warning():

@@ -97,6 +97,15 @@ def test_distinct_counts_make_even_deciles():
     assert strata.value[1:].notna().all()
 
 
+def test_equal_counts_go_where_their_middle_rank_lies():
+    """Of counts 1, 2, 2, 2, 2, 2 the twos have rank 4 of 6 on average, in the upper half, and the lowest of them 2."""
+    rankings = random_rankings(0, n_users=6)
+    history = np.zeros(rankings.users.max() + 1, dtype=int)
+    history[rankings.users] = [1, 2, 2, 2, 2, 2]
+    strata = user_strata(rankings, history, ["Hit"], [20], groups=2)
+    assert list(strata.stratum) == ["history 1", "history 2"] and list(strata.users) == [1, 5]
+
+
 def test_one_count_makes_one_group():
     rankings = random_rankings(0)
     strata = user_strata(rankings, np.full(rankings.users.max() + 1, 4), ["Hit"], [20])

@@ -154,7 +154,7 @@ def _(shop):
     for model in ("BPR", "LightGCN", "NeuMF", "EASE"):
         split, _ = built(model, threshold={"rating": 3})
         assert set().union(*map(pairs, split.parts)) == everything - low
-    split, (users, *_) = built("LightGCN", threshold={"rating": 3}, loss="softmax", split="leave_one_out")
+    split, (_users, *_) = built("LightGCN", threshold={"rating": 3}, loss="softmax", split="leave_one_out")
     assert set().union(*map(pairs, split.parts)) == everything - low
     sequences, _ = built("SASRec", threshold={"rating": 3}, **SEQUENTIAL)
     assert set().union(*map(pairs, sequences.parts)) <= everything - low

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from recbole_sheaf.features.cache import CHECKSUM, cached_arrays, make_private
+from recbole_sheaf.features.cache import CHECKSUM, cached_arrays, content_key, make_private
 from tests.attack.test_unsafe_settings import Payload
 
 NAMES = ("src", "dst")
@@ -86,7 +86,12 @@ def test_nothing_is_taken_from_somebody_elses_folder(entry, caplog, monkeypatch)
     assert f"belongs to user {entry.stat().st_uid}; set cache_dir to a folder of your own" in caplog.text
 
 
+def test_no_two_sequences_of_strings_run_together():
+    sequences = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("1:a", "bc")]
+    assert len({content_key(each) for each in sequences}) == len(sequences)
+
+
 def test_a_file_in_its_place_is_no_folder(tmp_path):
     (tmp_path / "cache").write_text("")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="cache"):
         make_private(tmp_path / "cache" / "knn")

@@ -272,6 +272,22 @@ def test_ablations_come_after_and_keep_what_was_done(folder):
     assert shuffled.normalisation.mean.tolist() == plain.normalisation.mean.tolist()
 
 
+def test_rows_that_an_ablation_removes_have_been_counted_in_the_mean(folder):
+    """What stays is what a model would have seen, and not rows normalised among those that stay."""
+    rows = vectors(folder / "features").astype(np.float64)
+    ablation = FeatureAblation(missing_share=0.4, seed=3)
+    for how, expected in {
+        "columns": (rows - rows.mean(axis=0)) / np.where(rows.std(axis=0) > 0, rows.std(axis=0), 1),
+        "rows": rows / np.linalg.norm(rows, axis=1, keepdims=True),
+    }.items():
+        (left,) = load(folder, [{"name": "clips", "normalise": how}], ablation=ablation).values()
+        stays = left.present[[2, 3, 1]].numpy()
+        assert stays.sum() == 2
+        np.testing.assert_allclose(left.matrix[[2, 3, 1]].numpy()[stays], expected[stays], atol=1e-6)
+    (mean,) = load(folder, [{"name": "clips", "normalise": "rows"}], ablation=FeatureAblation("constant")).values()
+    np.testing.assert_allclose(mean.matrix[1].numpy(), expected.mean(axis=0), atol=1e-6)  # no longer of unit length
+
+
 def test_ml_1m_has_three_modalities_some_of_them_missing(shared_data):
     defaults = default_settings("VBPR", "ml-1m")
     folder = shared_data / "ml-1m"

@@ -37,7 +37,6 @@ def random_maps(family, src, n, d, generator):
         "orthogonal": lambda: (orthogonal_maps(draw(a, d * (d + 1) // 2), d, "cayley"),),
         "general": lambda: (draw(a, d, d),),
         "factored": lambda: (draw(a, k), frames(k)),
-        "node_factored": lambda: (draw(n, k), frames(k)),
         "wide": lambda: (frames(2 * d),),
     }[family]()
 
@@ -55,7 +54,6 @@ def arc_maps(family, graph, d, maps):
     return {
         "identity": lambda: torch.ones(graph.num_arcs, d, dtype=torch.float64),
         "factored": lambda: maps[0].unsqueeze(-1) * maps[-1][dst],
-        "node_factored": lambda: (maps[0].unsqueeze(-1) * maps[-1])[dst],
         "wide": lambda: maps[0][dst],
     }.get(family, lambda: maps[0])()
 

@@ -56,6 +56,14 @@ def test_the_global_seed_decides_where_no_generator_is_given():
     assert torch.equal(one, keep_edges_by_degree(U.repeat(9), V.repeat(9), DEGREES, 0.5))
 
 
+def test_a_generator_decides_alone_where_it_is_given():
+    kept = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        kept.append(keep_edges_by_degree(U.repeat(9), V.repeat(9), DEGREES, 0.5, torch.Generator().manual_seed(3)))
+    assert torch.equal(*kept)
+
+
 @pytest.mark.parametrize("keep", [0.0, -0.1, 1.5, float("nan")])
 def test_a_share_that_is_none_is_refused(keep):
     with pytest.raises(ConfigError, match="share of edges to keep is .*, expected a number above 0 and at most 1"):

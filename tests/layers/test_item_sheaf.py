@@ -25,7 +25,7 @@ def fit(problem, neighbours, **options):
 @pytest.mark.parametrize("maps", ["learnt", "identity"])
 @pytest.mark.parametrize("backend", ["dgl", "torch"])
 def test_messages_over_all_pairs_are_the_full_form(problem, backend, maps):
-    X, signals, *_ = problem
+    X, _signals, *_ = problem
     full, local = (fit(problem, k, restriction_map=maps, backend=backend) for k in (0, 8))
     everyone = full.scores(USERS)
     assert (X.T @ X > 0).all()  # so that all 8 others are neighbours

@@ -19,9 +19,9 @@ def test_rows_are_mapped_at_length_one_and_missing_ones_are_zeros():
     assert not project()[~PRESENT].any()
 
 
-def test_a_hidden_layer_and_rows_as_they_are():
-    project = ModalityProjection(ROWS, PRESENT, 2, hidden=5, activation=torch.tanh, unit_rows=False)
-    expected = project.linear(torch.tanh(ROWS @ project.hidden.weight.T + project.hidden.bias))
+def test_a_hidden_layer():
+    project = ModalityProjection(ROWS, PRESENT, 2, hidden=5, activation=torch.tanh)
+    expected = project.linear(torch.tanh(normalize(ROWS) @ project.hidden.weight.T + project.hidden.bias))
     torch.testing.assert_close(project()[PRESENT], expected[PRESENT])
 
 

@@ -5,9 +5,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recbole_sheaf.errors import ConfigError, GraphError, ShapeError
+from recbole_sheaf.errors import GraphError, ShapeError
 from recbole_sheaf.layers.message_passing import ArcGraph
-from recbole_sheaf.layers.normalised_laplacians import DELTAS, node_factored_delta
+from recbole_sheaf.layers.normalised_laplacians import DELTAS
 from tests.conftest import KERNELS_HERE
 from tests.layers.problems import (
     FAMILIES,
@@ -143,21 +143,11 @@ def test_gauge_equivariance(family):
 
 @pytest.mark.parametrize("family", ["diagonal", "factored"])
 def test_scales_of_one_are_the_identity(family):
-    graph, x, maps = problem(family, n=9, e=20, d=3, c=2, seed=7)
+    graph, x, _maps = problem(family, n=9, e=20, d=3, c=2, seed=7)
     ones = torch.ones(graph.num_arcs, 3, dtype=x.dtype)
     frame = torch.eye(3, dtype=x.dtype).expand(9, 3, 3)
     got = DELTAS[family](graph, x, *((ones,) if family == "diagonal" else (ones, frame)))
     torch.testing.assert_close(got, DELTAS["identity"](graph, x))
-
-
-def test_degree_normalised_node_scales():
-    graph, x, (scale, frame) = problem("node_factored", n=9, e=20, d=3, c=2, seed=8)
-    got = node_factored_delta(graph, x, scale, frame, normalisation="degree")
-    r = graph.in_degrees.clamp(min=1).rsqrt().to(x.dtype).view(-1, 1, 1)
-    maps = scale.unsqueeze(-1) * frame
-    gap = (maps @ (r * x))[graph.dst] - (maps @ (r * x))[graph.src]
-    expected = r * (maps.mT @ torch.zeros(9, 2, 2, dtype=x.dtype).index_add(0, graph.dst, gap))
-    torch.testing.assert_close(got, expected)
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
@@ -170,15 +160,12 @@ def test_bad_input_is_refused():
             r"x has shape \(2, 2\), expected \(n, d, c\) with n = 5 nodes",
         ),
         (lambda: DELTAS["wide"](graph, x, frame[:, :, :1]), r"frame has shape \(5, 1, 1\), expected \(n, k, d\)"),
-        (lambda: DELTAS["node_factored"](graph, x, scale, frame), "scale has shape .* one scale per node"),
         (lambda: DELTAS["general"](graph, x, scale), "maps have shape .* one matrix per arc"),
         (lambda: DELTAS["orthogonal"](graph, x, frame), "maps have shape .* one matrix per arc"),
     ]
     for call, message in refusals:
         with pytest.raises(ShapeError, match=message):
             call()
-    with pytest.raises(ConfigError, match="normalisation 'row' is unknown for node scales"):
-        node_factored_delta(graph, x, scale, frame, normalisation="row")
     directed = ArcGraph(torch.tensor([0]), torch.tensor([1]), 5, undirected=False)
     with pytest.raises(GraphError, match="here each needs one; build it undirected"):
         DELTAS["diagonal"](directed, x, torch.ones(1, 2, dtype=x.dtype))

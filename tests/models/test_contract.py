@@ -184,7 +184,7 @@ def test_a_checkpoint_of_a_closed_form_is_loaded_into_the_same_scores(toy_settin
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_saving_and_loading_gives_the_same_scores(toy_settings, name):
-    model, batch, _ = build(name, toy_settings)
+    model, _batch, _ = build(name, toy_settings)
     other, _, _ = build(name, toy_settings)
     for parameter in model.parameters():
         parameter.data += 0.1
@@ -206,6 +206,16 @@ def test_ranking_follows_training(toy_settings, name):
     model.calculate_loss(batch).backward()
     torch.optim.SGD(model.parameters(), lr=1.0).step()
     model.eval()
+    assert not torch.equal(model.full_sort_predict(everyone), before)
+
+
+@pytest.mark.parametrize("name", ["VBPR", "Sheaf4Rec"])
+def test_a_model_in_training_keeps_no_embeddings(toy_settings, name):
+    model, _batch, _ = build(name, toy_settings)
+    everyone = Interaction({"user_id": torch.arange(model.n_users)})
+    before = model.train().full_sort_predict(everyone)
+    for parameter in model.parameters():
+        parameter.data += 0.1
     assert not torch.equal(model.full_sort_predict(everyone), before)
 
 

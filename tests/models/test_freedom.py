@@ -1,5 +1,8 @@
 """FREEDOM's graphs: the frozen one against its dense definition, the denoised one drawn once an epoch."""
 
+from collections import Counter
+from math import log
+
 import pytest
 import torch
 
@@ -56,6 +59,22 @@ def test_an_epoch_has_one_graph_and_ranking_has_all_of_it(toy_settings):
     assert model.propagation() is model.propagate and torch.equal(torch.get_rng_state(), state)
     model.train()
     assert not torch.equal(model.propagation().graph.src, graph.src)
+
+
+def test_an_epoch_keeps_interactions_by_the_degrees_of_their_ends(toy_settings):
+    """Those of the largest -ln(d_u d_v) / 2 - ln w, w exponential: popular items and busy users lose more of theirs."""
+    model, _, _ = build("FREEDOM", {**toy_settings, "edge_dropout": 0.5})
+    half = model.graph.num_arcs // 2
+    pairs = list(zip(model.graph.src[:half].tolist(), model.graph.dst[:half].tolist()))
+    degree = Counter(node for pair in pairs for node in pair)
+    torch.manual_seed(4)
+    waiting = torch.empty(half, dtype=torch.float64).exponential_().tolist()
+    torch.manual_seed(4)
+    kept = model.train().propagation().graph
+    key = {pair: -log(degree[pair[0]] * degree[pair[1]]) / 2 - log(w) for pair, w in zip(pairs, waiting)}
+    expected = sorted(pairs, key=key.get, reverse=True)[: half // 2]
+    own = len(kept.src) // 2
+    assert set(zip(kept.src[:own].tolist(), kept.dst[:own].tolist())) == set(expected)
 
 
 def test_without_dropout_nothing_is_drawn(toy_settings):

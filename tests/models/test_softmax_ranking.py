@@ -136,6 +136,7 @@ def test_a_contrast_takes_distinct_nodes_and_never_too_many(toy_settings, monkey
     monkeypatch.setattr(multimodal, "CONTRASTED", 7)
     taken = model.contrasted(nodes)
     assert len(taken) == 7 == len(taken.unique()) and set(taken.tolist()) < set(range(20))
+    assert len({tuple(model.contrasted(nodes).tolist()) for _ in range(5)}) > 1  # each batch draws anew
     under_bpr, _, _ = build("MGCN", {**toy_settings, "loss": "bpr"})
     assert torch.equal(under_bpr.contrasted(nodes), torch.arange(20))
 

@@ -92,7 +92,7 @@ def test_validation_takes_the_weighing_that_ranks_best(toy_settings, metric):
     """Against RecBole's own evaluation of each; coverage is no metric of hits, and everything stays as in training."""
     settings = {**toy_settings, **FIXED, **PARTLY, "valid_metric": metric, "softmax_temperature": 0.05}
     settings["metrics"] = ["Recall", "NDCG", metric.partition("@")[0]]
-    config, ready = prepared("MMSheaf", settings)
+    _config, ready = prepared("MMSheaf", settings)
     trainer, model = ready.trainer, ready.model
     started = model.weighing
     before = fitted(ready)
@@ -120,7 +120,7 @@ def test_validation_takes_the_weighing_that_ranks_best(toy_settings, metric):
 
 def test_the_fewer_users_asked_the_choice_may_be_wrong_but_never_worse_than_before(toy_settings, monkeypatch):
     """Whatever the sample says, the whole validation part has the last word."""
-    config, ready = prepared("MMSheaf", {**toy_settings, **FIXED, **PARTLY, "softmax_temperature": 0.05})
+    _config, ready = prepared("MMSheaf", {**toy_settings, **FIXED, **PARTLY, "softmax_temperature": 0.05})
     before, started = fitted(ready), ready.model.weighing
     worst = {}
     for weighing in ready.model.weighings:
@@ -191,7 +191,7 @@ def test_the_search_follows_one_part_of_a_weighing_after_another():
 
 
 def test_without_validation_the_safe_weighing_stays_and_the_log_says_so(toy_settings, caplog):
-    config, ready = prepared("MMSheaf", {**toy_settings, "epochs": 1})
+    _config, ready = prepared("MMSheaf", {**toy_settings, "epochs": 1})
     with caplog.at_level(logging.WARNING):
         ready.trainer.fit(ready.train_data, None, verbose=False)
     said = [record.message for record in caplog.records if "no validation interactions" in record.message]
@@ -254,7 +254,7 @@ def test_validation_takes_the_mix_that_ranks_best_and_then_the_shrinkage(toy_set
         return ready.trainer.best_valid_result
 
     monkeypatch.setattr("recbole_sheaf.models.weighing._settled", lambda tried, first, best: best)
-    config, ready = prepared("ItemSheaf", own)
+    _config, ready = prepared("ItemSheaf", own)
     choose_form(ready.trainer, ready.valid_data)
     rows = ready.model.closed_form.rows
     first = result(rows[0][0])

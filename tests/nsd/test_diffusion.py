@@ -7,13 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, GraphError, ShapeError
+from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, ShapeError
 from recbole_sheaf.nsd.continuous_diffusion import STEPS, ContinuousSheafDiffusion, integrate
 from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
 from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
-from recbole_sheaf.nsd.reference import from_manifest, settings_from_reference
 from recbole_sheaf.sheaf import undirected_graph
 from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
+from tests.nsd.reference import from_manifest, settings_from_reference
 from tests.sheaf.helpers import golden, golden_graph, random_graph
 
 
@@ -55,7 +55,7 @@ def test_equals_reference():
 
 def test_runs_where_reference_cannot():
     """Left or right weights off: the reference raises IndexError for orthogonal and general maps, we run."""
-    entries, graphs, models = golden("manifest_models.json", "graphs.npz", "models.npz")
+    entries, graphs, _models = golden("manifest_models.json", "graphs.npz", "models.npz")
     entries = [entry for entry in entries if "raised" in entry]
     assert len(entries) == 6
     for entry in entries:
@@ -205,18 +205,3 @@ def test_bad_input(graph):
         NeuralSheafDiffusion(graph, settings_for("orthogonal", stalk_dim=4, orthogonal_map="euler"))
     with pytest.raises(ConfigError, match="step_size 0.0 must be positive"):
         integrate(lambda t, x: x, torch.ones(1), 1.0, "euler", 0.0)
-
-
-def test_bad_manifest(graph):
-    args = {"input_dim": 5, "output_dim": 3, "d": 2, "hidden_channels": 4, "graph_size": 8}
-    parameters = NeuralSheafDiffusion(graph, settings_from_reference("diag", args)).state_dict()
-    with pytest.raises(ConfigError, match="model kind 'spectral' is unknown; it should name one of diag, bundle, gen"):
-        from_manifest({"kind": "spectral", "args": args}, parameters, graph.arcs)
-    with pytest.raises(GraphError, match="but the graph has 4 nodes"):
-        from_manifest({"kind": "diag", "args": {**args, "graph_size": 4}}, parameters, graph.arcs)
-    misfit = {**parameters, "lin2.bias": torch.zeros(2)}
-    with pytest.raises(ShapeError, match=r"lin2.bias \(2,\), expected \(3,\)"):
-        from_manifest({"kind": "diag", "args": args}, misfit, graph.arcs)
-    del misfit["lin2.bias"]
-    with pytest.raises(ShapeError, match=r"missing \['lin2.bias'\], unknown \[\]"):
-        from_manifest({"kind": "diag", "args": args}, misfit, graph.arcs)

@@ -18,7 +18,7 @@ from tests.report.stores import MARKUP, add, add_search
 class Page(HTMLParser):
     """Tags of a page, those left open, and what would be fetched."""
 
-    VOID = {"meta", "link", "input", "br", "path", "use"}
+    VOID = frozenset({"meta", "link", "input", "br", "path", "use"})
 
     def __init__(self, text):
         super().__init__()

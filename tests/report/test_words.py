@@ -36,7 +36,7 @@ def test_every_key_that_the_code_names_is_there_and_none_is_idle():
     named = set(re.findall(r"""["']([a-z_]+\.[a-z_]+)["']""", sources)) | {"no_runs"}
     stems = set(re.findall(r"""f["']([a-z_]+\.)\{|f["']([a-z_]+\.[a-z_]+_)\{""", sources))
     stems = {stem for pair in stems for stem in pair if stem}
-    said = {key for key in re.findall(r'words\(\s*"([a-z_.]+)"', sources)}
+    said = set(re.findall(r'words\(\s*"([a-z_.]+)"', sources))
     assert said <= set(EN.catalogue)
     built = {".figure", ".table"}
     idle = [

@@ -82,7 +82,7 @@ def as_matrices(maps):
 def dense_laplacian(sheaf):
     """``L = delta^T delta``, edge by edge with numpy: block row of an edge {v, w} holds F_v at v and -F_w at w."""
     maps = as_matrices(sheaf.maps).detach().numpy()
-    arcs, k, d = maps.shape
+    _arcs, k, d = maps.shape
     where = {(int(v), int(w)): e for e, (v, w) in enumerate(sheaf.graph.arcs.t())}
     rows = []
     for (v, w), e in where.items():

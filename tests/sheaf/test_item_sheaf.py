@@ -22,7 +22,7 @@ from recbole_sheaf.sheaf.item_sheaf import (
 from recbole_sheaf.sheaf.item_signals import (
     blocks_of_gram,
     content_coordinates,
-    damp_directions,
+    damping_of,
     gram_blocks,
     gram_matrix,
     item_signals,
@@ -167,7 +167,7 @@ def test_local_regressions_see_their_neighbours_only(problem):
 @few
 @given(problems)
 def test_local_with_all_neighbours_is_full(problem):
-    X, signals, ridge, N = problem
+    _X, signals, ridge, _N = problem
     P = precision(gram_matrix(signals), ridge)
     near = all_others(len(P))
     maps = local_transport(signals, near, ridge)
@@ -183,7 +183,7 @@ def test_local_with_all_neighbours_is_full(problem):
 @few
 @given(problems)
 def test_neighbours_are_those_that_lower_the_loss_most(problem):
-    X, signals, ridge, N = problem
+    _X, signals, ridge, _N = problem
     M = gram_matrix(signals, content=False)
     gain = M.square() / (signals.diagonal + ridge)  # row i, column j: M_ij^2 / (M_jj + Lambda_jj)
     gain.fill_diagonal_(0.0)
@@ -200,7 +200,7 @@ def test_neighbours_are_those_that_lower_the_loss_most(problem):
 @few
 @given(problems)
 def test_order_of_items_does_not_matter(problem):
-    X, signals, ridge, N = problem
+    X, signals, ridge, _N = problem
     order = torch.randperm(X.shape[1])
     u, i = X[:, order].nonzero(as_tuple=True)
     moved = item_signals(u, i, len(X), X.shape[1], signals.content[order], 0.0)
@@ -263,8 +263,8 @@ def test_damping_is_whitening_halfway():
     rows = torch.randn(40, 5).double() * torch.tensor([9.0, 3.0, 1.0, 0.1, 0.0]).double()
     before = torch.linalg.svdvals(rows)
     mean = before.square().mean()
-    torch.testing.assert_close(torch.linalg.svdvals(damp_directions(rows)), before / (before.square() + mean).sqrt())
-    assert not damp_directions(torch.zeros(4, 3)).any()
+    torch.testing.assert_close(torch.linalg.svdvals(rows @ damping_of(rows)), before / (before.square() + mean).sqrt())
+    torch.testing.assert_close(damping_of(torch.zeros(4, 3)), torch.eye(3))
 
 
 @pytest.mark.parametrize(

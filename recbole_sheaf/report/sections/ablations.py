@@ -45,10 +45,11 @@ def variants(group: Group, words: Words) -> list[Block]:
 
 def ablations(group: Group, words: Words) -> list[Block]:
     """Each ablated row beside the same label without an ablation, and quality by the share of content that is gone."""
-    found = []
-    for row in sorted(group.ablated, key=lambda row: _order(group, row)):
-        if (base := group.row(row.label, group.base)) is not None and not _same_runs(row, base):
-            found.append(_change(group, row, base))
+    found = [
+        _change(group, row, base)
+        for row in sorted(group.ablated, key=lambda row: _order(group, row))
+        if (base := group.row(row.label, group.base)) is not None and not _same_runs(row, base)
+    ]
     if not found:
         return [Paragraph(words("ablations.none"))]
     unread = sorted({row.label for row in group.ablated if _reads_nothing(group, row)})

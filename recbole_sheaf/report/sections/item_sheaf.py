@@ -33,7 +33,7 @@ def item_sheaf(exported: Optional[Exported], words: Words) -> list[Block]:
         Paragraph(words("sheaf.what", model=model, dataset=dataset)),
         *_maps(embeddings, words),
         *_parts(explained, words),
-        *(block for each in _examples(embeddings, explained) for block in _example(exported, each, words)),
+        *(block for each in _examples(explained) for block in _example(exported, each, words)),
     ]
 
 
@@ -101,7 +101,7 @@ def _part(name: str, words: Words) -> str:
     return words(known[name]) if name in known else name
 
 
-def _examples(embeddings: Embeddings, explained: Sequence[Explanation]) -> list[Explanation]:
+def _examples(explained: Sequence[Explanation]) -> list[Explanation]:
     """Users with histories that a reader can look through, spread over those that were explained."""
     fit = [each for each in explained if SHORTEST_HISTORY <= len(each.spoken) <= LONGEST_HISTORY] or list(explained)
     return [fit[place] for place in _spread(len(fit), EXAMPLES)] if fit else []

@@ -89,8 +89,7 @@ def _table(words: Words, kind: str, metric: str, values: pd.DataFrame, rows: pd.
     sizes = rows[rows["kind"] == kind].groupby("stratum")["pairs"].max().fillna(0)
     heads = [f"{_written(stratum, words)} ({words.count(float(sizes[stratum]))})" for stratum in values.index]
     columns = [[Cell(str(label)) for label in values.columns]]
-    for stratum in values.index:
-        columns.append(best_cells([words.cell(_finite(value)) for value in values.loc[stratum]]))
+    columns += [best_cells([words.cell(_finite(value)) for value in values.loc[stratum]]) for stratum in values.index]
     lines = [list(cells) for cells in zip(*columns)]
     caption = words(f"strata.table_{_key(kind)}", metric=metric)
     return Table(caption, [words("head.model"), *heads], lines, words("strata.pairs"), folded=True)

@@ -1,0 +1,80 @@
+"""docs/report: its page says what its table of runs says, and the report can be drawn from what is kept there."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.report import write_report
+from tests.conftest import REPOSITORY, script_of_docs
+
+FOLDER = REPOSITORY / "docs" / "report"
+TABLE = pd.read_csv(FOLDER / "runs.csv")
+MOST_BYTES = 1_000_000  # of the folder; what is drawn is made again and not kept
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return script_of_docs("runs")
+
+
+@pytest.fixture(scope="module")
+def drawn(runs, tmp_path_factory):
+    """A folder with the report that the table of runs gives, in English."""
+    folder = tmp_path_factory.mktemp("report")
+    store = Store(folder / "runs.duckdb")
+    assert runs.write_runs(store) == (TABLE["run"].nunique(), len(TABLE))
+    write_report(store, folder, ["en"])
+    return folder
+
+
+def tables(path, caption):
+    """Of each group the lines of its first table of such a caption, without marks of significance."""
+    found = {}
+    page = path.read_text(encoding="utf-8")
+    for title, section in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE):
+        table = section.partition(f"**{caption}")[2].partition("\n\n")[2].partition("\n\n")[0]
+        lines = [re.sub(r"\s[▲▼]|\*\*", "", line).strip(" |").split(" | ") for line in table.splitlines()[2:]]
+        if lines:
+            found[title] = lines
+    return found
+
+
+def test_every_run_of_the_table_is_declared_by_an_experiment_file_and_every_one_declared_is_there(runs):
+    cells = {tuple(line) for line in TABLE[runs.CELL].to_numpy().tolist()}
+    assert len(cells) == len(TABLE) > 400
+    assert runs.settings_of_cells().keys() == cells
+
+
+def test_settings_are_those_of_the_file_over_the_protocol(runs):
+    cells = runs.settings_of_cells()
+    assert cells["tiktok-protocol", "EASE", "tiktok", "real", 1]["seen_at_test"] == ["train"]
+    bm3 = cells["ml-100k", "BM3", "ml-100k", "real", 2]
+    assert (bm3["stopping_step"], bm3["epochs"], bm3["seen_at_test"]) == (60, 60, ["train", "valid"])
+    assert cells["ml-1m-content", "MMSheaf", "ml-1m", "noise", 1]["features"] == "noise"
+
+
+@pytest.mark.parametrize("caption, columns", [("Test metrics", 9), ("Protocol", 2)])
+def test_the_page_that_is_kept_says_what_the_tables_say(drawn, caption, columns):
+    """Rows in their order, all but the intervals over users; sizes, splits, and when training ended."""
+    kept, made = (
+        {title: [line[:columns] for line in lines] for title, lines in tables(path, caption).items()}
+        for path in (FOLDER / "report.md", drawn / "report.en.md")
+    )
+    assert len(kept) == TABLE.groupby(["experiment", "dataset"]).ngroups
+    assert made == kept
+
+
+def test_html_and_figures_are_made_of_the_table(drawn):
+    html = (drawn / "report.en.html").read_text(encoding="utf-8")
+    assert html.count("Every item was ranked for every user") == 10
+    figures = {path.stem.rpartition("-")[0] for path in (drawn / "figures" / "en").glob("*.svg")}
+    assert {"coverage", "seconds", "peak-memory-mib"} <= figures
+    assert html.count("<svg") >= len(list((drawn / "figures" / "en").glob("*.svg")))
+
+
+def test_what_is_drawn_is_not_kept():
+    files = [path for path in FOLDER.rglob("*") if path.is_file() and ".duckdb" not in path.name]
+    assert {path.suffix for path in files} == {".md", ".csv", ".yaml"}
+    assert sum(path.stat().st_size for path in files) < MOST_BYTES
