@@ -22,7 +22,7 @@ from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.freedom import FrozenItemGraph
-from recbole_sheaf.models.multimodal import MultimodalRecommender, bpr_loss
+from recbole_sheaf.models.multimodal import MultimodalRecommender, bpr_loss, refuse_no_modality
 from recbole_sheaf.rules import setting
 from recbole_sheaf.sheaf.item_sheaf import cosine_transport
 from recbole_sheaf.sheaf.item_signals import gram_matrix, item_signals
@@ -162,8 +162,7 @@ class BRIDGE(MultimodalRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.settings = settings = BRIDGESettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("BRIDGE needs a modality, but modalities is empty; name one or more, or take LightGCN")
+        refuse_no_modality(self)
         size, n_channels = settings.embedding_size, len(self.modalities) + 1
         self.preferences = nn.Parameter(nn.init.xavier_normal_(torch.empty(self.n_users, n_channels * size)))
         self.item_ids = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_items, size)))

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from recbole_sheaf.config import ModelSettings
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
-from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.models.multimodal import ContentRecommender, refuse_no_modality
 
 
 class ContentKNN(ContentRecommender):
@@ -39,8 +38,7 @@ class ContentKNN(ContentRecommender):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        if not self.modalities:
-            raise ConfigError("ContentKNN needs a modality, but modalities is empty; name one or more")
+        refuse_no_modality(self, instead=None)
         rows = [unit_rows(features) for features in self.modalities.values()]
         items = torch.cat(rows, dim=1) / len(rows) ** 0.5
         users, chosen = dataset.inter_feat[dataset.uid_field], dataset.inter_feat[dataset.iid_field]

@@ -41,12 +41,11 @@ class ContrastedViews(MultimodalRecommender):
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss, the contrast of the two views and the penalty."""
-        users, chosen, sampled = self.triples(interaction)
+        users, chosen, _ = triples = self.triples(interaction)
         behaviour, content = self.both_views()
         x = behaviour + content
-        loss = self.ranking_loss(x[: self.n_users], x[self.n_users :], (users, chosen, sampled))
-        batch = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.reg_weight * self.squared_norms(batch, x) / (2 * max(len(users), 1))
+        loss = self.ranking_loss(x[: self.n_users], x[self.n_users :], triples)
+        penalty = self.penalty(self.reg_weight, triples, x)
         contrasts = [
             info_nce(embedding(nodes, content), embedding(nodes, behaviour), self.temperature)
             for nodes in (self.contrasted(users), self.n_users + self.contrasted(chosen))

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, logsigmoid
 
 from recbole_sheaf.config import ModelSettings, cache_folder
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.edge_dropout import keep_edges_by_degree
 from recbole_sheaf.layers.light_propagation import LightPropagation
@@ -24,7 +23,7 @@ from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.item_graph import knn_graph, modality_shares
-from recbole_sheaf.models.multimodal import MultimodalRecommender, Triples
+from recbole_sheaf.models.multimodal import MultimodalRecommender, Triples, refuse_no_modality, xavier
 from recbole_sheaf.rules import setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -97,12 +96,11 @@ class FREEDOM(MultimodalRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = FREEDOMSettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("FREEDOM needs a modality, but modalities is empty; name one or more, or take LightGCN")
+        refuse_no_modality(self)
         self.modality_loss_weight, self.reg_weight = settings.modality_loss_weight, settings.reg_weight
         self.n_layers, self.keep = settings.n_layers, 1 - settings.edge_dropout
         size = settings.embedding_size
-        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = xavier(self.n_users + self.n_items, size)
         self.projections: ModuleList[ModalityProjection] = ModuleList(
             ModalityProjection(features.matrix, features.present, size) for features in self.modalities.values()
         )
@@ -157,9 +155,7 @@ class FREEDOM(MultimodalRecommender):
             loss = loss + self.modality_loss_weight * self.content_loss(project, user_all, triples)
         if not self.reg_weight:
             return loss
-        users, chosen, sampled = triples
-        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        return loss + self.reg_weight * self.squared_norms(nodes, self.id_embedding) / (2 * max(len(users), 1))
+        return loss + self.penalty(self.reg_weight, triples, self.id_embedding)
 
     def content_loss(
         self, project: ModalityProjection, user_all: Float[Tensor, "n_users f"], triples: Triples

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize, relu
 
 from recbole_sheaf.config import ModelSettings
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.arc_affinity import arc_affinity
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
-from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality
 from recbole_sheaf.rules import setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -90,8 +89,7 @@ class GRCN(MultimodalRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = GRCNSettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("GRCN needs at least one modality, but modalities is empty; name some, or take LightGCN")
+        refuse_no_modality(self)
         self.n_layers, self.prune, self.reg_weight = settings.n_layers, settings.prune, settings.reg_weight
         self.fusion = settings.fusion
         n, size = self.n_users + self.n_items, settings.embedding_size
@@ -133,9 +131,7 @@ class GRCN(MultimodalRecommender):
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss and the penalty on the batch's ID embeddings and preferences."""
-        users, chosen, sampled = self.triples(interaction)
-        loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
-        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.squared_norms(nodes, self.id_embedding)
-        preferences = sum(self.squared_norms(users, routing.preference) for routing in self.routings)
-        return loss + self.reg_weight * (penalty + preferences) / (2 * max(len(users), 1))
+        triples = self.triples(interaction)
+        preferences = [routing.preference for routing in self.routings]
+        loss = self.ranking_loss(*self.forward(), triples)
+        return loss + self.penalty(self.reg_weight, triples, self.id_embedding, preferences)

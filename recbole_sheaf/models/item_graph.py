@@ -92,6 +92,32 @@ class ItemGraph(nn.Module):
         return self.reached.float() if self.trust is None else modality_shares(self.trust, self.reached)
 
 
+class SimilarityGraph(nn.Module):
+    r"""Sums over an item and its k nearest in content, :math:`y = D^{-1/2} S D^{-1/2} x`.
+
+    :math:`S_{ij}` is the cosine of i with a nearest item j, :math:`S_{ii} = 1`, and D sums the rows of S. The k
+    nearest are not always mutual, so S is not symmetric. Cosines below 0 count as 0. An item without a row gets zeros.
+    """
+
+    own: Tensor
+    weights: Tensor
+
+    def __init__(
+        self, features: ModalityFeatures, neighbours: int, cache_dir: Path, backend: str, device: torch.device
+    ) -> None:
+        super().__init__()
+        src, dst, cosine = (torch.from_numpy(array) for array in cached_knn_arcs(features, neighbours, cache_dir))
+        cosine, alone = cosine.clamp(min=0), features.present.float()
+        scale = alone.index_add(0, dst, cosine).clamp(min=1).rsqrt()
+        n_items = len(features.matrix)
+        self.graph = ArcGraph(src, dst, n_items, backend=backend, device=device, undirected=False)
+        self.register_buffer("own", (scale * scale * alone).unsqueeze(1), persistent=False)
+        self.register_buffer("weights", (scale[dst] * cosine * scale[src]).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
+        return self.own * x + self.graph.weighted_sum(x.unsqueeze(1), self.weights).squeeze(1)
+
+
 class ItemSheafGraph(nn.Module):
     r"""``L`` rounds of :math:`y_i \leftarrow \sum_j B_{ji} y_j / \sum_j |B_{ji}|` over the K largest |B_ji| into i.
 

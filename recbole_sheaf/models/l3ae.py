@@ -25,6 +25,7 @@ from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.item_sheaf import FullItemSheaf
 from recbole_sheaf.models.closed_form import ClosedFormRecommender
+from recbole_sheaf.models.multimodal import refuse_no_modality
 from recbole_sheaf.rules import setting
 from recbole_sheaf.sheaf.item_sheaf import precision
 from recbole_sheaf.sheaf.item_signals import gram_matrix, item_signals
@@ -61,8 +62,7 @@ class L3AE(ClosedFormRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = L3AESettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("L3AE needs a modality, but modalities is empty; name one or more, or take EASE")
+        refuse_no_modality(self, instead="EASE")
         users, items = dataset.inter_feat[dataset.uid_field], dataset.inter_feat[dataset.iid_field]
         signals = item_signals(users, items, self.n_users, self.n_items)
         content = torch.cat([unit_length(features.matrix) for features in self.modalities.values()], dim=1)

@@ -15,16 +15,14 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
 from recbole_sheaf.config import ModelSettings, cache_folder
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.arc_affinity import arc_affinity
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
-from recbole_sheaf.models.item_graph import modality_shares
-from recbole_sheaf.models.mgcn import SimilarityGraph
-from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.models.item_graph import SimilarityGraph, modality_shares
+from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality, xavier
 from recbole_sheaf.rules import setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -110,11 +108,10 @@ class LATTICE(MultimodalRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = LATTICESettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("LATTICE needs a modality, but modalities is empty; name one or more, or take LightGCN")
+        refuse_no_modality(self)
         self.skip_weight, self.reg_weight = settings.skip_weight, settings.reg_weight
         self.item_graph_layers, size = settings.item_graph_layers, settings.embedding_size
-        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = xavier(self.n_users + self.n_items, size)
         self.propagate = LightPropagation(self.graph, settings.n_layers)
         others, backend = settings.item_graph_neighbours - 1, settings.message_passing
         self.given = nn.ModuleList(
@@ -164,7 +161,6 @@ class LATTICE(MultimodalRecommender):
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss and the penalty."""
-        users, chosen, sampled = self.triples(interaction)
-        loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
-        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        return loss + self.reg_weight * self.squared_norms(nodes, self.id_embedding) / (2 * max(len(users), 1))
+        triples = self.triples(interaction)
+        loss = self.ranking_loss(*self.forward(), triples)
+        return loss + self.penalty(self.reg_weight, triples, self.id_embedding)

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
 from recbole_sheaf.config import TEMPERATURES, ModelSettings
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.contrastive import info_nce
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
-from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality, xavier
 from recbole_sheaf.rules import setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -103,12 +102,9 @@ class LGMRec(MultimodalRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = LGMRecSettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError(
-                "LGMRec needs at least one modality, but modalities is empty; name some, or take LightGCN"
-            )
+        refuse_no_modality(self)
         self.settings, size = settings, settings.embedding_size
-        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = xavier(self.n_users + self.n_items, size)
         self.propagate = LightPropagation(self.graph, settings.n_layers)
         self.projections = nn.ModuleList(
             ModalityProjection(features.matrix, features.present, size) for features in self.modalities.values()
@@ -142,12 +138,10 @@ class LGMRec(MultimodalRecommender):
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss, the contrast of the modalities' messages and the penalty."""
-        users, chosen, sampled = self.triples(interaction)
+        users, chosen, _ = triples = self.triples(interaction)
         x, messages = self.local_and_global()
-        loss = self.ranking_loss(x[: self.n_users], x[self.n_users :], (users, chosen, sampled))
-        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.squared_norms(nodes, self.id_embedding) / (2 * max(len(users), 1))
-        loss = loss + self.settings.reg_weight * penalty
+        loss = self.ranking_loss(x[: self.n_users], x[self.n_users :], triples)
+        loss = loss + self.penalty(self.settings.reg_weight, triples, self.id_embedding)
         for batch in (self.contrasted(users), self.n_users + self.contrasted(chosen)):
             loss = loss + self.settings.contrast_weight * self.contrast([embedding(batch, y) for y in messages])
         return loss

@@ -7,7 +7,6 @@ passes, and is propagated among similar items. A fuser takes what the views shar
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +14,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from recbole_sheaf.config import TEMPERATURES, ModelSettings, cache_folder
-from recbole_sheaf.data import cached_knn_arcs
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.light_propagation import LightPropagation
-from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.models.contrasted_views import ContrastedViews
+from recbole_sheaf.models.item_graph import SimilarityGraph
+from recbole_sheaf.models.multimodal import refuse_no_modality, xavier
 from recbole_sheaf.rules import setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -38,32 +36,6 @@ class MGCNSettings(ModelSettings):
     temperature: float = setting(0.2, **TEMPERATURES)
     reg_weight: float = setting(0.0001, low=0)
     message_passing: str = setting("auto", choices=BACKENDS)
-
-
-class SimilarityGraph(nn.Module):
-    r"""Sums over an item and its k nearest in content, :math:`y = D^{-1/2} S D^{-1/2} x`.
-
-    :math:`S_{ij}` is the cosine of i with a nearest item j, :math:`S_{ii} = 1`, and D sums the rows of S. The k
-    nearest are not always mutual, so S is not symmetric. Cosines below 0 count as 0. An item without a row gets zeros.
-    """
-
-    own: Tensor
-    weights: Tensor
-
-    def __init__(
-        self, features: ModalityFeatures, neighbours: int, cache_dir: Path, backend: str, device: torch.device
-    ) -> None:
-        super().__init__()
-        src, dst, cosine = (torch.from_numpy(array) for array in cached_knn_arcs(features, neighbours, cache_dir))
-        cosine, alone = cosine.clamp(min=0), features.present.float()
-        scale = alone.index_add(0, dst, cosine).clamp(min=1).rsqrt()
-        n_items = len(features.matrix)
-        self.graph = ArcGraph(src, dst, n_items, backend=backend, device=device, undirected=False)
-        self.register_buffer("own", (scale * scale * alone).unsqueeze(1), persistent=False)
-        self.register_buffer("weights", (scale[dst] * cosine * scale[src]).view(-1, 1, 1), persistent=False)
-
-    def forward(self, x: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
-        return self.own * x + self.graph.weighted_sum(x.unsqueeze(1), self.weights).squeeze(1)
 
 
 class PurifiedView(nn.Module):
@@ -135,11 +107,10 @@ class MGCN(ContrastedViews):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = MGCNSettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("MGCN needs at least one modality, but modalities is empty; name some, or take LightGCN")
+        refuse_no_modality(self)
         self.contrast_weight, self.temperature = settings.contrast_weight, settings.temperature
         self.reg_weight, size = settings.reg_weight, settings.embedding_size
-        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = xavier(self.n_users + self.n_items, size)
         self.propagate = LightPropagation(self.graph, settings.n_layers)
         self.views = nn.ModuleList(self._view(config, settings, features) for features in self.modalities.values())
         self.fuse = BehaviourAwareFuser(size, len(self.views))

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize
 
 from recbole_sheaf.config import ModelSettings
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.module_list import ModuleList
-from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality
 from recbole_sheaf.rules import setting
 from recbole_sheaf.unit_length import unit_length
 from recbole_sheaf.vocabulary import BACKENDS
@@ -98,8 +97,7 @@ class MMGCN(MultimodalRecommender):
         settings = MMGCNSettings.from_recbole(config)
         self.reg_weight = settings.reg_weight
         size = settings.embedding_size
-        if not self.modalities:
-            raise ConfigError("MMGCN needs at least one modality, but modalities is empty; name some, or take LightGCN")
+        refuse_no_modality(self)
         self.id_embedding = nn.Parameter(nn.init.xavier_normal_(torch.empty(self.n_users + self.n_items, size)))
         self.networks: ModuleList[ModalityNetwork] = ModuleList(
             ModalityNetwork(features, self.n_users, size, settings.n_layers, settings.aggregate_concat)
@@ -116,10 +114,7 @@ class MMGCN(MultimodalRecommender):
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss and an L2 penalty on ID embeddings and preferences."""
-        users, chosen, sampled = self.triples(interaction)
-        user_all, item_all = self.forward()
-        loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
-        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        penalty = self.squared_norms(nodes, self.id_embedding)
-        preferences = sum(self.squared_norms(users, network.preference) for network in self.networks)
-        return loss + self.reg_weight * (penalty + preferences) / (2 * max(len(users), 1))
+        triples = self.triples(interaction)
+        preferences = [network.preference for network in self.networks]
+        loss = self.ranking_loss(*self.forward(), triples)
+        return loss + self.penalty(self.reg_weight, triples, self.id_embedding, preferences)

@@ -59,7 +59,7 @@ from recbole_sheaf.layers.sheaf_conv import SheafConv
 from recbole_sheaf.models.item_graph import ItemGraph, ItemSheafGraph
 from recbole_sheaf.models.item_sheaf_forms import Auto, ClosedForm, Fitting, open_forms
 from recbole_sheaf.models.learnt_maps import LearntMaps
-from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.models.multimodal import MultimodalRecommender, xavier
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spreads_of_products, spreads_of_scores
 from recbole_sheaf.models.softmax_ranking import kept_of, with_popularity
@@ -150,9 +150,9 @@ class StalkEmbeddings(nn.Module):
         super().__init__()
         self.stalk_dim, self.feature_dropout = settings.stalk_dim, settings.feature_dropout
         size = settings.embedding_size
-        self.id_embedding = _xavier(n_users + n_items, size) if settings.use_id_stalk else None
-        self.preference = _xavier(n_users, size * len(modalities)) if modalities else None
-        self.project = nn.ParameterList(_xavier(features.dim, size) for features in modalities.values())
+        self.id_embedding = xavier(n_users + n_items, size) if settings.use_id_stalk else None
+        self.preference = xavier(n_users, size * len(modalities)) if modalities else None
+        self.project = nn.ParameterList(xavier(features.dim, size) for features in modalities.values())
         self.names: list[str] = ["id"] * settings.use_id_stalk + list(modalities)
         for m, features in enumerate(modalities.values()):
             self.register_buffer(f"content{m}", unit_length(features.matrix), persistent=False)
@@ -355,14 +355,11 @@ class MMSheaf(MultimodalRecommender):
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss and the penalties."""
-        users, chosen, sampled = self.triples(interaction)
-        x = self.stalks()
+        triples, x = self.triples(interaction), self.stalks()
         user_all, item_all = self._diffuse(x)
-        item_all = self._without_id_stalk(item_all)
-        loss = self.ranking_loss(user_all, item_all, (users, chosen, sampled))
+        loss = self.ranking_loss(user_all, self._without_id_stalk(item_all), triples)
         if self.reg_weight:
-            nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-            loss = loss + self.reg_weight * self.squared_norms(nodes, x.flatten(1)) / (2 * max(len(users), 1))
+            loss = loss + self.penalty(self.reg_weight, triples, x.flatten(1))
         return loss + self.map_weight_decay * self.maps.distance()
 
     def _without_id_stalk(self, items: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
@@ -529,7 +526,3 @@ class MMSheaf(MultimodalRecommender):
 def _same(kept: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
     """Whether a cache was made of what there is now: the same objects, or an equal weighing."""
     return all(one is other or isinstance(one, Weighing) and one == other for one, other in zip(kept, now))
-
-
-def _xavier(rows: int, columns: int) -> nn.Parameter:
-    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns)))

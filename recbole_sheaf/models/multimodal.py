@@ -5,7 +5,7 @@ n_users and n_items count RecBole's padding at 0. Nodes are users first, then it
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -151,6 +151,26 @@ class GraphRecommender(EmbeddingRecommender):
         """The backend in use, ``dgl`` or ``torch``."""
         return self.graph.backend
 
+    def penalty(
+        self,
+        weight: float,
+        triples: Triples,
+        nodes: Float[Tensor, "n f"],
+        of_users: Sequence[Float[Tensor, "n_users _"]] = (),
+    ) -> Float[Tensor, ""]:
+        """``weight`` times half the mean, over a batch's interactions, of the squared norms of what they touch.
+
+        Args:
+            weight: such as ``reg_weight``.
+            triples: of the batch; a node counts as often as it is named.
+            nodes: a table of all nodes, users first, whose rows of the users, the chosen and the sampled items count.
+            of_users: tables of the users, whose rows of the users count.
+        """
+        users, chosen, sampled = triples
+        squares = self.squared_norms(torch.cat([users, self.n_users + chosen, self.n_users + sampled]), nodes)
+        squares = squares + sum(self.squared_norms(users, table) for table in of_users)
+        return weight * squares / (2 * max(len(users), 1))
+
 
 class ContentRecommender(EmbeddingRecommender):
     """With ``self.modalities``, the items' content."""
@@ -167,6 +187,22 @@ class ContentRecommender(EmbeddingRecommender):
 
 class MultimodalRecommender(ContentRecommender, GraphRecommender):
     """A recommender with the items' content and the user-item graph."""
+
+
+def xavier(rows: int, columns: int) -> nn.Parameter:
+    """A trainable table, uniform by Glorot & Bengio 2010."""
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns)))
+
+
+def refuse_no_modality(model: Any, instead: Optional[str] = "LightGCN") -> None:
+    """Refuse to build a model of content without any.
+
+    Raises:
+        ConfigError: naming the model, and what does without.
+    """
+    if not model.modalities:
+        other = f", or take {instead}" if instead else ""
+        raise ConfigError(f"{type(model).__name__} needs a modality, but modalities is empty; name one or more{other}")
 
 
 def bpr_loss(chosen: Float[Tensor, " b"], sampled: Float[Tensor, " b"]) -> Float[Tensor, ""]:

@@ -92,7 +92,6 @@ class Sheaf4Rec(GraphRecommender):
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss and the penalty."""
-        users, chosen, sampled = self.triples(interaction)
-        loss = self.ranking_loss(*self.forward(), (users, chosen, sampled))
-        nodes = torch.cat([users, self.n_users + chosen, self.n_users + sampled])
-        return loss + self.reg_weight * self.squared_norms(nodes, self.id_embedding) / (2 * max(len(users), 1))
+        triples = self.triples(interaction)
+        loss = self.ranking_loss(*self.forward(), triples)
+        return loss + self.penalty(self.reg_weight, triples, self.id_embedding)

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from recbole_sheaf.config import TEMPERATURES, ModelSettings
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.contrastive import info_nce
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
-from recbole_sheaf.models.multimodal import MultimodalRecommender
+from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality
 from recbole_sheaf.rules import setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -92,8 +91,7 @@ class SLMRec(MultimodalRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = SLMRecSettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("SLMRec needs at least one modality, but modalities is empty; name some, or take SGL")
+        refuse_no_modality(self, instead="SGL")
         self.settings, size, n_channels = settings, settings.embedding_size, len(self.modalities) + 1
         self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users, size)))
         self.items = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_items, size)))

@@ -19,7 +19,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.config import ModelSettings, cache_folder
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
@@ -27,8 +26,8 @@ from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.contrasted_views import ContrastedViews
-from recbole_sheaf.models.mgcn import SimilarityGraph
-from recbole_sheaf.models.multimodal import refuse_other_names
+from recbole_sheaf.models.item_graph import SimilarityGraph
+from recbole_sheaf.models.multimodal import refuse_no_modality, refuse_other_names, xavier
 from recbole_sheaf.rules import Rule, setting
 from recbole_sheaf.vocabulary import BACKENDS
 
@@ -123,12 +122,11 @@ class SMORE(ContrastedViews):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = SMORESettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("SMORE needs a modality, but modalities is empty; name one or more, or take LightGCN")
+        refuse_no_modality(self)
         self.contrast_weight, self.temperature = settings.contrast_weight, settings.temperature
         self.reg_weight, size = settings.reg_weight, settings.embedding_size
         self.item_graph_layers, self.preference_dropout = settings.item_graph_layers, settings.preference_dropout
-        self.id_embedding = nn.Parameter(nn.init.xavier_uniform_(torch.empty(self.n_users + self.n_items, size)))
+        self.id_embedding = xavier(self.n_users + self.n_items, size)
         self.propagate = LightPropagation(self.graph, settings.n_layers)
         similar = self._similar(config, settings)
         self.similar = nn.ModuleList([*similar, MaxPooledGraph(similar)])

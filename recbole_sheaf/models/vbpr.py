@@ -13,8 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recbole_sheaf.config import ModelSettings
-from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.models.multimodal import ContentRecommender, refuse_no_modality, xavier
 from recbole_sheaf.rules import setting
 from recbole_sheaf.unit_length import unit_length
 
@@ -47,15 +46,14 @@ class VBPR(ContentRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         settings = VBPRSettings.from_recbole(config)
-        if not self.modalities:
-            raise ConfigError("VBPR needs at least one modality, but modalities is empty; name some, or take BPR")
+        refuse_no_modality(self, instead="BPR")
         self.reg_weight, self.content_reg_weight = settings.reg_weight, settings.content_reg_weight
         rows = [unit_length(features.matrix) for features in self.modalities.values()]
         self.register_buffer("content", torch.cat(rows, dim=1), persistent=False)
-        self.user_factors = _xavier(self.n_users, settings.embedding_size)
-        self.item_factors = _xavier(self.n_items, settings.embedding_size)
-        self.user_content_factors = _xavier(self.n_users, settings.content_size)
-        self.content_map = _xavier(self.content.shape[1], settings.content_size)
+        self.user_factors = xavier(self.n_users, settings.embedding_size)
+        self.item_factors = xavier(self.n_items, settings.embedding_size)
+        self.user_content_factors = xavier(self.n_users, settings.content_size)
+        self.content_map = xavier(self.content.shape[1], settings.content_size)
         self.item_bias = nn.Parameter(torch.zeros(self.n_items, 1))
         self.content_bias = nn.Parameter(torch.zeros(self.content.shape[1], 1))
 
@@ -74,7 +72,3 @@ class VBPR(ContentRecommender):
         penalty = of_users + sum(self.squared_norms(items, each) for each in (self.item_factors, self.item_bias))
         shared = self.content_map.square().sum() + self.content_bias.square().sum()
         return loss + (self.reg_weight * penalty / max(len(users), 1) + self.content_reg_weight * shared) / 2
-
-
-def _xavier(rows: int, columns: int) -> nn.Parameter:
-    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns)))

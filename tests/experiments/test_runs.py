@@ -231,7 +231,7 @@ def test_settings_of_one_model_are_checked(toy_settings, workplace, text, messag
         (["MMSheaf"], {"embedding_size": 10}, "no multiple of stalk_dim"),
         (["BPR"], {"metrics": ["Recal"]}, "metrics has no 'Recal' .did you mean 'Recall'"),
         (["BPR"], {"topk": [10, 61]}, "topk is 61, but dataset 'toy' has 60 items"),
-        (["MMGCN"], {"modalities": []}, "MMGCN needs at least one modality"),
+        (["MMGCN"], {"modalities": []}, "MMGCN needs a modality"),
     ],
 )
 def test_settings_are_refused_in_one_sentence(toy_settings, models, settings, message):

@@ -131,7 +131,7 @@ def test_identity_maps_without_content_are_lightgcn(toy_settings, loss):
         ("SheafRec", {"modalities": "auto"}, "SheafRec takes one modality, but modalities gives image, text"),
         ("SheafRec", {"modalities": []}, "neither a modality nor the ID stalk"),
         ("MMSheaf", {"modalities": [], "restriction_map": "wide"}, "is learnt from content, but modalities is empty"),
-        ("MMGCN", {"modalities": []}, "MMGCN needs at least one modality"),
+        ("MMGCN", {"modalities": []}, "MMGCN needs a modality"),
     ],
 )
 def test_content_that_does_not_fit_is_refused(toy_settings, name, settings, message):

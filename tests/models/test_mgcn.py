@@ -3,7 +3,8 @@
 import torch
 
 from recbole_sheaf.features import ModalityFeatures
-from recbole_sheaf.models.mgcn import BehaviourAwareFuser, PurifiedView, SimilarityGraph
+from recbole_sheaf.models.item_graph import SimilarityGraph
+from recbole_sheaf.models.mgcn import BehaviourAwareFuser, PurifiedView
 from tests.conftest import KERNELS_HERE
 from tests.models.test_contract import build
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.models.mgcn import SimilarityGraph
+from recbole_sheaf.models.item_graph import SimilarityGraph
 from recbole_sheaf.models.smore import MaxPooledGraph, SpectrumFusion
 from tests.models.dense import lightgcn_matrix, perturb
 from tests.models.test_contract import build

@@ -39,5 +39,5 @@ def test_penalties_are_on_the_batch_and_on_what_all_items_share(model_and_batch)
 
 
 def test_no_content_is_refused(toy_settings):
-    with pytest.raises(ConfigError, match="VBPR needs at least one modality, but modalities is empty"):
+    with pytest.raises(ConfigError, match="VBPR needs a modality, but modalities is empty"):
         build("VBPR", {**toy_settings, "modalities": []})
