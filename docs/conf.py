@@ -32,6 +32,7 @@ PAGES = {
     "Figures": {
         "All results": "results/README",
         "The report": "report/README",
+        "The report, its page": "report/report",
         "MMSheaf and the softmax": "results/softmax",
         "Today's defaults": "results/defaults",
         "What was tried": "results/search-log",
@@ -57,7 +58,7 @@ project = "recbole-sheaf"
 copyright = "the authors of recbole-sheaf"
 root_doc = "docs/index"
 extensions = ["myst_parser"]
-include_patterns = ["*.md", "docs/*.md", "docs/results/*.md", "docs/report/README.md", "benchmarks/*.md"]
+include_patterns = ["*.md", "docs/*.md", "docs/results/*.md", "docs/report/*.md", "benchmarks/*.md"]
 exclude_patterns = [".*", "*.egg-info", "build", "dist", "site", "recbole_sheaf", "tests"]  # not even walked through
 templates_path = ["_templates"]
 
