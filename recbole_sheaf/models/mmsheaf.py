@@ -458,8 +458,10 @@ class MMSheaf(MultimodalRecommender):
     def scored_by(self, weighings: Sequence[Weighing]) -> Callable[[Int[Tensor, " b"]], Iterator[Tensor]]:
         """Gives users' scores for every item, (b, n_items), under one weighing after another.
 
-        The two sheaves are asked once for all of them.
+        The two sheaves are asked once for all of them. Without an item sheaf the scores are cosines, which rank alike.
         """
+        if self.closed_form is None:
+            return super().scored_by(weighings)
         compared = self.compared_embeddings()
 
         def scored(users: Int[Tensor, " b"]) -> Iterator[Tensor]:

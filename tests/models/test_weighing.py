@@ -162,6 +162,21 @@ def test_stalks_are_judged_without_the_item_sheaf(toy_settings):
         torch.testing.assert_close(ready.model.stalk_scores(users) / ready.model.temperature, alone)
 
 
+@pytest.mark.parametrize("name", ["MMSheaf", "SheafRec"])
+def test_popularity_alone_is_chosen_where_there_is_no_item_sheaf(toy_settings, name, tmp_path):
+    own = {**toy_settings, "item_sheaf_weight": 0.0, "softmax_popularity": 1.0, "epochs": 2}
+    own |= {"modalities": ["text"]} if name == "SheafRec" else {}
+    (config,) = resolve_configs([name], "toy", [], own)
+    result = train(config, load_split(config), tmp_path).result
+    assert set(result.chosen) == {"popularity_kept"}
+    model = restore(result.checkpoint, own["data_path"]).model
+    users = torch.tensor([3, 1, 7])
+    with torch.no_grad():
+        scores = next(model.scored_by([model.weighing])(users)) / model.temperature
+        listed = model.full_sort_predict(Interaction({"user_id": users})).view(scores.shape)
+    torch.testing.assert_close(scores, listed, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("lucky", [True, False])
 def test_a_difference_within_its_standard_error_leaves_the_first(lucky):
     """One user in a hundred finds one item more: the mean is higher, as it is half of the time without a difference."""
