@@ -1,6 +1,6 @@
 """Which models there are: ours and RecBole's."""
 
-from recbole_sheaf.config import RECBOLE_PROPERTIES
+from recbole_sheaf.settings.config import RECBOLE_PROPERTIES
 
 RECOMMENDERS = "recbole.model.general_recommender"  # the package in which RecBole looks for ours
 MODEL_NAMES = (

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from recbole_sheaf.config import OWN_DEFAULTS
 from recbole_sheaf.errors import ConfigError, nearest
 from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.config import OWN_DEFAULTS
+from recbole_sheaf.settings.settings_files import read_yaml
 
 _by_name: dict[str, type] = {}  # registered
 _by_source: dict[str, type] = {}  # registered, or seen by a Config; a class that is defined again takes the place

@@ -35,7 +35,7 @@ from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.library_mends import has_board
 from recbole_sheaf.names import MODELS, recbole_names
-from recbole_sheaf.settings_files import SettingsLoader
+from recbole_sheaf.settings.settings_files import SettingsLoader
 
 TAKE_BACK = "take the last setting back, or lower learning_rate"
 

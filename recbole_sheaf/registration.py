@@ -17,7 +17,9 @@ from types import ModuleType
 from typing import Any, Callable, Optional
 
 from recbole_sheaf import own_models
-from recbole_sheaf.config import (
+from recbole_sheaf.errors import ConfigError, nearest
+from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
+from recbole_sheaf.settings.config import (
     RECBOLE_PROPERTIES,
     apply_split,
     cache_folder,
@@ -26,9 +28,7 @@ from recbole_sheaf.config import (
     default_settings,
     make_lists,
 )
-from recbole_sheaf.errors import ConfigError, nearest
-from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.settings_files import read_yaml
 
 QUICK_START = "recbole.quick_start.quick_start"
 

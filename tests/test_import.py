@@ -132,7 +132,7 @@ def test_a_sequential_model_leaves_the_detection_of_anomalies_as_it_was():
 def test_what_the_hook_imports_needs_no_recbole():
     """Else a module would be asked for while it is half imported, whoever imported it first."""
     code = """
-        import recbole_sheaf.config, sys
+        import recbole_sheaf.settings.config, sys
         sys.modules["recbole"] = None  # from here on an import of it fails
         import recbole_sheaf.patches
         print("none")

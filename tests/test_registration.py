@@ -17,10 +17,10 @@ from recbole.utils import get_model
 from recbole.utils.case_study import full_sort_topk
 
 from recbole_sheaf import registration
-from recbole_sheaf.config import default_files
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.settings import resolve_configs
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.config import default_files
+from recbole_sheaf.settings.settings_files import read_yaml
 from tests.conftest import content_of
 
 OURS = sorted(registration.MODELS)

@@ -8,9 +8,9 @@ from typing import Optional
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import QUIET, model_names, read_settings
-from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.settings.config import class_name
 
 EPILOG = """\
 What is searched stands in each model's YAML file (properties/model/<model>.yaml), or in one of --config_files:

@@ -24,7 +24,7 @@ from recbole_sheaf.errors import DataError, FeatureError, shown
 from recbole_sheaf.features.id_files import ENDINGS as ID_ENDINGS
 from recbole_sheaf.features.tokens import refuse_written_alike
 from recbole_sheaf.regular_files import hash_of_regular, read_regular
-from recbole_sheaf.vocabulary import FEATURE_ENDINGS
+from recbole_sheaf.settings.vocabulary import FEATURE_ENDINGS
 from recbole_sheaf.whole_files import whole_folder
 
 TYPES = {USER: "token", ITEM: "token", RATING: "float", TIME: "float"}

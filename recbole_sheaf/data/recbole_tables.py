@@ -28,7 +28,7 @@ from recbole_sheaf.features.atomic import (
     read_columns,
     read_table,
 )
-from recbole_sheaf.vocabulary import REPETITIONS
+from recbole_sheaf.settings.vocabulary import REPETITIONS
 
 logger = logging.getLogger(__name__)
 

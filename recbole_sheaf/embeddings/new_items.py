@@ -27,11 +27,11 @@ from recbole_sheaf.features import ModalityFeatures, read_features
 from recbole_sheaf.features.folder import files_in
 from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.modality import join_by_token
-from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.models.item_graph import ItemGraph
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.vbpr import VBPR
+from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.unit_length import unit_length
 
 

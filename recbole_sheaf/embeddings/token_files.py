@@ -5,7 +5,7 @@ from typing import Literal, Union, overload
 
 from recbole_sheaf.errors import DataError, shown
 from recbole_sheaf.features.tokens import fault_of
-from recbole_sheaf.vocabulary import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.settings.vocabulary import ITEM_NAMES, USER_NAMES
 
 ENDINGS = (".csv", ".tsv", ".txt")
 _KINDS = {**dict.fromkeys(USER_NAMES, "user"), **dict.fromkeys(ITEM_NAMES, "item")}

@@ -11,14 +11,6 @@ from typing import Any, Optional
 
 from recbole.config import Config
 
-from recbole_sheaf.config import (
-    check_ranges,
-    class_name,
-    default_settings,
-    known_keys,
-    properties_folder,
-    rules_for,
-)
 from recbole_sheaf.data.exact_times import is_ordered_by_time
 from recbole_sheaf.data.recbole_tables import reads_labels
 from recbole_sheaf.errors import ConfigError, SheafError, first_line, nearest, shown
@@ -26,10 +18,18 @@ from recbole_sheaf.experiments.idle_settings import refuse_idle
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
 from recbole_sheaf.features.atomic import read_header
-from recbole_sheaf.recbole_rules import check_evaluation
 from recbole_sheaf.registration import check_model_name
-from recbole_sheaf.rules import check_values, refuse_unknown_keys
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.config import (
+    check_ranges,
+    class_name,
+    default_settings,
+    known_keys,
+    properties_folder,
+    rules_for,
+)
+from recbole_sheaf.settings.recbole_rules import check_evaluation
+from recbole_sheaf.settings.rules import check_values, refuse_unknown_keys
+from recbole_sheaf.settings.settings_files import read_yaml
 
 _METRICS = frozenset(("metrics", "topk", "valid_metric"))
 PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}

@@ -25,7 +25,7 @@ from recbole_sheaf.features.id_files import ids_beside, read_ids
 from recbole_sheaf.features.parquet_file import read_parquet
 from recbole_sheaf.features.safetensors_file import read_safetensors
 from recbole_sheaf.features.tokens import PADDING
-from recbole_sheaf.vocabulary import FEATURE_ENDINGS
+from recbole_sheaf.settings.vocabulary import FEATURE_ENDINGS
 
 logger = logging.getLogger(__name__)
 

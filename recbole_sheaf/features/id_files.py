@@ -13,7 +13,7 @@ from typing import Optional
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.tokens import fault_of
 from recbole_sheaf.regular_files import read_regular
-from recbole_sheaf.vocabulary import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.settings.vocabulary import ITEM_NAMES, USER_NAMES
 
 ENDINGS = (".ids.txt", ".ids.csv", "_ids.txt", "_ids.csv")  # after a modality's name
 

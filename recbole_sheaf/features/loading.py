@@ -22,7 +22,7 @@ from recbole_sheaf.features.item_columns import column_features, vector_columns
 from recbole_sheaf.features.modality import ModalityFeatures, join_by_token
 from recbole_sheaf.features.normalisation import fit_normalisation
 from recbole_sheaf.features.text import Ordered, as_it_stands, possible_text_modalities, text_features
-from recbole_sheaf.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice
+from recbole_sheaf.settings.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def load_modalities(
         modalities: ``"auto"`` takes every feature file, in order of name, then every column of vectors in the ``.item``
             file, then every text modality of another name that this file has columns for; ``"files_else_text"`` takes
             text only where there are no vectors. A list takes exactly these, each from its file, its column or text; an
-            entry may be a mapping that names a file or columns itself (:mod:`recbole_sheaf.modality_choices`).
+            entry may be a mapping that names a file or columns itself (:mod:`recbole_sheaf.settings.modality_choices`).
         text_modalities: columns of the ``.item`` file that each text modality joins.
         feature_dim_text: largest dimension of a text modality.
         cache_dir: where text vectors are kept.

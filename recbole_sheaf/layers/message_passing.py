@@ -25,7 +25,7 @@ from recbole_sheaf.layers._arc_checks import check_arcs, refuse_duplicates, reve
 from recbole_sheaf.layers._dgl_kernels import DGLKernels, why_dgl_cannot_serve
 from recbole_sheaf.layers._edge_products import EdgePairs
 from recbole_sheaf.layers._torch_kernels import TorchKernels
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from recbole_sheaf.config import TEMPERATURES, ModelSettings, cache_folder
 from recbole_sheaf.data import cached_knn_arcs
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
@@ -22,8 +21,9 @@ from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.models.contrasted_views import ContrastedViews
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import TEMPERATURES, ModelSettings, cache_folder
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from recbole_sheaf.config import LossSettings
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
-from recbole_sheaf.vocabulary import LOSSES
+from recbole_sheaf.settings.config import LossSettings
+from recbole_sheaf.settings.vocabulary import LOSSES
 
 Embeddings = Callable[[Any], tuple[Tensor, Tensor]]
 

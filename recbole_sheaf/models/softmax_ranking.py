@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from recbole_sheaf.config import LossSettings
 from recbole_sheaf.layers.softmax_loss import ItemSampler, softmax_loss
+from recbole_sheaf.settings.config import LossSettings
 
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.multimodal import ContentRecommender
-from recbole_sheaf.rules import setting
+from recbole_sheaf.settings.config import ModelSettings
+from recbole_sheaf.settings.rules import setting
 from recbole_sheaf.unit_length import unit_length
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.item_sheaf_forms import ClosedForm, Form
-from recbole_sheaf.rules import Rule, setting
+from recbole_sheaf.settings.rules import Rule, setting
 
 MOST_USERS = 6000  # of validation, evenly spaced, by whom a weighing is chosen
 ASKED_EACH_EPOCH = 2000  # by whom it is seen whether the stalks still learn

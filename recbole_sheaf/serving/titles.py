@@ -11,7 +11,7 @@ from recbole_sheaf.errors import DataError, nearest, shown
 from recbole_sheaf.features.atomic import column_names, read_columns
 from recbole_sheaf.features.text_tables import read_text_table
 from recbole_sheaf.plain_text import one_line
-from recbole_sheaf.vocabulary import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.settings.vocabulary import ITEM_NAMES, USER_NAMES
 
 ENDINGS = (".item", ".tsv", ".txt", ".csv")
 NAMED = ("title", "name")

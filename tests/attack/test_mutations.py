@@ -21,7 +21,7 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split, loaders
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.features import load_modalities, read_features
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.settings_files import read_yaml
 from tests.attack import exports
 from tests.attack.door import ITEMS, LINES, table
 from tests.attack.test_data import GOOD_ITEM, MM_GOOD, ROWS, TOKENS, features, npy

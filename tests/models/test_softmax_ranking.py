@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_sheaf.config import LossSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.models import multimodal
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, squared_norms
+from recbole_sheaf.settings.config import LossSettings
 from tests.layers.test_softmax_loss import slow_loss
 from tests.models.test_contract import build
 

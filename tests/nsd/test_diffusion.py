@@ -12,8 +12,8 @@ from recbole_sheaf.nsd.continuous_diffusion import STEPS, ContinuousSheafDiffusi
 from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
 from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
 from recbole_sheaf.nsd.reference import from_manifest, settings_from_reference
+from recbole_sheaf.settings.vocabulary import NODE_CLASSIFICATION_MAPS
 from recbole_sheaf.sheaf import undirected_graph
-from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
 from tests.sheaf.helpers import golden, golden_graph, random_graph
 
 

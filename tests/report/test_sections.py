@@ -307,7 +307,7 @@ def test_the_data_and_their_density(sections):
 
 
 def test_the_experiment_file_is_one_that_compare_reads(sections, tmp_path):
-    from recbole_sheaf.settings_files import read_yaml
+    from recbole_sheaf.settings.settings_files import read_yaml
 
     listing = next(block for block in sections["commands"].blocks if isinstance(block, Listing))
     path = tmp_path / "experiment.yaml"

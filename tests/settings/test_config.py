@@ -6,12 +6,12 @@ import importlib
 import pytest
 from recbole.config import Config
 
-from recbole_sheaf import config
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import MMSheafSettings
 from recbole_sheaf.registration import MODELS
-from recbole_sheaf.rules import refuse_unknown_keys
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings import config
+from recbole_sheaf.settings.rules import refuse_unknown_keys
+from recbole_sheaf.settings.settings_files import read_yaml
 
 SETTINGS = {name: getattr(importlib.import_module(module), name).settings_class for name, module in MODELS.items()}
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from recbole_sheaf.config import RULES, check_ranges
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
+from recbole_sheaf.settings.config import RULES, check_ranges
+from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
 
 VIDEO = {"name": "video", "file": "clips.npy", "normalise": "rows"}
 TITLE = {"name": "title", "columns": ["title", "plot"], "text_dim": 8}

@@ -3,8 +3,8 @@
 import pytest
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.recbole_rules import RECBOLE_RULES, check_evaluation
-from recbole_sheaf.rules import check_values
+from recbole_sheaf.settings.recbole_rules import RECBOLE_RULES, check_evaluation
+from recbole_sheaf.settings.rules import check_values
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole_sheaf.errors import ConfigError, nearest
-from recbole_sheaf.rules import Rule
+from recbole_sheaf.settings.rules import Rule
 
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
 _TRANSFORMS = ("mask_itemseq", "inverse_itemseq", "crop_itemseq", "reorder_itemseq")

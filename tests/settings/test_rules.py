@@ -5,10 +5,10 @@ from typing import Optional
 
 import pytest
 
-from recbole_sheaf import vocabulary
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import KERNELS
-from recbole_sheaf.rules import CheckedSettings, Rule, setting
+from recbole_sheaf.settings import vocabulary
+from recbole_sheaf.settings.rules import CheckedSettings, Rule, setting
 
 NAN, INF = float("nan"), float("inf")
 

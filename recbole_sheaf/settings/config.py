@@ -14,11 +14,11 @@ from typing import Any, Optional, TypeVar, Union
 from platformdirs import user_cache_dir
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.modality_choices import MAPPING, refuse_contradictions, refuse_unfit_names
-from recbole_sheaf.recbole_rules import RECBOLE_RULES, rules_like
-from recbole_sheaf.rules import CheckedSettings, Rule, check_values, refuse_unknown_keys, rules_of, setting
-from recbole_sheaf.settings_files import read_yaml
-from recbole_sheaf.vocabulary import BACKENDS, CATALOGUES, FEATURE_KINDS, LOSSES, REPETITIONS, SPLITS
+from recbole_sheaf.settings.modality_choices import MAPPING, refuse_contradictions, refuse_unfit_names
+from recbole_sheaf.settings.recbole_rules import RECBOLE_RULES, rules_like
+from recbole_sheaf.settings.rules import CheckedSettings, Rule, check_values, refuse_unknown_keys, rules_of, setting
+from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.settings.vocabulary import BACKENDS, CATALOGUES, FEATURE_KINDS, LOSSES, REPETITIONS, SPLITS
 
 _RECBOLE = importlib.util.find_spec("recbole")  # found, not imported
 assert _RECBOLE is not None and _RECBOLE.origin is not None, "environment.check_environment has found it"
@@ -40,7 +40,7 @@ Settings = TypeVar("Settings", bound="ModelSettings")
 
 def properties_folder() -> Path:
     """Folder of our YAML defaults: inside the package when installed from a wheel, beside it in a source checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     for folder in (package / "properties", package.parent / "properties"):
         if (folder / "overall.yaml").is_file():
             return folder

@@ -6,7 +6,7 @@ from typing import Any, Union
 import yaml
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.settings_files import parse, read_text
+from recbole_sheaf.settings.settings_files import parse, read_text
 
 Keys = tuple[Union[str, int], ...]
 

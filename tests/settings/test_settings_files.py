@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.settings_files import DEEPEST, MOST_BYTES, MOST_VALUES, SettingsLoader, read_yaml
+from recbole_sheaf.settings.settings_files import DEEPEST, MOST_BYTES, MOST_VALUES, SettingsLoader, read_yaml
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{here}: &{here} [{', '.join([f'*{before}'] * 10)}]\n" for before, here in zip("abcdefgh", "bcdefghi")

@@ -1,7 +1,7 @@
 """What values a setting may take: one rule a setting, one sentence where a value breaks it.
 
 A :class:`Rule` is given to a field of a settings dataclass by :func:`setting`, or stands in a table by the setting's
-name, as RecBole's own do (:mod:`recbole_sheaf.recbole_rules`).
+name, as RecBole's own do (:mod:`recbole_sheaf.settings.recbole_rules`).
 """
 
 import math
