@@ -105,9 +105,9 @@ def test_choices_that_help_names_are_those_of_the_rooms():
 def test_recbole_knows_our_models_in_either_order(imports):
     code = f"""
         {imports}
-        from recbole_sheaf import patches
-        from recbole_sheaf.recbole_compat import original
-        from recbole_sheaf.registration import MODELS
+        from recbole_sheaf.plugin import patches
+        from recbole_sheaf.plugin.recbole_compat import original
+        from recbole_sheaf.plugin.registration import MODELS
         import recbole, sys
         assert get_model("MMSheaf").__module__ == MODELS["MMSheaf"]
         assert all(hasattr(patches.owner_of(patch), patch.name) and original(patch.owner, patch.name) is not
@@ -134,7 +134,7 @@ def test_what_the_hook_imports_needs_no_recbole():
     code = """
         import recbole_sheaf.settings.config, sys
         sys.modules["recbole"] = None  # from here on an import of it fails
-        import recbole_sheaf.patches
+        import recbole_sheaf.plugin.patches
         print("none")
     """
     assert python(code) == "none"

@@ -10,15 +10,13 @@ import torch
 
 import recbole_sheaf
 from recbole_sheaf.experiments import run_id
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
 from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt
 from tests.conftest import SHAPE_CHECKED
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
 # They import no room, or those beneath, so any room but the mathematics may import them.
 ANYWHERE = {"errors", "extras", "lazy_names", "plain_text", "regular_files", "settings", "unit_length", "whole_files"}
-PROCESS = {"environment", "recbole_compat", "checkpoint_file"}  # what commands and workers set in their own process
-NAMES = {"names", "own_models", "registration"}
 WORDS = "settings.vocabulary"  # a module of a room, the others of which are not to be known
 ROOMS = {
     "sheaf": {"errors", WORDS, "unit_length"},
@@ -27,16 +25,17 @@ ROOMS = {
     "data": {*ANYWHERE, "features"},  # graphs of nearest items read features, and folders of MMRec become such files
     "models": {*ANYWHERE, "sheaf", "layers", "features", "data"},  # data for the graphs that a model is built on
     "evaluation": {"errors", "plain_text", "regular_files", "whole_files"},
-    # features for the files that count for a run; names of users' own models too
-    "experiments": {*ANYWHERE, *PROCESS, "data", "evaluation", "features", "models", *NAMES},
+    "plugin": {*ANYWHERE, "checkpoint_file", "data", "features", "models"},  # models: the softmax for RecBole's own
+    # features for the files that count for a run; environment for what workers set in their own process
+    "experiments": {*ANYWHERE, "checkpoint_file", "data", "environment", "evaluation", "features", "models", "plugin"},
     "embeddings": {*ANYWHERE, "sheaf", "layers", "features", "models", "experiments"},  # a restored model, taken apart
     "serving": {*ANYWHERE, "features", "embeddings"},  # features: tables of titles are read as tables of texts are
     "nsd": {*ANYWHERE, "environment", "sheaf", "layers"},
     "report": {*ANYWHERE, "embeddings", "evaluation", "experiments"},  # stores and exported files, never a model
     "settings": {"errors", "regular_files"},
     "cli": {
-        *{*ANYWHERE, "environment", "data", "features", "embeddings", "evaluation", "experiments", "nsd", "report"},
-        *{"serving", *NAMES},
+        *{*ANYWHERE, "environment", "data", "features", "embeddings", "evaluation", "experiments", "nsd", "plugin"},
+        *{"report", "serving"},
     },
     # Modules beside the rooms.
     "errors": set(),
@@ -47,21 +46,8 @@ ROOMS = {
     "regular_files": {"errors"},
     "whole_files": {"errors"},
     "environment": {"errors"},
-    "names": {"settings"},
-    "own_models": {*ANYWHERE, "names"},
     "checkpoint_file": {"errors", "whole_files"},
-    "library_mends": {"extras"},
-    "recbole_compat": {*ANYWHERE, "checkpoint_file", "library_mends", "data", "names", "own_models"},
-    "registration": {*ANYWHERE, "data", "names", "own_models", "recbole_compat"},
-    "patches": {
-        "data",
-        "library_mends",
-        "models",
-        "recbole_compat",
-        "registration",
-    },  # models: the softmax for RecBole's own
-    "import_hook": {"patches"},
-    "__init__": {"environment", "import_hook", "own_models"},
+    "__init__": {"environment", "lazy_names", "plugin"},
 }
 STRANGERS = {
     "sheaf": {"dgl", "recbole"},

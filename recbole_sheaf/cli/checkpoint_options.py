@@ -26,7 +26,7 @@ def check_own_model(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: if it is not there.
     """
-    from recbole_sheaf.registration import check_model_name
+    from recbole_sheaf.plugin.registration import check_model_name
 
     if options.model:
         check_model_name(options.model)

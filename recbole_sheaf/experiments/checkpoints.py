@@ -34,7 +34,7 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split
 from recbole_sheaf.experiments.training import Prepared, prepare
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe_names
-from recbole_sheaf.registration import recbole_model_names
+from recbole_sheaf.plugin.registration import recbole_model_names
 from recbole_sheaf.settings.config import known_keys
 
 # Of the settings that say where things lie, those that an evaluation reads from; none is written to.

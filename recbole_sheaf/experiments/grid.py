@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
 from recbole_sheaf.experiments.run import REAL, Run
-from recbole_sheaf.registration import check_model_name
+from recbole_sheaf.plugin.registration import check_model_name
 from recbole_sheaf.settings.config import known_keys
 from recbole_sheaf.settings.located_yaml import Keys, LocatedYaml
 from recbole_sheaf.settings.rules import refuse_unknown_keys

@@ -22,8 +22,8 @@ from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.splits import CATALOGUE_SETTINGS
 from recbole_sheaf.features.folder import files_of_content, named_file, with_its_ids
 from recbole_sheaf.models.multimodal import ContentRecommender
-from recbole_sheaf.own_models import registered
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.own_models import registered
+from recbole_sheaf.plugin.registration import MODELS
 from recbole_sheaf.settings.config import ranks_listed_items
 from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
 

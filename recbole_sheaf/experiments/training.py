@@ -26,7 +26,7 @@ from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, 
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
 from recbole_sheaf.models.weighing import weigh_on_validation
-from recbole_sheaf.recbole_compat import keep_reproducible
+from recbole_sheaf.plugin.recbole_compat import keep_reproducible
 
 STATE_FILE = "state.pth"
 CHECKPOINT_FILE = f"best{SUFFIX}"

@@ -1,7 +1,7 @@
 """The softmax of cosines as a recommender trains with it: a user's training interactions, settings, sampled items.
 
 Our models hold one (:class:`~recbole_sheaf.models.multimodal.EmbeddingRecommender`), RecBole's that we serve hold the
-same (:mod:`~recbole_sheaf.models.recbole_softmax`), so all of them train by the same code.
+same (:mod:`~recbole_sheaf.plugin.recbole_softmax`), so all of them train by the same code.
 """
 
 from typing import Any, Optional

@@ -16,7 +16,7 @@ from recbole_sheaf.errors import ConfigError, SheafError
 from recbole_sheaf.experiments.judging import judge
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
 from recbole_sheaf.settings.rules import rules_of
 from tests.conftest import CLOSED_FORM, content_of
 from tests.embeddings.toys import restored

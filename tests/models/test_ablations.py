@@ -6,7 +6,7 @@ import pytest
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
 from recbole_sheaf.settings.config import known_keys
 from tests.conftest import WITHOUT_CONTENT, content_of
 

@@ -13,7 +13,7 @@ from torch.nn.functional import cosine_similarity
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
 from recbole_sheaf.settings.config import default_settings
 from recbole_sheaf.settings.vocabulary import RESTRICTION_MAPS
 from tests.conftest import (

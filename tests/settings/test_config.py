@@ -8,7 +8,7 @@ from recbole.config import Config
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import MMSheafSettings
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
 from recbole_sheaf.settings import config
 from recbole_sheaf.settings.rules import refuse_unknown_keys
 from recbole_sheaf.settings.settings_files import read_yaml

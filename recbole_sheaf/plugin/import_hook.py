@@ -23,7 +23,7 @@ def install() -> None:
 
 def _patch() -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _RecBoleFinder)]
-    from recbole_sheaf import patches
+    from recbole_sheaf.plugin import patches
 
     patches.apply()
 

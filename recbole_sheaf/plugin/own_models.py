@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from recbole_sheaf.errors import ConfigError, nearest
-from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
+from recbole_sheaf.plugin.names import MODELS, RECOMMENDERS, recbole_names
 from recbole_sheaf.settings.config import OWN_DEFAULTS
 from recbole_sheaf.settings.settings_files import read_yaml
 

@@ -3,8 +3,8 @@
 A row names an attribute of a RecBole module or class, what makes the replacement out of RecBole's own, and why. Every
 replacement keeps RecBole's signature. What they do is in ``recbole_compat`` (mends), ``library_mends`` (those for
 today's NumPy, SciPy, pandas and the packages that RecBole imports and hardly uses), ``registration`` (our models,
-defaults and datasets), ``data.recbole_tables`` (its tables), ``data.exact_times`` (their order in time) and
-``models.recbole_softmax`` (the softmax for RecBole's own models).
+defaults and datasets), ``recbole_tables`` (its tables), ``data.exact_times`` (their order in time) and
+``recbole_softmax`` (the softmax for RecBole's own models).
 """
 
 import importlib
@@ -12,13 +12,13 @@ from typing import Any, Callable, NamedTuple
 
 import torch
 
-from recbole_sheaf import library_mends as today
-from recbole_sheaf import recbole_compat as mends
-from recbole_sheaf import registration as ours
 from recbole_sheaf.data import exact_times as times
-from recbole_sheaf.data import recbole_tables as tables
-from recbole_sheaf.models.recbole_softmax import served
 from recbole_sheaf.models.weighing import settled_on_validation
+from recbole_sheaf.plugin import library_mends as today
+from recbole_sheaf.plugin import recbole_compat as mends
+from recbole_sheaf.plugin import recbole_tables as tables
+from recbole_sheaf.plugin import registration as ours
+from recbole_sheaf.plugin.recbole_softmax import served
 
 Replace = Callable[[Any], Any]
 

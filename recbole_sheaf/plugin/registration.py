@@ -16,9 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, Optional
 
-from recbole_sheaf import own_models
 from recbole_sheaf.errors import ConfigError, nearest
-from recbole_sheaf.names import MODELS, RECOMMENDERS, recbole_names
+from recbole_sheaf.plugin import own_models
+from recbole_sheaf.plugin.names import MODELS, RECOMMENDERS, recbole_names
 from recbole_sheaf.settings.config import (
     RECBOLE_PROPERTIES,
     apply_split,
@@ -55,7 +55,7 @@ def recbole_model_names() -> list[str]:
 
 def run_recboles(rank: int, *args: Any) -> None:
     """RecBole's worker of a distributed run; found under our name, so a spawned process registers our models first."""
-    from recbole_sheaf.recbole_compat import original
+    from recbole_sheaf.plugin.recbole_compat import original
 
     original(QUICK_START, "run_recboles")(rank, *args)
 
@@ -66,7 +66,7 @@ def objective_function(
     saved: bool = True,
 ) -> dict[str, Any]:
     """RecBole's objective of a search; found under our name, so a Ray worker registers our models first."""
-    from recbole_sheaf.recbole_compat import original
+    from recbole_sheaf.plugin.recbole_compat import original
 
     return original(QUICK_START, "objective_function")(config_dict, config_file_list, saved)
 

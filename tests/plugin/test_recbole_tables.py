@@ -9,8 +9,8 @@ import pytest
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 
-from recbole_sheaf import library_mends
-from recbole_sheaf.recbole_compat import original
+from recbole_sheaf.plugin import library_mends
+from recbole_sheaf.plugin.recbole_compat import original
 
 FIELDS = ("field2type", "field2source", "field2seqlen", "field2bucketnum")
 TABLES = ("inter_feat", "user_feat", "item_feat")

@@ -11,10 +11,15 @@ from recbole.data.dataset.dataset import Dataset
 from recbole.quick_start import load_data_and_model, run_recbole
 from recbole.utils import get_model
 
+import recbole_sheaf
 from recbole_sheaf.errors import DataError
 from recbole_sheaf.experiments.splits import start_logger
-from recbole_sheaf.recbole_compat import download_alone
+from recbole_sheaf.plugin.recbole_compat import download_alone, keep_reproducible
 from tests.conftest import TOY
+
+
+def test_the_package_gives_what_keeps_a_run_reproducible():
+    assert recbole_sheaf.keep_reproducible is keep_reproducible
 
 
 def _config(**settings):

@@ -21,7 +21,6 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from recbole_sheaf import own_models
 from recbole_sheaf.checkpoint_file import (
     SUFFIX,
     plain_settings,
@@ -33,8 +32,9 @@ from recbole_sheaf.checkpoint_file import (
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.library_mends import has_board
-from recbole_sheaf.names import MODELS, recbole_names
+from recbole_sheaf.plugin import own_models
+from recbole_sheaf.plugin.library_mends import has_board
+from recbole_sheaf.plugin.names import MODELS, recbole_names
 from recbole_sheaf.settings.settings_files import SettingsLoader
 
 TAKE_BACK = "take the last setting back, or lower learning_rate"

@@ -19,11 +19,11 @@ from recbole.quick_start import quick_start, run_recbole
 from recbole.trainer import hyper_tuning
 from recbole.utils import utils
 
-from recbole_sheaf import library_mends
 from recbole_sheaf.errors import EnvironmentMismatch
 from recbole_sheaf.extras import from_ray
-from recbole_sheaf.library_mends import AnyRandomState, stand_ins
-from recbole_sheaf.recbole_compat import original
+from recbole_sheaf.plugin import library_mends
+from recbole_sheaf.plugin.library_mends import AnyRandomState, stand_ins
+from recbole_sheaf.plugin.recbole_compat import original
 
 
 def test_the_names_of_numpy_that_recbole_says_are_those_of_python():
@@ -99,7 +99,7 @@ ALONE = """
     for absent in ("ray", "tensorboard", "thop", "hyperopt", "plotly"):
         sys.modules[absent] = None  # as if it were not installed
     import recbole_sheaf
-    from recbole_sheaf import library_mends
+    from recbole_sheaf.plugin import library_mends
     library_mends.find_spec = lambda name: None
     from recbole.quick_start import run_recbole
     settings = {"epochs": 1, "data_path": sys.argv[1], "show_progress": False, "state": "info"}

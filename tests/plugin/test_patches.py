@@ -2,9 +2,9 @@
 
 import pytest
 
-from recbole_sheaf import patches
-from recbole_sheaf.patches import PATCHES, owner_of
-from recbole_sheaf.recbole_compat import original
+from recbole_sheaf.plugin import patches
+from recbole_sheaf.plugin.patches import PATCHES, owner_of
+from recbole_sheaf.plugin.recbole_compat import original
 
 rows = pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: f"{patch.owner}.{patch.name}")
 

@@ -16,13 +16,13 @@ from recbole.trainer import Trainer
 from recbole.utils import get_model
 
 import recbole_sheaf
-from recbole_sheaf import own_models
 from recbole_sheaf.cli import main
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.run_id import _reached, code_version
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
-from recbole_sheaf.registration import check_model_name
+from recbole_sheaf.plugin import own_models
+from recbole_sheaf.plugin.registration import check_model_name
 from recbole_sheaf.settings.config import OWN_DEFAULTS, known_keys
 from tests.conftest import REPOSITORY, TOY
 from tests.experiments.test_compare import write_experiment

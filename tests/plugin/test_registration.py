@@ -16,9 +16,9 @@ from recbole.trainer import HyperTuning
 from recbole.utils import get_model
 from recbole.utils.case_study import full_sort_topk
 
-from recbole_sheaf import registration
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.plugin import registration
 from recbole_sheaf.settings.config import default_files
 from recbole_sheaf.settings.settings_files import read_yaml
 from tests.conftest import content_of
@@ -111,7 +111,7 @@ def test_hyper_tuning_with_our_objective(toy_settings, workplace):
 
 def test_workers_find_recboles_functions_under_our_name():
     for function in (quick_start.run_recboles, quick_start.objective_function):
-        assert function.__module__ == "recbole_sheaf.registration"
+        assert function.__module__ == "recbole_sheaf.plugin.registration"
 
 
 SPAWNED = """
