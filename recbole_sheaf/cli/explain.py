@@ -14,7 +14,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.streams import shows_all_characters
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.plain_text import in_markdown, json_line, one_line
+from recbole_sheaf.files.plain_text import in_markdown, json_line, one_line
 
 SPOKEN = ("the user's item", "says")
 EPILOG = """\

@@ -7,7 +7,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.whole_files import write_whole
+from recbole_sheaf.files.whole_files import write_whole
 
 EPILOG = """\
 examples

@@ -9,7 +9,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import QUIET, model_names, read_settings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.settings.config import class_name
 
 EPILOG = """\

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from recbole_sheaf.data.identity import data_read
-from recbole_sheaf.features.atomic import column_names, read_columns
 from recbole_sheaf.features.listing import items_with_content
+from recbole_sheaf.files.atomic import column_names, read_columns
 from recbole_sheaf.settings.config import ranks_listed_items
 
 logger = logging.getLogger(__name__)

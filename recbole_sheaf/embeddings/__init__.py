@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from recbole_sheaf.embeddings.similarity import similar_items
 
 _WHERE = {
-    "Block": "embeddings",
-    "Embeddings": "embeddings",
-    "Histories": "embeddings",
-    "Explanation": "explanation",
-    "explain": "explanation",
-    "read_embeddings": "files",
-    "write_embeddings": "files",
-    "NewItems": "new_items",
-    "place_items": "new_items",
-    "read_new_items": "new_items",
-    "with_users": "new_users",
-    "Lists": "ranking",
-    "top_lists": "ranking",
-    "NoPieces": "reading",
-    "embeddings_of": "reading",
-    "similar_items": "similarity",
+    "Block": "embeddings.embeddings",
+    "Embeddings": "embeddings.embeddings",
+    "Histories": "embeddings.embeddings",
+    "Explanation": "embeddings.explanation",
+    "explain": "embeddings.explanation",
+    "read_embeddings": "embeddings.files",
+    "write_embeddings": "embeddings.files",
+    "NewItems": "embeddings.new_items",
+    "place_items": "embeddings.new_items",
+    "read_new_items": "embeddings.new_items",
+    "with_users": "embeddings.new_users",
+    "Lists": "embeddings.ranking",
+    "top_lists": "embeddings.ranking",
+    "NoPieces": "embeddings.reading",
+    "embeddings_of": "embeddings.reading",
+    "similar_items": "embeddings.similarity",
 }
 
 __all__ = [

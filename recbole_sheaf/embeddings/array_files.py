@@ -16,9 +16,9 @@ from recbole_sheaf.embeddings.array_checks import (
 )
 from recbole_sheaf.embeddings.arrays import MARK
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.features.arrays import opened_npz, read_member
-from recbole_sheaf.features.safetensors_file import read_header, read_tensor
-from recbole_sheaf.regular_files import open_regular
+from recbole_sheaf.files.arrays import opened_npz, read_member
+from recbole_sheaf.files.regular_files import open_regular
+from recbole_sheaf.files.safetensors_file import read_header, read_tensor
 
 METADATA = "metadata"
 MOST_HEADER = 1 << 22  # bytes of a safetensors file of embeddings; a checkpoint's may be longer

@@ -27,7 +27,7 @@ from recbole_sheaf.embeddings.array_checks import (
     unreadable,
 )
 from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.regular_files import open_regular
+from recbole_sheaf.files.regular_files import open_regular
 
 PAIRS = {  # tables of compressed matrices: row, place, value
     "history": ("interactions", "user_id", "item_id", "part"),

@@ -15,10 +15,10 @@ from recbole_sheaf.embeddings.array_files import METADATA, is_safetensors_export
 from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata, from_arrays
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import ConfigError, DataError, nearest, shown
-from recbole_sheaf.features.cache import write_npz
-from recbole_sheaf.features.parquet_file import import_pyarrow
-from recbole_sheaf.regular_files import open_regular
-from recbole_sheaf.whole_files import whole_file
+from recbole_sheaf.files.cache import write_npz
+from recbole_sheaf.files.parquet_file import import_pyarrow
+from recbole_sheaf.files.regular_files import open_regular
+from recbole_sheaf.files.whole_files import whole_file
 
 
 def check_target(path: Path, endings: tuple[str, ...]) -> None:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from recbole_sheaf.embeddings.ranking import Lists
-from recbole_sheaf.features.parquet_file import import_pyarrow
-from recbole_sheaf.plain_text import in_csv, json_line
-from recbole_sheaf.whole_files import whole_file
+from recbole_sheaf.files.parquet_file import import_pyarrow
+from recbole_sheaf.files.plain_text import in_csv, json_line
+from recbole_sheaf.files.whole_files import whole_file
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 

@@ -25,8 +25,8 @@ from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures, read_features
 from recbole_sheaf.features.folder import files_in
-from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.modality import join_by_token
+from recbole_sheaf.files.id_files import ids_beside
 from recbole_sheaf.models.item_graph import ItemGraph
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf

@@ -14,7 +14,7 @@ from recbole_sheaf.embeddings.array_files import METADATA
 from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.parquet_reader import RAGGED
-from recbole_sheaf.features.parquet_file import import_pyarrow
+from recbole_sheaf.files.parquet_file import import_pyarrow
 
 
 def write(embeddings: Embeddings, path: Path) -> None:

@@ -20,9 +20,9 @@ from recbole_sheaf.embeddings.array_checks import (
 )
 from recbole_sheaf.embeddings.array_files import METADATA
 from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.features.parquet_file import import_pyarrow, is_text, text_bytes
-from recbole_sheaf.features.parquet_pages import chunks_of, unfolded_bytes
-from recbole_sheaf.regular_files import open_regular
+from recbole_sheaf.files.parquet_file import import_pyarrow, is_text, text_bytes
+from recbole_sheaf.files.parquet_pages import chunks_of, unfolded_bytes
+from recbole_sheaf.files.regular_files import open_regular
 
 
 class Ragged(NamedTuple):

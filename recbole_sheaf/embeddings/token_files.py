@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Literal, Union, overload
 
 from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.features.tokens import fault_of
-from recbole_sheaf.settings.vocabulary import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.files.names import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.files.tokens import fault_of
 
 ENDINGS = (".csv", ".tsv", ".txt")
 _KINDS = {**dict.fromkeys(USER_NAMES, "user"), **dict.fromkeys(ITEM_NAMES, "item")}
@@ -39,7 +39,7 @@ def read_tokens(given: str, kind: Literal["user", "item"]) -> Named:
             raise DataError(f"'{given}' names nobody; give tokens with commas between, or a file {', '.join(ENDINGS)}")
         return list(dict.fromkeys(tokens))
     # Here alone: pandas takes as long to import as all else that a list of tokens needs
-    from recbole_sheaf.features.text_tables import read_text_table
+    from recbole_sheaf.files.text_tables import read_text_table
 
     table = read_text_table(path, header=False)
     first = [cell.strip() for cell in table.iloc[0]]

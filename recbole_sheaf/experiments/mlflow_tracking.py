@@ -23,7 +23,7 @@ from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.reachable import refuse_unreachable
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.sinks import Sink
-from recbole_sheaf.whole_files import write_whole
+from recbole_sheaf.files.whole_files import write_whole
 
 if TYPE_CHECKING:
     from recbole_sheaf.experiments.run import Outcome, Run

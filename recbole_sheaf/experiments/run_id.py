@@ -17,10 +17,10 @@ from typing import Any, Optional
 
 from recbole.config import Config
 
-from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.splits import CATALOGUE_SETTINGS
 from recbole_sheaf.features.folder import files_of_content, named_file, with_its_ids
+from recbole_sheaf.files.checkpoint_file import plain_settings
 from recbole_sheaf.models.multimodal import ContentRecommender
 from recbole_sheaf.plugin.own_models import registered
 from recbole_sheaf.plugin.registration import MODELS
@@ -42,13 +42,14 @@ OF_CATALOGUE = frozenset(CATALOGUE_SETTINGS)  # of these, what chooses items whe
 _REFUSING = (
     "recbole_sheaf.environment",
     "recbole_sheaf.errors",
-    "recbole_sheaf.regular_files",
+    "recbole_sheaf.files.names",
+    "recbole_sheaf.files.regular_files",
+    "recbole_sheaf.files.whole_files",  # which only writes
     "recbole_sheaf.settings.config",
     "recbole_sheaf.settings.recbole_rules",
     "recbole_sheaf.settings.rules",
     "recbole_sheaf.settings.settings_files",
     "recbole_sheaf.settings.vocabulary",
-    "recbole_sheaf.whole_files",  # which only writes
 )
 _LISTS = ("MODEL_NAMES",)  # assignments that grow with every new model and change no other's numbers
 _ROOTS = ("recbole_sheaf", "recbole_sheaf.experiments.training")

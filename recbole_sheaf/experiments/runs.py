@@ -15,7 +15,6 @@ from typing import Any, Optional
 
 import torch
 
-from recbole_sheaf.checkpoint_file import SUFFIX
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.mlflow_tracking import open_experiments
 from recbole_sheaf.experiments.run import COMPLETE, Outcome, Run
@@ -24,8 +23,9 @@ from recbole_sheaf.experiments.settings import settings_by_model
 from recbole_sheaf.experiments.sinks import JsonLines, Sink
 from recbole_sheaf.experiments.training import CHECKPOINT_FILE, RunResult
 from recbole_sheaf.experiments.workers import ThisProcess
+from recbole_sheaf.files.checkpoint_file import SUFFIX
+from recbole_sheaf.files.whole_files import move_file, write_whole
 from recbole_sheaf.settings.config import class_name
-from recbole_sheaf.whole_files import move_file, write_whole
 
 RESULT_FILE = "result.json"  # in the folder of a run that has ended while others of its command have not
 

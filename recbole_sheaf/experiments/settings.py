@@ -16,7 +16,7 @@ from recbole_sheaf.errors import ConfigError, SheafError, first_line, nearest, s
 from recbole_sheaf.experiments.idle_settings import refuse_idle
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
 from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
-from recbole_sheaf.features.atomic import read_header
+from recbole_sheaf.files.atomic import read_header
 from recbole_sheaf.plugin.recbole_tables import reads_labels
 from recbole_sheaf.plugin.registration import check_model_name
 from recbole_sheaf.settings.config import (

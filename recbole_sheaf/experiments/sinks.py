@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.whole_files import append_json, write_whole
+from recbole_sheaf.files.whole_files import append_json, write_whole
 
 if TYPE_CHECKING:
     from recbole_sheaf.experiments.run import Outcome, Run

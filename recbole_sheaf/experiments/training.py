@@ -15,7 +15,6 @@ from typing import Any, Callable, Optional
 from recbole.config import Config
 from recbole.utils import get_local_time, get_model, get_trainer, init_seed
 
-from recbole_sheaf.checkpoint_file import SUFFIX, plain_settings
 from recbole_sheaf.data.identity import read_for_model
 from recbole_sheaf.errors import ConfigError, SheafError, as_sentence
 from recbole_sheaf.experiments.cold_items import cold_items, cold_items_alone
@@ -25,6 +24,7 @@ from recbole_sheaf.experiments.judging import Judgement, judge
 from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
+from recbole_sheaf.files.checkpoint_file import SUFFIX, plain_settings
 from recbole_sheaf.models.weighing import weigh_on_validation
 from recbole_sheaf.plugin.recbole_compat import keep_reproducible
 

@@ -24,7 +24,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
 
-from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.errors import ConfigError, WriteError, as_sentence
 from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments, tracking_of
@@ -36,7 +35,8 @@ from recbole_sheaf.experiments.search_space import Space, defaults_within, read_
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import Workers
-from recbole_sheaf.whole_files import write_whole
+from recbole_sheaf.files.checkpoint_file import plain_settings
+from recbole_sheaf.files.whole_files import write_whole
 
 logger = logging.getLogger(__name__)
 

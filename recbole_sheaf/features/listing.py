@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.features.atomic import column_names, read_columns
 from recbole_sheaf.features.choosing import choices_of
-from recbole_sheaf.features.files import read_features
 from recbole_sheaf.features.folder import feature_files, named_file
 from recbole_sheaf.features.item_columns import vector_columns
+from recbole_sheaf.files.atomic import column_names, read_columns
+from recbole_sheaf.files.feature_files import read_features
 
 
 def items_with_content(

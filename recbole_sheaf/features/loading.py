@@ -7,7 +7,6 @@ from typing import Any, Optional, Union
 
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.ablation import REAL, FeatureAblation, ablate
-from recbole_sheaf.features.atomic import raw_item_tokens
 from recbole_sheaf.features.choosing import (
     ContentThere,
     choices_of,
@@ -15,13 +14,14 @@ from recbole_sheaf.features.choosing import (
     refuse_nothing,
     tell_of_choices,
 )
-from recbole_sheaf.features.files import read_features
 from recbole_sheaf.features.folder import feature_files, named_file
-from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.item_columns import column_features, vector_columns
 from recbole_sheaf.features.modality import ModalityFeatures, join_by_token
 from recbole_sheaf.features.normalisation import fit_normalisation
 from recbole_sheaf.features.text import Ordered, as_it_stands, possible_text_modalities, text_features
+from recbole_sheaf.files.atomic import raw_item_tokens
+from recbole_sheaf.files.feature_files import read_features
+from recbole_sheaf.files.id_files import ids_beside
 from recbole_sheaf.settings.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice
 
 logger = logging.getLogger(__name__)

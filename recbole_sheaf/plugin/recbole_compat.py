@@ -21,7 +21,10 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from recbole_sheaf.checkpoint_file import (
+from recbole_sheaf.data.folders import absent_dataset
+from recbole_sheaf.data.identity import data_read
+from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.files.checkpoint_file import (
     SUFFIX,
     plain_settings,
     put_into,
@@ -29,9 +32,6 @@ from recbole_sheaf.checkpoint_file import (
     write_checkpoint,
     write_pickle,
 )
-from recbole_sheaf.data.folders import absent_dataset
-from recbole_sheaf.data.identity import data_read
-from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.plugin import own_models
 from recbole_sheaf.plugin.library_mends import has_board
 from recbole_sheaf.plugin.names import MODELS, recbole_names

@@ -19,7 +19,7 @@ from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.listed_items import add_listed_items
 from recbole_sheaf.data.read_tables import BESIDE
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
-from recbole_sheaf.features.atomic import (
+from recbole_sheaf.files.atomic import (
     ROW_OF,
     Table,
     column_names,

@@ -18,7 +18,7 @@ import pandas as pd
 from recbole_sheaf.errors import DataError, nearest, shown
 from recbole_sheaf.experiments.results import Filters
 from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 
 REAL = "real"  # the ablation that changes nothing
 ACCURACY = ("recall", "ndcg", "precision", "mrr", "hit", "map")

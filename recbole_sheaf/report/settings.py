@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole_sheaf.experiments.run_id import WITHOUT_EFFECT
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.settings.config import RECBOLE_PROPERTIES, class_name, default_settings, properties_folder
 from recbole_sheaf.settings.settings_files import read_yaml
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from recbole_sheaf.errors import ConfigError, shown
+from recbole_sheaf.files.names import FEATURE_ENDINGS
 from recbole_sheaf.settings.rules import Rule
-from recbole_sheaf.settings.vocabulary import FEATURE_ENDINGS, NORMALISATIONS
+from recbole_sheaf.settings.vocabulary import NORMALISATIONS
 
 AUTO, FILES_ELSE_TEXT = "auto", "files_else_text"
 NAME = r"""[^./\\:"\s][^/\\:"\n\r\t\0]*"""  # files of caches are named after modalities

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Optional
 import yaml
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.regular_files import open_regular
+from recbole_sheaf.files.regular_files import open_regular
 
 MOST_BYTES = 2**18
 MOST_VALUES = 20_000

@@ -13,9 +13,5 @@ FEATURE_KINDS = ("real", "shuffled", "noise", "constant")
 SPLITS = ("random", "time", "leave_one_out", "cold_items")  # ways to split interactions, for short
 CATALOGUES = ("auto", "content", "interactions")  # which items are ranked
 NORMALISATIONS = ("none", "rows", "columns")  # of a modality's vectors
-FEATURE_ENDINGS = (".npz", ".npy", ".parquet", ".safetensors")  # of feature files
 REPETITIONS = ("drop", "keep")  # what becomes of a pair of user and item that comes again
 LOSSES = ("bpr", "softmax")  # the first is the one a model was published with
-# Names under which tables of any maker have their ids, in lower case
-USER_NAMES = tuple("user_id userid user uid user_token reviewerid customer_id visitor visitor_id".split())
-ITEM_NAMES = tuple("item_id itemid item iid item_token asin product_id video video_id movieid movie_id".split())

@@ -16,11 +16,11 @@ from recbole.quick_start import run_recbole
 from safetensors import safe_open
 from safetensors.torch import save
 
-from recbole_sheaf.checkpoint_file import KEY, MOST_HEADER
 from recbole_sheaf.cli import main
 from recbole_sheaf.errors import CheckpointError, SheafError
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, read_checkpoint, restore
 from recbole_sheaf.experiments.runs import run_models
+from recbole_sheaf.files.checkpoint_file import KEY, MOST_HEADER
 from tests.attack.test_unsafe_settings import RUNS, Payload
 from tests.conftest import TOY, write_toy
 

@@ -9,7 +9,6 @@ import sys
 import pytest
 import torch
 
-from recbole_sheaf.checkpoint_file import SUFFIX
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError
 from recbole_sheaf.experiments import run as running
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint
@@ -18,6 +17,7 @@ from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import JsonLines
 from recbole_sheaf.experiments.training import RunResult
+from recbole_sheaf.files.checkpoint_file import SUFFIX
 
 
 def test_a_model_gives_the_same_numbers_alone_in_company_and_twice(toy_settings):

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from recbole_sheaf.evaluation.best import bigger_is_better
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, drawn, lines
 from recbole_sheaf.report.material import Material

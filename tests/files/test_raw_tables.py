@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from recbole_sheaf.data.raw_tables import read_raw
+from recbole_sheaf.files.raw_tables import read_raw
 
 LITERAL = 'item_id\tplot\n1\t"Boyz" and more\n2\t"Heat"\n3\tplain\n'
 

@@ -18,14 +18,14 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from recbole_sheaf.errors import FeatureError, shown
-from recbole_sheaf.features.arrays import read_npy, read_npz
-from recbole_sheaf.features.blocks import in_blocks
-from recbole_sheaf.features.cache import save_arrays
-from recbole_sheaf.features.id_files import ids_beside, read_ids
-from recbole_sheaf.features.parquet_file import read_parquet
-from recbole_sheaf.features.safetensors_file import read_safetensors
-from recbole_sheaf.features.tokens import PADDING
-from recbole_sheaf.settings.vocabulary import FEATURE_ENDINGS
+from recbole_sheaf.files.arrays import read_npy, read_npz
+from recbole_sheaf.files.blocks import in_blocks
+from recbole_sheaf.files.cache import save_arrays
+from recbole_sheaf.files.id_files import ids_beside, read_ids
+from recbole_sheaf.files.names import FEATURE_ENDINGS
+from recbole_sheaf.files.parquet_file import read_parquet
+from recbole_sheaf.files.safetensors_file import read_safetensors
+from recbole_sheaf.files.tokens import PADDING
 
 logger = logging.getLogger(__name__)
 

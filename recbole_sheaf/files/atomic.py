@@ -19,7 +19,7 @@ import pandas as pd
 from jaxtyping import Int64
 
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError, shown
-from recbole_sheaf.regular_files import open_regular, read_regular
+from recbole_sheaf.files.regular_files import open_regular, read_regular
 
 logger = logging.getLogger(__name__)
 

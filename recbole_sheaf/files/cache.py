@@ -17,7 +17,7 @@ from typing import Optional
 
 import numpy as np
 
-from recbole_sheaf.whole_files import whole_file
+from recbole_sheaf.files.whole_files import whole_file
 
 logger = logging.getLogger(__name__)
 

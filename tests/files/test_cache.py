@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from recbole_sheaf.features.cache import CHECKSUM, cached_arrays, make_private
+from recbole_sheaf.files.cache import CHECKSUM, cached_arrays, make_private
 from tests.attack.test_unsafe_settings import Payload
 
 NAMES = ("src", "dst")

@@ -5,7 +5,7 @@ import pytest
 
 from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features import read_features
-from recbole_sheaf.features.parquet_pages import Chunk, chunks_of, unfolded_bytes
+from recbole_sheaf.files.parquet_pages import Chunk, chunks_of, unfolded_bytes
 
 pyarrow = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from recbole_sheaf.errors import CheckpointError, first_line
-from recbole_sheaf.whole_files import whole_file
+from recbole_sheaf.files.whole_files import whole_file
 
 SUFFIX = ".safetensors"
 FORMAT = 2

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from recbole_sheaf import whole_files
 from recbole_sheaf.errors import ConfigError, WriteError
-from recbole_sheaf.whole_files import append_json, whole_file, whole_files_in, whole_folder, write_whole
+from recbole_sheaf.files import whole_files
+from recbole_sheaf.files.whole_files import append_json, whole_file, whole_files_in, whole_folder, write_whole
 
 
 def tree(folder):
@@ -363,7 +363,7 @@ def test_a_folder_that_another_writer_puts_there_at_this_moment_is_replaced(tmp_
 def test_two_writers_at_once_leave_one_whole_folder(tmp_path):
     """Each with texts of its own; none fails and nothing is left over."""
     program = (
-        "import sys; from recbole_sheaf.whole_files import whole_folder\n"
+        "import sys; from recbole_sheaf.files.whole_files import whole_folder\n"
         "for _ in range(30):\n"
         "    with whole_folder(sys.argv[1], durable=False) as new:\n"
         "        (new / 'x').write_text(sys.argv[2] * 1000); (new / 'y').write_text(sys.argv[2] * 1000)\n"

@@ -14,8 +14,8 @@ from typing import Any, Optional
 import numpy as np
 
 from recbole_sheaf.errors import FeatureError, shown
-from recbole_sheaf.features.arrays import map_values
-from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
+from recbole_sheaf.files.arrays import map_values
+from recbole_sheaf.files.regular_files import open_regular, refuse_beyond_memory
 
 TOKENS, VECTORS = "item_id", "feature"
 MOST_HEADER = 1 << 27  # bytes, more than the library itself reads

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from recbole_sheaf import regular_files
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.regular_files import open_regular, read_regular
+from recbole_sheaf.files import regular_files
+from recbole_sheaf.files.regular_files import open_regular, read_regular
 
 
 def test_a_regular_file_is_read_through_links(tmp_path):

@@ -14,9 +14,9 @@ import numpy as np
 
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.extras import from_extra
-from recbole_sheaf.features.arrays import LARGE, MOST_UNFOLDED
-from recbole_sheaf.features.parquet_pages import chunks_of, unfolded_bytes
-from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
+from recbole_sheaf.files.arrays import LARGE, MOST_UNFOLDED
+from recbole_sheaf.files.parquet_pages import chunks_of, unfolded_bytes
+from recbole_sheaf.files.regular_files import open_regular, refuse_beyond_memory
 
 IDS, VECTORS = "item_id", "feature"
 

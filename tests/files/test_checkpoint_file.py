@@ -6,9 +6,9 @@ import scipy.sparse
 import torch
 from torch import nn
 
-from recbole_sheaf import checkpoint_file
-from recbole_sheaf.checkpoint_file import put_into, read_checkpoint_file, write_checkpoint
 from recbole_sheaf.errors import CheckpointError
+from recbole_sheaf.files import checkpoint_file
+from recbole_sheaf.files.checkpoint_file import put_into, read_checkpoint_file, write_checkpoint
 
 
 class Model(nn.Module):

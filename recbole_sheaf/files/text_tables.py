@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.features.atomic import Table, as_utf8, filled_rows
-from recbole_sheaf.regular_files import read_regular
+from recbole_sheaf.files.atomic import Table, as_utf8, filled_rows
+from recbole_sheaf.files.regular_files import read_regular
 
 # Separators by ending, of which the first that the first line has is taken, or else the first of all.
 SEPARATORS = {".csv": ",;\t", ".tsv": "\t", ".txt": "\t,;", ".inter": "\t", ".item": "\t"}

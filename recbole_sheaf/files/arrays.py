@@ -20,8 +20,8 @@ from typing import IO, BinaryIO, Literal, Union
 import numpy as np
 
 from recbole_sheaf.errors import FeatureError, SheafError, shown
-from recbole_sheaf.features.cache import UNREADABLE
-from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
+from recbole_sheaf.files.cache import UNREADABLE
+from recbole_sheaf.files.regular_files import open_regular, refuse_beyond_memory
 
 #: What numpy, zipfile and the decompressors raise on a file that is damaged or made up.
 DAMAGED = (*UNREADABLE, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError, lzma.LZMAError)

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from recbole_sheaf.errors import DataError, FeatureError, nearest, shown
-from recbole_sheaf.features.parquet_file import import_pyarrow
-from recbole_sheaf.features.parquet_pages import chunks_of
-from recbole_sheaf.features.text_tables import LINE, SEPARATORS, read_text_table
-from recbole_sheaf.features.tokens import fault_of
-from recbole_sheaf.regular_files import open_regular, refuse_beyond_memory
+from recbole_sheaf.files.parquet_file import import_pyarrow
+from recbole_sheaf.files.parquet_pages import chunks_of
+from recbole_sheaf.files.regular_files import open_regular, refuse_beyond_memory
+from recbole_sheaf.files.text_tables import LINE, SEPARATORS, read_text_table
+from recbole_sheaf.files.tokens import fault_of
 
 ENDINGS = (*SEPARATORS, ".parquet")
 LARGE, MOST_UNFOLDED = 1 << 25, 100  # bytes of a Parquet file's values from which on so many may come of one

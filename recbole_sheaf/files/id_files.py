@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.errors import FeatureError, shown
-from recbole_sheaf.features.tokens import fault_of
-from recbole_sheaf.regular_files import read_regular
-from recbole_sheaf.settings.vocabulary import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.files.names import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.files.regular_files import read_regular
+from recbole_sheaf.files.tokens import fault_of
 
 ENDINGS = (".ids.txt", ".ids.csv", "_ids.txt", "_ids.csv")  # after a modality's name
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features.arrays import read_npy, read_npz
+from recbole_sheaf.files.arrays import read_npy, read_npz
 from tests.attack.test_data import archive, claiming, npy, unfolding
 
 
