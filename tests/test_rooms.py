@@ -17,13 +17,13 @@ from tests.conftest import SHAPE_CHECKED
 PACKAGE = Path(recbole_sheaf.__file__).parent
 WORDS = "settings.vocabulary"  # a module of a room, the others of which are not to be known
 ROOMS = {
-    "sheaf": {"errors", WORDS, "unit_length"},
-    "layers": {"errors", WORDS, "sheaf", "unit_length"},
+    "sheaf": {"errors", WORDS},
+    "layers": {"errors", WORDS, "sheaf"},
     "files": {"errors", "extras"},
     "settings": {"errors", "files"},
-    "features": {"errors", "extras", "files", "lazy_names", "settings", "unit_length"},
+    "features": {"errors", "extras", "files", "lazy_names", "settings", "sheaf"},  # sheaf: rows at length 1
     "data": {"errors", "features", "files", "settings"},  # graphs of nearest items, and folders of MMRec, have features
-    "models": {"data", "errors", "features", "layers", "settings", "sheaf", "unit_length"},  # data: graphs
+    "models": {"data", "errors", "features", "layers", "settings", "sheaf"},  # data: graphs
     "plugin": {"data", "errors", "extras", "files", "models", "settings"},  # models: the softmax for RecBole's own
     "evaluation": {"errors", "files"},
     "experiments": {
@@ -32,7 +32,7 @@ ROOMS = {
     },
     "embeddings": {  # a restored model, taken apart
         *{"errors", "experiments", "extras", "features", "files", "layers", "lazy_names", "models", "settings"},
-        *{"sheaf", "unit_length"},
+        *{"sheaf"},
     },
     "serving": {"embeddings", "errors", "files"},
     "report": {"embeddings", "errors", "evaluation", "experiments", "files", "settings"},  # never a model
@@ -46,7 +46,6 @@ ROOMS = {
     "errors": set(),
     "extras": {"errors"},
     "lazy_names": set(),
-    "unit_length": set(),
     "__init__": {"environment", "lazy_names", "plugin"},
 }
 STRANGERS = {

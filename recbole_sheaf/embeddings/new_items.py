@@ -32,7 +32,7 @@ from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.vbpr import VBPR
 from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True, eq=False)

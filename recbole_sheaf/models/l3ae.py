@@ -28,7 +28,7 @@ from recbole_sheaf.settings.config import ModelSettings
 from recbole_sheaf.settings.rules import setting
 from recbole_sheaf.sheaf.item_sheaf import precision
 from recbole_sheaf.sheaf.item_signals import gram_matrix, item_signals
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from recbole_sheaf.models.multimodal import MultimodalRecommender
 from recbole_sheaf.settings.config import ModelSettings
 from recbole_sheaf.settings.rules import setting
 from recbole_sheaf.settings.vocabulary import BACKENDS
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True)

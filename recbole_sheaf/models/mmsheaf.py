@@ -63,7 +63,7 @@ from recbole_sheaf.settings.config import ModelSettings, cache_folder
 from recbole_sheaf.settings.rules import setting
 from recbole_sheaf.settings.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
 from recbole_sheaf.sheaf.item_signals import spaced_users
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 AUTO_NEIGHBOURS = 10  # of an item graph, where neighbourhoods in content say something of histories
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
