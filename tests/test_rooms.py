@@ -31,15 +31,16 @@ ROOMS = {
         "settings",
     },
     "embeddings": {  # a restored model, taken apart
-        *{"errors", "experiments", "extras", "features", "files", "layers", "lazy_names", "models", "settings"},
-        *{"sheaf"},
+        *{"errors", "experiments", "extras", "features", "files", "layers", "lazy_names", "models"},
+        *{"settings", "sheaf"},
     },
-    "serving": {"embeddings", "errors", "files"},
-    "report": {"embeddings", "errors", "evaluation", "experiments", "files", "settings"},  # never a model
+    "exports": {"embeddings", "errors", "experiments", "extras", "files", "lazy_names"},  # experiments: checkpoints
+    "serving": {"embeddings", "errors", "exports", "files"},
+    "report": {"embeddings", "errors", "evaluation", "experiments", "exports", "files", "settings"},  # never a model
     "nsd": {"environment", "errors", "files", "layers", "settings", "sheaf"},
     "cli": {
-        *{"data", "embeddings", "environment", "errors", "evaluation", "experiments", "extras", "features", "files"},
-        *{"nsd", "plugin", "report", "serving", "settings"},
+        *{"data", "embeddings", "environment", "errors", "evaluation", "experiments", "exports", "extras", "features"},
+        *{"files", "nsd", "plugin", "report", "serving", "settings"},
     },
     # Modules beside the rooms.
     "environment": {"errors"},

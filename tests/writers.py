@@ -24,12 +24,12 @@ import torch
 
 from recbole_sheaf.data import conversion, mmrec
 from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
-from recbole_sheaf.embeddings.files import write_embeddings
-from recbole_sheaf.embeddings.lists import OF_USERS, write_lists
 from recbole_sheaf.embeddings.ranking import Lists
 from recbole_sheaf.evaluation import write_table
 from recbole_sheaf.experiments.sinks import JsonLines
 from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.exports.files import write_embeddings
+from recbole_sheaf.exports.lists import OF_USERS, write_lists
 from recbole_sheaf.files.cache import load_arrays, save_checked
 from recbole_sheaf.files.checkpoint_file import read_checkpoint_file, write_checkpoint, write_pickle
 from recbole_sheaf.files.feature_files import read_features, write_features

@@ -38,7 +38,7 @@ def refuse_export(path: Path) -> None:
     Raises:
         ConfigError: if the file is one.
     """
-    from recbole_sheaf.embeddings.files import holds_embeddings
+    from recbole_sheaf.exports.files import holds_embeddings
 
     if path.is_file() and holds_embeddings(path):
         raise ConfigError(

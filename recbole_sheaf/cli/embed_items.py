@@ -31,8 +31,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser().parse_args(argv)
     from recbole_sheaf.embeddings.new_items import place_items, read_new_items
     from recbole_sheaf.embeddings.reading import embeddings_of
-    from recbole_sheaf.embeddings.targets import target_of
     from recbole_sheaf.experiments.checkpoints import restore
+    from recbole_sheaf.exports.targets import target_of
 
     target = target_of(options.to, options.name)
     target.check()

@@ -35,7 +35,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     if options.most < 0:
         raise ConfigError(f"--most is {options.most}, expected a whole number >= 0")
     from recbole_sheaf.embeddings.explanation import explain
-    from recbole_sheaf.embeddings.sources import open_source
+    from recbole_sheaf.exports.sources import open_source
 
     check_own_model(options)
     embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings

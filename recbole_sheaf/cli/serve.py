@@ -61,7 +61,7 @@ def _check_installed() -> None:
 
 
 def _catalogue(options: argparse.Namespace) -> Any:
-    from recbole_sheaf.embeddings.sources import open_source
+    from recbole_sheaf.exports.sources import open_source
     from recbole_sheaf.serving.catalogue import Catalogue
     from recbole_sheaf.serving.posters import find_posters
     from recbole_sheaf.serving.titles import read_titles

@@ -15,7 +15,6 @@ from recbole_sheaf.lazy_names import imported_on_demand
 if TYPE_CHECKING:
     from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
     from recbole_sheaf.embeddings.explanation import Explanation, explain
-    from recbole_sheaf.embeddings.files import read_embeddings, write_embeddings
     from recbole_sheaf.embeddings.new_items import NewItems, place_items, read_new_items
     from recbole_sheaf.embeddings.new_users import with_users
     from recbole_sheaf.embeddings.ranking import Lists, top_lists
@@ -28,8 +27,8 @@ _WHERE = {
     "Histories": "embeddings.embeddings",
     "Explanation": "embeddings.explanation",
     "explain": "embeddings.explanation",
-    "read_embeddings": "embeddings.files",
-    "write_embeddings": "embeddings.files",
+    "read_embeddings": "exports.files",  # of a room above, for those who take pieces and write them
+    "write_embeddings": "exports.files",
     "NewItems": "embeddings.new_items",
     "place_items": "embeddings.new_items",
     "read_new_items": "embeddings.new_items",

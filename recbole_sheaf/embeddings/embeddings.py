@@ -23,6 +23,7 @@ from recbole_sheaf.embeddings.token_rows import TokenRows
 
 TRAIN, VALID, TEST = 0, 1, 2  # parts of the data that an interaction is in
 PARTS = ("train", "valid", "test")
+LARGE, MOST_UNFOLDED = 1 << 26, 32  # bytes from which on so many bytes may come of one that is given, at most
 FORMULA = (
     "score(u, i) = user_vector[u] . item_vector[i] + the sum over j in history[u] of coefficient[j, i]; the history of "
     "a user is the interactions of part 0 (train), and where there are no coefficients the sum is 0"

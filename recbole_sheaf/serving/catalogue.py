@@ -12,8 +12,8 @@ from recbole_sheaf.embeddings.explanation import HISTORY, RARE, Contributions, c
 from recbole_sheaf.embeddings.new_users import with_users
 from recbole_sheaf.embeddings.ranking import PieceScores, Scores, top_lists
 from recbole_sheaf.embeddings.similarity import CoefficientRows, Likeness, similar_items
-from recbole_sheaf.embeddings.sources import Source
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.exports.sources import Source
 from recbole_sheaf.serving.posters import Picture
 from recbole_sheaf.serving.search import Names
 

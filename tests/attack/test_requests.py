@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from recbole_sheaf.embeddings.sources import Source
+from recbole_sheaf.exports.sources import Source
 from recbole_sheaf.serving import connections, limits
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue

@@ -18,8 +18,8 @@ import pyarrow.parquet
 import pytest
 
 from recbole_sheaf.cli import main
-from recbole_sheaf.embeddings.token_files import read_tokens
 from recbole_sheaf.errors import DataError, FeatureError
+from recbole_sheaf.exports.token_files import read_tokens
 from recbole_sheaf.features import read_features
 
 HEAD = "user_id,item_id\n"

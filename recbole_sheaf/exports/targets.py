@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Union
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.files import ENDINGS, check_target, write_embeddings
-from recbole_sheaf.embeddings.postgres import SCHEMES, Postgres
-from recbole_sheaf.embeddings.qdrant import PREFIX, Qdrant
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.exports.files import ENDINGS, check_target, write_embeddings
+from recbole_sheaf.exports.postgres import SCHEMES, Postgres
+from recbole_sheaf.exports.qdrant import PREFIX, Qdrant
 
 NAME = "recbole_sheaf"
 
@@ -21,7 +21,7 @@ class File:
     path: Path
 
     def check(self) -> None:
-        """Refuse a path that cannot become one; see :func:`~recbole_sheaf.embeddings.files.check_target`."""
+        """Refuse a path that cannot become one; see :func:`~recbole_sheaf.exports.files.check_target`."""
         check_target(self.path, ENDINGS)
 
     def write(self, embeddings: Embeddings) -> str:

@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from recbole_sheaf.embeddings.array_checks import (
+from recbole_sheaf.embeddings.embeddings import Embeddings, Histories, csc_of
+from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.exports.array_checks import (
     OPTIONAL,
     check_arrays,
     check_metadata,
     checked_blocks,
     refuse_other_names,
 )
-from recbole_sheaf.embeddings.embeddings import Embeddings, Histories, csc_of
-from recbole_sheaf.errors import DataError, shown
 
 FORMAT = 1
 MARK = "recbole_sheaf_embeddings"  # key of the format's number, by which a file is known

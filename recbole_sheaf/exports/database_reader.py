@@ -15,9 +15,10 @@ from typing import Any, Union
 import duckdb
 import numpy as np
 
-from recbole_sheaf.embeddings.array_checks import (
+from recbole_sheaf.embeddings.embeddings import LARGE
+from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.exports.array_checks import (
     BYTES_OF_TOKEN,
-    LARGE,
     kind_of,
     no_embeddings,
     parsed,
@@ -26,7 +27,6 @@ from recbole_sheaf.embeddings.array_checks import (
     token_array,
     unreadable,
 )
-from recbole_sheaf.errors import DataError, shown
 from recbole_sheaf.files.regular_files import open_regular
 
 PAIRS = {  # tables of compressed matrices: row, place, value

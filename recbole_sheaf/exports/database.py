@@ -22,10 +22,10 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata
-from recbole_sheaf.embeddings.database_reader import PAIRS
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import first_line
+from recbole_sheaf.exports.arrays import as_arrays, as_metadata
+from recbole_sheaf.exports.database_reader import PAIRS
 
 _INNER = "COALESCE(array_inner_product(u.vector, i.vector), 0)"
 _RECOMMEND = """

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recbole_sheaf.embeddings.array_checks import (
+from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.exports.array_checks import (
     BYTES_OF_TOKEN,
     as_data_error,
     kind_of,
@@ -18,8 +19,7 @@ from recbole_sheaf.embeddings.array_checks import (
     token_array,
     unreadable,
 )
-from recbole_sheaf.embeddings.array_files import METADATA
-from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.exports.array_files import METADATA
 from recbole_sheaf.files.parquet_file import import_pyarrow, is_text, text_bytes
 from recbole_sheaf.files.parquet_pages import chunks_of, unfolded_bytes
 from recbole_sheaf.files.regular_files import open_regular

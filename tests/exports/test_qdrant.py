@@ -14,12 +14,12 @@ import pytest
 from recbole_sheaf.cli import main
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.reading import embeddings_of
-from recbole_sheaf.embeddings.targets import target_of
 from recbole_sheaf.errors import ConfigError, EnvironmentMismatch
+from recbole_sheaf.exports.targets import target_of
 from tests.cli.test_commands import _arguments
-from tests.embeddings.servers import free_port
-from tests.embeddings.test_postgres import equal_lists
 from tests.embeddings.toys import SOME_COLD, restored
+from tests.exports.servers import free_port
+from tests.exports.test_postgres import equal_lists
 
 qdrant_client = pytest.importorskip("qdrant_client")
 pytestmark = [

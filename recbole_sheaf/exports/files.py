@@ -11,10 +11,10 @@ from typing import Any, Callable
 import numpy as np
 import safetensors.numpy
 
-from recbole_sheaf.embeddings.array_files import METADATA, is_safetensors_export, read_npz, read_safetensors
-from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata, from_arrays
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import ConfigError, DataError, nearest, shown
+from recbole_sheaf.exports.array_files import METADATA, is_safetensors_export, read_npz, read_safetensors
+from recbole_sheaf.exports.arrays import as_arrays, as_metadata, from_arrays
 from recbole_sheaf.files.cache import write_npz
 from recbole_sheaf.files.parquet_file import import_pyarrow
 from recbole_sheaf.files.regular_files import open_regular
@@ -104,25 +104,25 @@ def _write_safetensors(embeddings: Embeddings, path: Path) -> None:
 
 
 def _write_parquet(embeddings: Embeddings, path: Path) -> None:
-    from recbole_sheaf.embeddings.parquet import write
+    from recbole_sheaf.exports.parquet import write
 
     write(embeddings, path)
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from recbole_sheaf.embeddings.parquet_reader import read
+    from recbole_sheaf.exports.parquet_reader import read
 
     return read(path)
 
 
 def _write_duckdb(embeddings: Embeddings, path: Path) -> None:
-    from recbole_sheaf.embeddings.database import write
+    from recbole_sheaf.exports.database import write
 
     write(embeddings, path)
 
 
 def _read_duckdb(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from recbole_sheaf.embeddings.database_reader import read
+    from recbole_sheaf.exports.database_reader import read
 
     return read(path)
 

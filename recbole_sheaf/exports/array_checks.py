@@ -13,12 +13,11 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from recbole_sheaf.embeddings.embeddings import PARTS, TEST, Block
+from recbole_sheaf.embeddings.embeddings import LARGE, MOST_UNFOLDED, PARTS, TEST, Block
 from recbole_sheaf.errors import DataError, FeatureError, first_line, shown
 from recbole_sheaf.files.arrays import refuse_no_characters
 from recbole_sheaf.files.regular_files import refuse_beyond_memory
 
-LARGE, MOST_UNFOLDED = 1 << 26, 32  # bytes from which on so many bytes may come of one of the file, at most
 BYTES_OF_TOKEN = 64  # that a token takes beside its letters
 LARGEST = 1e12  # of a number: sums over histories and inner products stay far inside float32
 MOST_METADATA = 1 << 20  # letters

@@ -9,8 +9,8 @@ from recbole.utils.case_study import full_sort_topk
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.experiments.checkpoints import restore
-from tests.embeddings import servers
-from tests.embeddings.test_postgres import equal_lists
+from tests.exports import servers
+from tests.exports.test_postgres import equal_lists
 
 psycopg = pytest.importorskip("psycopg")
 pytest.importorskip("pgvector")
@@ -68,7 +68,7 @@ def test_pgvector(trained, monkeypatch):
 @pytest.mark.filterwarnings("ignore:Local mode")
 def test_qdrant(trained, monkeypatch, tmp_path):
     """Its embedded mode is a plain loop, so for five users."""
-    from tests.embeddings.test_qdrant import opened, recommended
+    from tests.exports.test_qdrant import opened, recommended
 
     exported(trained, monkeypatch, f"--to=qdrant:{tmp_path}/db")
     client = opened(tmp_path / "db")

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.cli import main
-from recbole_sheaf.embeddings.postgres import Postgres, _without
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.embeddings.similarity import similar_items
-from recbole_sheaf.embeddings.targets import target_of
 from recbole_sheaf.errors import ConfigError, DataError, EnvironmentMismatch
+from recbole_sheaf.exports.postgres import Postgres, _without
+from recbole_sheaf.exports.targets import target_of
 from tests.cli.test_commands import _arguments
-from tests.embeddings import servers
 from tests.embeddings.toys import SOME_COLD, restored
+from tests.exports import servers
 
 pytestmark = pytest.mark.slow  # starts a server, and takes twenty seconds
 
@@ -144,7 +144,7 @@ def test_a_table_that_is_locked_is_given_up(toy_settings, database, monkeypatch)
     url, connection = database
     embeddings = embeddings_of(restored("LightGCN", toy_settings))
     target_of(url).write(embeddings)
-    monkeypatch.setattr("recbole_sheaf.embeddings.postgres.LOCK_SECONDS", 1)
+    monkeypatch.setattr("recbole_sheaf.exports.postgres.LOCK_SECONDS", 1)
     with connection.transaction():
         connection.execute("LOCK TABLE recbole_sheaf.items IN ACCESS SHARE MODE")
         with pytest.raises(ConfigError, match="lock timeout"):
@@ -197,14 +197,14 @@ def test_nobody_there_and_somebody_silent_are_given_up(monkeypatch):
 
 
 def test_a_server_without_pgvector_is_told_from_one_that_has_it(database, monkeypatch):
-    monkeypatch.setattr("recbole_sheaf.embeddings.postgres.OLDEST", (99, 0))
+    monkeypatch.setattr("recbole_sheaf.exports.postgres.OLDEST", (99, 0))
     with pytest.raises(ConfigError, match="pgvector 0.* is on this PostgreSQL server, expected"):
         target_of(database[0]).check()
 
 
 def test_more_than_pgvector_holds_is_refused(toy_settings, monkeypatch):
     embeddings = embeddings_of(restored("MMSheaf", toy_settings))
-    monkeypatch.setattr("recbole_sheaf.embeddings.postgres_tables.MOST_COLUMNS", 10)
+    monkeypatch.setattr("recbole_sheaf.exports.postgres_tables.MOST_COLUMNS", 10)
     with pytest.raises(DataError, match="the vectors have 24 columns"):
         Postgres("postgresql://", "x").write(embeddings)
 

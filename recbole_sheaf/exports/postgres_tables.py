@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from recbole_sheaf.embeddings.arrays import as_metadata
 from recbole_sheaf.embeddings.embeddings import TRAIN, Embeddings
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.exports.arrays import as_metadata
 
 MOST_COLUMNS, MOST_COEFFICIENTS = 16_000, 16_000  # of pgvector's vector and halfvec, and of its sparsevec
 KINDS = {"float32": "vector", "float16": "halfvec"}

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.files import holds_embeddings, read_embeddings
 from recbole_sheaf.embeddings.ranking import Scores
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.exports.files import holds_embeddings, read_embeddings
 
 
 @dataclass(frozen=True, eq=False)

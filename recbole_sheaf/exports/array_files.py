@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from recbole_sheaf.embeddings.array_checks import (
+from recbole_sheaf.errors import DataError
+from recbole_sheaf.exports.array_checks import (
     as_data_error,
     no_embeddings,
     parsed,
@@ -14,8 +15,7 @@ from recbole_sheaf.embeddings.array_checks import (
     refuse_unfolded,
     token_array,
 )
-from recbole_sheaf.embeddings.arrays import MARK
-from recbole_sheaf.errors import DataError
+from recbole_sheaf.exports.arrays import MARK
 from recbole_sheaf.files.arrays import opened_npz, read_member
 from recbole_sheaf.files.regular_files import open_regular
 from recbole_sheaf.files.safetensors_file import read_header, read_tensor

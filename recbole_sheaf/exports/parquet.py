@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from recbole_sheaf.embeddings.array_files import METADATA
-from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.parquet_reader import RAGGED
+from recbole_sheaf.exports.array_files import METADATA
+from recbole_sheaf.exports.arrays import as_arrays, as_metadata
+from recbole_sheaf.exports.parquet_reader import RAGGED
 from recbole_sheaf.files.parquet_file import import_pyarrow
 
 

@@ -7,12 +7,12 @@ import duckdb
 import numpy as np
 import pytest
 
-from recbole_sheaf.embeddings import files
-from recbole_sheaf.embeddings.arrays import FORMAT, MARK, as_arrays, as_metadata
-from recbole_sheaf.embeddings.files import ENDINGS, check_target, holds_embeddings, read_embeddings, write_embeddings
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import ConfigError, DataError, EnvironmentMismatch
+from recbole_sheaf.exports import files
+from recbole_sheaf.exports.arrays import FORMAT, MARK, as_arrays, as_metadata
+from recbole_sheaf.exports.files import ENDINGS, check_target, holds_embeddings, read_embeddings, write_embeddings
 from tests.embeddings.toys import SOME_COLD, restored
 
 pytest.importorskip("pyarrow")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from recbole_sheaf.embeddings.arrays import as_metadata
 from recbole_sheaf.embeddings.embeddings import TRAIN, Embeddings
+from recbole_sheaf.exports.arrays import as_metadata
 
 LIMIT = 1000  # candidates of each search
 USER, SEEN = "<id of the user's point>", "<seen, of its payload>"
