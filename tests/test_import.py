@@ -59,7 +59,7 @@ def test_help_loads_no_heavy_module():
 def test_a_store_is_read_without_what_trains():
     code = """
         import sys
-        import recbole_sheaf.cli.results, recbole_sheaf.experiments.results
+        import recbole_sheaf.cli.results, recbole_sheaf.store.results
         heavy = {"torch", "recbole", "ray", "dgl", "sklearn"} & set(sys.modules)
         assert not heavy, heavy
         print("light")
@@ -88,7 +88,7 @@ def test_an_export_is_answered_from_without_what_trains(command, tmp_path):
 
 def test_choices_that_help_names_are_those_of_the_rooms():
     from recbole_sheaf.cli import results
-    from recbole_sheaf.experiments.results import TABLES, UNFILTERED
+    from recbole_sheaf.store.results import TABLES, UNFILTERED
 
     assert set(results.SHOWN) == {"means", "runs", "settings", "differences", *TABLES, *UNFILTERED}
 

@@ -26,9 +26,10 @@ ROOMS = {
     "models": {"data", "errors", "features", "layers", "settings", "sheaf"},  # data: graphs
     "plugin": {"data", "errors", "extras", "files", "models", "settings"},  # models: the softmax for RecBole's own
     "evaluation": {"errors", "files"},
+    "store": {"errors", "evaluation", "files"},
     "experiments": {
         *{"data", "environment", "errors", "evaluation", "extras", "features", "files", "models", "plugin"},
-        "settings",
+        *{"settings", "store"},
     },
     "embeddings": {  # a restored model, taken apart
         *{"errors", "experiments", "extras", "features", "files", "layers", "lazy_names", "models"},
@@ -36,11 +37,11 @@ ROOMS = {
     },
     "exports": {"embeddings", "errors", "experiments", "extras", "files", "lazy_names"},  # experiments: checkpoints
     "serving": {"embeddings", "errors", "exports", "files"},
-    "report": {"embeddings", "errors", "evaluation", "experiments", "exports", "files", "settings"},  # never a model
+    "report": {"embeddings", "errors", "evaluation", "experiments", "exports", "files", "settings", "store"},
     "nsd": {"environment", "errors", "files", "layers", "settings", "sheaf"},
     "cli": {
         *{"data", "embeddings", "environment", "errors", "evaluation", "experiments", "exports", "extras", "features"},
-        *{"files", "nsd", "plugin", "report", "serving", "settings"},
+        *{"files", "nsd", "plugin", "report", "serving", "settings", "store"},
     },
     # Modules beside the rooms.
     "environment": {"errors"},
@@ -55,6 +56,7 @@ STRANGERS = {
     "nsd": {"recbole"},
     "evaluation": {"dgl", "recbole"},
     "report": {"dgl", "recbole"},
+    "store": {"dgl", "recbole", "torch"},
 }
 
 

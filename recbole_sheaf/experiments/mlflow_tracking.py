@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from recbole.config import Config
 
 from recbole_sheaf.errors import ConfigError, as_sentence
-from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.reachable import refuse_unreachable
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.sinks import Sink
 from recbole_sheaf.files.whole_files import write_whole
+from recbole_sheaf.store.records import Epoch
 
 if TYPE_CHECKING:
     from recbole_sheaf.experiments.run import Outcome, Run

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
 from recbole_sheaf.errors import as_sentence
-from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.run import Outcome, Run
 from recbole_sheaf.experiments.sinks import Sink
+from recbole_sheaf.store.records import Epoch
 
 logger = logging.getLogger(__name__)
 

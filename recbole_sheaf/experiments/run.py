@@ -19,15 +19,15 @@ from recbole.config import Config
 from threadpoolctl import threadpool_limits
 
 from recbole_sheaf.errors import ConfigError, DataError
-from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.library_warnings import hushed
 from recbole_sheaf.experiments.mlflow_tracking import MlflowSink, Tracking, tracking_of
 from recbole_sheaf.experiments.run_id import run_id, tables_digest
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import Sink, around
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split, same_data
-from recbole_sheaf.experiments.training import STATE_FILE, RunResult, train
+from recbole_sheaf.experiments.training import STATE_FILE, train
 from recbole_sheaf.experiments.wandb_runs import WandbSink
+from recbole_sheaf.store.records import Epoch, RunResult
 
 COMPLETE, PRUNED = "complete", "pruned"
 REAL = "real"  # the ablation that changes nothing

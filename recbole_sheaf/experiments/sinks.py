@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.files.whole_files import append_json, write_whole
+from recbole_sheaf.store.records import Epoch
 
 if TYPE_CHECKING:
     from recbole_sheaf.experiments.run import Outcome, Run

@@ -25,7 +25,6 @@ from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
 
 from recbole_sheaf.errors import ConfigError, WriteError, as_sentence
-from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments, tracking_of
 from recbole_sheaf.experiments.progress import ProgressBar
 from recbole_sheaf.experiments.run import COMPLETE, PRUNED, Run, StopRun
@@ -33,10 +32,11 @@ from recbole_sheaf.experiments.run_id import code_version, data_digest, digest, 
 from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
 from recbole_sheaf.experiments.settings import resolve_configs
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import Workers
 from recbole_sheaf.files.checkpoint_file import plain_settings
 from recbole_sheaf.files.whole_files import write_whole
+from recbole_sheaf.store.records import Epoch
+from recbole_sheaf.store.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import pytest
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.experiments import compare, run, tuning
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.store.store import Store
 from tests.experiments.test_compare import write_experiment
 
 

@@ -16,8 +16,8 @@ from recbole_sheaf.errors import StoreError
 from recbole_sheaf.experiments.compare import run_grid
 from recbole_sheaf.experiments.grid import read_experiment
 from recbole_sheaf.experiments.run import Run
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess
+from recbole_sheaf.store.store import Store
 from tests.conftest import TOY
 
 NUMBERS = (

@@ -6,7 +6,6 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.progress import (
     GridProgress,
     ProgressBar,
@@ -15,7 +14,8 @@ from recbole_sheaf.experiments.progress import (
     mean_seconds,
 )
 from recbole_sheaf.experiments.run import COMPLETE, Outcome, Run
-from tests.experiments.test_store import result
+from recbole_sheaf.store.records import Epoch
+from tests.store.test_store import result
 
 
 class Screen(io.StringIO):

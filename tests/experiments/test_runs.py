@@ -16,8 +16,8 @@ from recbole_sheaf.experiments.run import split_of
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import JsonLines
-from recbole_sheaf.experiments.training import RunResult
 from recbole_sheaf.files.checkpoint_file import SUFFIX
+from recbole_sheaf.store.records import RunResult
 
 
 def test_a_model_gives_the_same_numbers_alone_in_company_and_twice(toy_settings):

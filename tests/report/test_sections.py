@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report.document import Figure, Listing, Paragraph, Table
-from recbole_sheaf.report.material import read_material
 from recbole_sheaf.report.sections.cost import unbeaten
 from recbole_sheaf.report.sections.searches import space_text
 from recbole_sheaf.report.settings import changed_settings, differing, model_settings
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import read_material
+from recbole_sheaf.store.store import Store
 from tests.report.stores import CONFIG, add, add_search
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from recbole_sheaf.errors import DataError, nearest
 from recbole_sheaf.evaluation import compare_models, mean_over_seeds, randomisation_tests, significance_marks
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.store.store import Store
 
 TABLES = {"users": "user_metrics", "strata": "strata", "curves": "curves"}
 UNFILTERED = ("failures", "studies", "trials")
@@ -36,12 +36,12 @@ def finished_runs(store: Store, filters: Filters, metrics: Sequence[str] = ()) -
     found = store.rows(f"SELECT * FROM entries JOIN runs USING (run, dataset, seed) {where} ORDER BY ALL", values)
     if found.empty:
         _refuse_nothing(store, filters)
-    asked = _known(metrics, [name for test in found["test"] for name in _scores(test)])
+    asked = known_metrics(metrics, [name for test in found["test"] for name in scores_of(test)])
     lines = []
     for row in found.to_dict("records"):
-        chosen, scores = _chosen_by(row), _scores(row["test"])
+        chosen, scores = str(config_of(row)["valid_metric"]).lower(), scores_of(row["test"])
         line: dict[str, Any] = {name: row[name] for name in (*CELL, "model", "seed")}
-        line[f"valid {chosen}"] = _scores(row["valid"]).get(chosen)
+        line[f"valid {chosen}"] = scores_of(row["valid"]).get(chosen)
         line.update({name: scores[name] for name in asked or scores if scores.get(name) is not None})
         line.update({"best epoch": row["best_epoch"], "epochs": row["epochs"]})
         line.update({shown: row[name] for name, shown in COST.items()})
@@ -63,7 +63,7 @@ def settings_of_runs(store: Store, filters: Filters) -> list[dict[str, Any]]:
     if found.empty:
         _refuse_nothing(store, filters)
     rows = [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
-    return [{**row, "config": json.loads(row["config"]) if _chosen_by(row) else {}} for row in rows]
+    return [{**row, "config": config_of(row)} for row in rows]
 
 
 def means_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
@@ -146,26 +146,30 @@ def raw_table(store: Store, name: str, filters: Filters, metrics: Sequence[str] 
 
 def _of_metrics(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Those rows that hold one of the metrics; all of them where none is asked for."""
-    asked = _known(metrics, rows["metric"].unique())
+    asked = known_metrics(metrics, rows["metric"].unique())
     return rows[rows["metric"].isin(asked)].reset_index(drop=True) if asked else rows
 
 
 def _of_curves(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Validation's metrics in columns of their own."""
-    scores = [_scores(valid) for valid in rows["valid"]]
+    scores = [scores_of(valid) for valid in rows["valid"]]
     there = list(dict.fromkeys(name for each in scores for name in each))
-    columns = {name: [each.get(name) for each in scores] for name in _known(metrics, there) or there}
+    columns = {name: [each.get(name) for each in scores] for name in known_metrics(metrics, there) or there}
     kept = rows.drop(columns=["valid", "run"])
     return kept.assign(**{name: pd.Series(values, dtype=float) for name, values in columns.items()}, run=rows["run"])
 
 
-def _known(metrics: Sequence[str], there: Iterable[str]) -> list[str]:
-    """The metrics as the store writes them, each once; refused if one is not there."""
+def known_metrics(metrics: Sequence[str], there: Iterable[str]) -> list[str]:
+    """Metrics as the store writes them, each once.
+
+    Raises:
+        DataError: if one is not there.
+    """
     known = sorted(set(there))
     asked = list(dict.fromkeys(metric.lower() for metric in metrics))
     for metric in asked:
         if metric not in known:
-            raise DataError(f"no run here has the metric '{metric}'{nearest(metric, known)}; {_listed(known)}")
+            raise DataError(f"no run has the metric '{metric}'{nearest(metric, known)}; {_listed(known)}")
     return asked
 
 
@@ -242,16 +246,23 @@ def _refuse_nothing(store: Store, filters: Filters) -> None:
     raise DataError(f"{store.path} holds no finished run of {asked}; there are {there}")
 
 
-def _chosen_by(row: Mapping[str, Any]) -> str:
+def config_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a row of ``runs``.
+
+    Raises:
+        DataError: if they are none that a run has.
+    """
     try:
-        return str(json.loads(row["config"])["valid_metric"]).lower()
+        config = json.loads(row["config"])
+        config["valid_metric"]
     except (TypeError, KeyError, ValueError, RecursionError) as error:
         raise DataError(
             f"run {row['run']} of the store names no valid_metric in its config; it was altered: give an older copy"
         ) from error
+    return config
 
 
-def _scores(value: Any) -> dict[str, Any]:
+def scores_of(value: Any) -> dict[str, Any]:
     """A map of the store; a run may have none."""
     return dict(value) if isinstance(value, Mapping) else {}
 

@@ -4,7 +4,6 @@ A *group* is a dataset within an experiment: its rows share a split, and nothing
 model, by its label, under an ablation: the runs of all its seeds.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from recbole_sheaf.errors import DataError, nearest, shown
-from recbole_sheaf.experiments.results import Filters
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.files.plain_text import one_line
+from recbole_sheaf.store.results import Filters, config_of, known_metrics, scores_of
+from recbole_sheaf.store.store import Store
 
 REAL = "real"  # the ablation that changes nothing
 ACCURACY = ("recall", "ndcg", "precision", "mrr", "hit", "map")
@@ -195,9 +194,9 @@ def read_material(
     if found.empty and trials.empty:
         raise DataError(f"{store.path} holds no finished run and no trial; run 'recbole-sheaf compare' into it first")
     kept = _filtered(store, found, filters)
-    _refuse_absent_metrics(kept, metrics)
+    asked = known_metrics(metrics, [name for test in kept["test"] for name in scores_of(test)])
     groups = [
-        _group(store, number, experiment, dataset, lines, [metric.lower() for metric in metrics])
+        _group(store, number, experiment, dataset, lines, asked)
         for number, ((experiment, dataset), lines) in enumerate(kept.groupby(["experiment", "dataset"]), start=1)
     ]
     failures = store.rows("SELECT * FROM failures ORDER BY failed, job")
@@ -239,16 +238,6 @@ def _filtered(store: Store, found: pd.DataFrame, filters: Filters) -> pd.DataFra
     return found
 
 
-def _refuse_absent_metrics(found: pd.DataFrame, metrics: Sequence[str]) -> None:
-    known = sorted({name for test in found["test"] for name in _mapping(test)})
-    for metric in metrics:
-        if metric.lower() not in known:
-            raise DataError(
-                f"no run has the metric '{metric}' at test{nearest(metric, known)}; there are "
-                f"{', '.join(known) or 'none'}"
-            )
-
-
 def _group(store: Store, number: int, experiment: str, dataset: str, lines: pd.DataFrame, metrics: list[str]) -> Group:
     runs = [_run(line) for line in lines.to_dict("records")]
     by_row: dict[tuple[str, str], list[Run]] = {}
@@ -271,27 +260,16 @@ def _run(line: Mapping[str, Any]) -> Run:
         id=str(line["run"]),
         **{name: one_line(str(line[name])) for name in ("label", "ablation", "model")},
         seed=int(line["seed"]),
-        valid=_mapping(line["valid"]),
-        test=_mapping(line["test"]),
-        config=_config(line),
-        split=_mapping(line["split"]),
-        modalities=_mapping(line["modalities"]),
-        versions=_mapping(line["versions"]),
+        valid=scores_of(line["valid"]),
+        test=scores_of(line["test"]),
+        config=config_of(line),
+        split=scores_of(line["split"]),
+        modalities=scores_of(line["modalities"]),
+        versions=scores_of(line["versions"]),
         numbers={name: float(line[name]) for name in numbers if not pd.isna(line[name])},
         device=str(line["device"]),
         message_passing=str(line["message_passing"] or ""),
     )
-
-
-def _config(line: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        config = json.loads(line["config"])
-        config["valid_metric"]
-    except (TypeError, KeyError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"run {line['run']} of the store names no valid_metric in its config; it was altered: give an older copy"
-        ) from error
-    return config
 
 
 def _refuse_other_splits(experiment: str, dataset: str, rows: Sequence[Row]) -> None:
@@ -360,7 +338,3 @@ def mean(values: Sequence[float]) -> Optional[float]:
 
 def _known(values: Iterable[Optional[float]]) -> list[float]:
     return [float(value) for value in values if value is not None and math.isfinite(value)]
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}

@@ -28,17 +28,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import Any, Optional, Union
 
 import duckdb
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from recbole_sheaf.errors import StoreError, first_line, shown
-from recbole_sheaf.experiments.epochs import Epoch
-
-if TYPE_CHECKING:  # which imports RecBole and PyTorch, and a store is read without them
-    from recbole_sheaf.experiments.training import RunResult
+from recbole_sheaf.store.records import Epoch, RunResult
 
 SCHEMA_VERSION = 2
 SECONDS_TO_WAIT = 120.0  # for other processes to let go of the store
@@ -213,7 +210,7 @@ class Store:
     def add_run(
         self,
         run: str,
-        result: "RunResult",
+        result: RunResult,
         epochs: Sequence[Epoch],
         user_metrics: Optional[pd.DataFrame] = None,
         strata: Optional[pd.DataFrame] = None,
@@ -275,7 +272,7 @@ def _own_columns() -> dict[str, frozenset[tuple[str, str]]]:
         return _columns(connection)
 
 
-def _run_row(run: str, result: "RunResult", epochs: Sequence[Epoch]) -> dict[str, Any]:
+def _run_row(run: str, result: RunResult, epochs: Sequence[Epoch]) -> dict[str, Any]:
     row = asdict(result)
     row["config"] = json.dumps(row["config"], ensure_ascii=False)
     seconds = sum(epoch.train_seconds + epoch.valid_seconds for epoch in epochs)

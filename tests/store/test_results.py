@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.experiments import results
-from recbole_sheaf.experiments.store import Store
-from tests.experiments.planted import add, plant
+from recbole_sheaf.store import results
+from recbole_sheaf.store.store import Store
+from tests.store.planted import add, plant
 
 REAL = {"ablation": ["real"]}
 FLIPS = 2**10  # ways to give ten differences a sign

@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 
 from recbole_sheaf.errors import StoreError
-from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.experiments.store import SCHEMA_VERSION, Store
-from recbole_sheaf.experiments.training import RunResult
+from recbole_sheaf.store.records import Epoch, RunResult
+from recbole_sheaf.store.store import SCHEMA_VERSION, Store
 
 EPOCHS = [Epoch(0, 2.5, 0.1, 0.2, {"recall@20": 0.1}, 0.1), Epoch(1, 2.0, 0.1)]
 
@@ -110,8 +109,8 @@ import resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from recbole_sheaf.errors import StoreError
-from recbole_sheaf.experiments.store import Store
-from tests.experiments.test_store import EPOCHS, result, users
+from recbole_sheaf.store.store import Store
+from tests.store.test_store import EPOCHS, result, users
 path = Path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limit = path.stat().st_size + 4096

@@ -5,8 +5,8 @@ Users u0 to u9. LightGCN has two seeds, whose users average to 0.3 + 0.02 i; eac
 
 import pandas as pd
 
-from recbole_sheaf.experiments.store import Store
-from tests.experiments.test_store import EPOCHS, result
+from recbole_sheaf.store.store import Store
+from tests.store.test_store import EPOCHS, result
 
 USERS = range(10)
 DIFFERENCES = {  # from LightGCN's average, user by user
