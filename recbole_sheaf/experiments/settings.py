@@ -15,7 +15,6 @@ from recbole_sheaf.data.exact_times import is_ordered_by_time
 from recbole_sheaf.errors import ConfigError, SheafError, first_line, nearest, shown
 from recbole_sheaf.experiments.idle_settings import refuse_idle
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
-from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
 from recbole_sheaf.files.atomic import read_header
 from recbole_sheaf.plugin.recbole_tables import reads_labels
 from recbole_sheaf.plugin.registration import check_model_name
@@ -56,7 +55,6 @@ def resolve_configs(
         _refuse_contradictions(config)
         refuse_idle(config)
         _load_columns(config)
-        refuse_absent_wandb(config)
         refuse_unsafe(config)
         configs.append(config)
     return configs
