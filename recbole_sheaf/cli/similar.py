@@ -40,7 +40,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings
     rows = _rows(embeddings, options.items)
     if options.approximate:
-        from recbole_sheaf.embeddings.approximate_similarity import ApproximateSimilar
+        from recbole_sheaf.embeddings.approximate import ApproximateSimilar
 
         approximate = ApproximateSimilar(embeddings, options.k, options.by)
         print(approximate.said(rows), file=sys.stderr)
