@@ -448,7 +448,7 @@ def pickled(path, home, kind):
         ("data no tensors", NOT_AS_WE_WRITE),
     ],
 )
-def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said, name):
+def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said, name, unchecked_shapes):
     path = pickled(place / name, home, kind)
     with pytest.raises(CheckpointError, match="is a pickle, which may run code .* --trust-checkpoint"):
         restore(path)
