@@ -20,12 +20,12 @@ from recbole.utils import get_model, init_seed
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.measuring import machine
+from recbole_sheaf.experiments.carry_out import split_of
 from recbole_sheaf.experiments.heap import keep_freed_memory
-from recbole_sheaf.experiments.run import split_of
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import loaders
-from recbole_sheaf.recbole_compat import keep_reproducible
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.recbole_compat import keep_reproducible
+from recbole_sheaf.plugin.registration import MODELS
 
 PARTS = ("batch", "forward", "backward", "optimiser")
 # SheafRec, MMSheaf on one modality, refuses a dataset with more.

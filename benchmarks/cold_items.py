@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from recbole_sheaf.experiments.run import split_of
+from recbole_sheaf.experiments.carry_out import split_of
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.training import train
 

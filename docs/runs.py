@@ -16,11 +16,11 @@ from typing import Any, Optional
 
 import pandas as pd
 
-from recbole_sheaf.config import RECBOLE_PROPERTIES, default_settings
 from recbole_sheaf.experiments.grid import cells
-from recbole_sheaf.experiments.located_yaml import LocatedYaml
-from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.config import RECBOLE_PROPERTIES, default_settings
+from recbole_sheaf.settings.located_yaml import LocatedYaml
+from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.store.store import Store
 
 FOLDER = Path(__file__).parent / "report"
 CELL = ["experiment", "label", "dataset", "ablation", "seed"]

@@ -13,7 +13,7 @@ from typing import Optional
 
 import pandas as pd
 
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.store.store import Store
 
 RESULTS = Path(__file__).parent / "results"
 STUDY = ["study", "model", "dataset", "valid_metric", "trials", "epochs", "search_space", "settings"]

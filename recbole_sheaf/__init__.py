@@ -5,15 +5,23 @@
 but Pop's, no random state, no logging handler and no environment variable.
 """
 
+from typing import TYPE_CHECKING
+
 from recbole_sheaf.environment import check_environment
 
 check_environment()  # before anything that needs what it checks
 
-from recbole_sheaf import import_hook  # noqa: E402
-from recbole_sheaf.own_models import register  # noqa: E402
+from recbole_sheaf.lazy_names import imported_on_demand  # noqa: E402
+from recbole_sheaf.plugin import import_hook  # noqa: E402
+from recbole_sheaf.plugin.own_models import register  # noqa: E402
+
+if TYPE_CHECKING:
+    from recbole_sheaf.plugin.recbole_compat import keep_reproducible
 
 import_hook.install()
 
-__all__ = ["register"]
+__all__ = ["keep_reproducible", "register"]
 
 __version__ = "0.1.0"
+
+__getattr__ = imported_on_demand(__name__, {"keep_reproducible": "plugin.recbole_compat"})

@@ -10,12 +10,12 @@ def imported_on_demand(package: str, where: Mapping[str, str]) -> Callable[[str]
 
     Args:
         package: its ``__name__``.
-        where: the module of the package that has each name.
+        where: the module that has each name, as it is called below ``recbole_sheaf``.
     """
 
     def find(name: str) -> Any:
         if name in where:
-            return getattr(import_module(f"{package}.{where[name]}"), name)
+            return getattr(import_module(f"recbole_sheaf.{where[name]}"), name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return find

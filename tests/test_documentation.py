@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from recbole_sheaf.cli import COMMANDS
-from recbole_sheaf.config import known_keys
 from recbole_sheaf.experiments.grid import read_experiment
-from recbole_sheaf.registration import MODELS
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.plugin.registration import MODELS
+from recbole_sheaf.settings.config import known_keys
+from recbole_sheaf.settings.settings_files import read_yaml
 from tests.conftest import REPOSITORY
 
 PAGES = sorted(

@@ -8,7 +8,7 @@ from recbole_sheaf.experiments.grid import KEYS, read_experiment
 from recbole_sheaf.experiments.search_space import read_space
 from recbole_sheaf.experiments.settings import resolve_configs
 from tests.conftest import REPOSITORY
-from tests.experiments.planted import plant
+from tests.store.planted import plant
 
 PAGE = (REPOSITORY / "docs" / "experiments.md").read_text(encoding="utf-8")
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from recbole_sheaf.embeddings.files import check_target
 from recbole_sheaf.embeddings.item_index import import_faiss
-from recbole_sheaf.embeddings.postgres import import_psycopg
-from recbole_sheaf.embeddings.qdrant import import_qdrant
 from recbole_sheaf.errors import ConfigError, EnvironmentMismatch
+from recbole_sheaf.exports.files import check_target
+from recbole_sheaf.exports.postgres import import_psycopg
+from recbole_sheaf.exports.qdrant import import_qdrant
 from recbole_sheaf.extras import from_extra
 from recbole_sheaf.features.audio_encoders import audio_encoder
 from recbole_sheaf.features.image_encoders import image_encoder

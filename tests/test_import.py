@@ -59,7 +59,7 @@ def test_help_loads_no_heavy_module():
 def test_a_store_is_read_without_what_trains():
     code = """
         import sys
-        import recbole_sheaf.cli.results, recbole_sheaf.experiments.results
+        import recbole_sheaf.cli.results, recbole_sheaf.store.results
         heavy = {"torch", "recbole", "ray", "dgl", "sklearn"} & set(sys.modules)
         assert not heavy, heavy
         print("light")
@@ -88,7 +88,7 @@ def test_an_export_is_answered_from_without_what_trains(command, tmp_path):
 
 def test_choices_that_help_names_are_those_of_the_rooms():
     from recbole_sheaf.cli import results
-    from recbole_sheaf.experiments.results import TABLES, UNFILTERED
+    from recbole_sheaf.store.results import TABLES, UNFILTERED
 
     assert set(results.SHOWN) == {"means", "runs", "settings", "differences", *TABLES, *UNFILTERED}
 
@@ -105,9 +105,9 @@ def test_choices_that_help_names_are_those_of_the_rooms():
 def test_recbole_knows_our_models_in_either_order(imports):
     code = f"""
         {imports}
-        from recbole_sheaf import patches
-        from recbole_sheaf.recbole_compat import original
-        from recbole_sheaf.registration import MODELS
+        from recbole_sheaf.plugin import patches
+        from recbole_sheaf.plugin.recbole_compat import original
+        from recbole_sheaf.plugin.registration import MODELS
         import recbole, sys
         assert get_model("MMSheaf").__module__ == MODELS["MMSheaf"]
         assert all(hasattr(patches.owner_of(patch), patch.name) and original(patch.owner, patch.name) is not
@@ -132,9 +132,9 @@ def test_a_sequential_model_leaves_the_detection_of_anomalies_as_it_was():
 def test_what_the_hook_imports_needs_no_recbole():
     """Else a module would be asked for while it is half imported, whoever imported it first."""
     code = """
-        import recbole_sheaf.config, sys
+        import recbole_sheaf.settings.config, sys
         sys.modules["recbole"] = None  # from here on an import of it fails
-        import recbole_sheaf.patches
+        import recbole_sheaf.plugin.patches
         print("none")
     """
     assert python(code) == "none"

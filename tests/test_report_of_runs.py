@@ -5,8 +5,8 @@ import re
 import pandas as pd
 import pytest
 
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report import write_report
+from recbole_sheaf.store.store import Store
 from tests.conftest import REPOSITORY, script_of_docs
 
 FOLDER = REPOSITORY / "docs" / "report"

@@ -7,7 +7,7 @@ import optuna.distributions
 import pytest
 import yaml
 
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.store.store import Store
 from tests.conftest import REPOSITORY, script_of_docs
 
 TUNED = REPOSITORY / "docs" / "results" / "tuned"

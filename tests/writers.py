@@ -22,18 +22,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recbole_sheaf.checkpoint_file import read_checkpoint_file, write_checkpoint, write_pickle
 from recbole_sheaf.data import conversion, mmrec
 from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
-from recbole_sheaf.embeddings.files import write_embeddings
-from recbole_sheaf.embeddings.lists import OF_USERS, write_lists
 from recbole_sheaf.embeddings.ranking import Lists
 from recbole_sheaf.evaluation import write_table
 from recbole_sheaf.experiments.sinks import JsonLines
-from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.features.cache import load_arrays, save_checked
-from recbole_sheaf.features.files import read_features, write_features
-from recbole_sheaf.whole_files import BUILDING, append_json, whole_files_in, write_whole
+from recbole_sheaf.exports.files import write_embeddings
+from recbole_sheaf.exports.lists import OF_USERS, write_lists
+from recbole_sheaf.files.cache import load_arrays, save_checked
+from recbole_sheaf.files.checkpoint_file import read_checkpoint_file, write_checkpoint, write_pickle
+from recbole_sheaf.files.feature_files import read_features, write_features
+from recbole_sheaf.files.whole_files import BUILDING, append_json, whole_files_in, write_whole
+from recbole_sheaf.store.store import Store
 
 ROWS, WIDTH = 400, 200  # of float32: 312 KiB
 USERS = 300

@@ -26,7 +26,7 @@ def check_own_model(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: if it is not there.
     """
-    from recbole_sheaf.registration import check_model_name
+    from recbole_sheaf.plugin.registration import check_model_name
 
     if options.model:
         check_model_name(options.model)
@@ -38,7 +38,7 @@ def refuse_export(path: Path) -> None:
     Raises:
         ConfigError: if the file is one.
     """
-    from recbole_sheaf.embeddings.files import holds_embeddings
+    from recbole_sheaf.exports.files import holds_embeddings
 
     if path.is_file() and holds_embeddings(path):
         raise ConfigError(

@@ -7,8 +7,8 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.settings_files import read_yaml
-from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
+from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.settings.vocabulary import NODE_CLASSIFICATION_MAPS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

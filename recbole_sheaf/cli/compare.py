@@ -9,7 +9,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import QUIET, read_settings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 
 EPILOG = """\
 an experiment file

@@ -8,7 +8,7 @@ from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_o
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_target_options
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 
 EPILOG = """\
 example
@@ -31,8 +31,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser().parse_args(argv)
     from recbole_sheaf.embeddings.new_items import place_items, read_new_items
     from recbole_sheaf.embeddings.reading import embeddings_of
-    from recbole_sheaf.embeddings.targets import target_of
     from recbole_sheaf.experiments.checkpoints import restore
+    from recbole_sheaf.exports.targets import target_of
 
     target = target_of(options.to, options.name)
     target.check()

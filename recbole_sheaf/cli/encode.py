@@ -9,7 +9,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 
 MOST_SECONDS = 3600
 
@@ -75,10 +75,10 @@ def _check(options: argparse.Namespace) -> None:
 
 def _texts(options: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
     from recbole_sheaf.data.raw_datasets import item_texts
-    from recbole_sheaf.features.cache import content_key
     from recbole_sheaf.features.encoding import encode_items
     from recbole_sheaf.features.text import encode_texts
     from recbole_sheaf.features.text_encoders import BATCH, sentence_encoder
+    from recbole_sheaf.files.cache import content_key
 
     table, _ = item_texts(options.source, options.id, names_in(options.columns))
     joined = table.apply(lambda row: options.separator.join(filter(None, row)), axis=1)
@@ -115,7 +115,7 @@ def _audio(options: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
 def _of_files(options: argparse.Namespace, files: dict[str, Path], encoder: Any) -> tuple[list[str], Any, list[str]]:
     from recbole_sheaf.errors import DataError
     from recbole_sheaf.features.encoding import encode_items
-    from recbole_sheaf.regular_files import hash_of_regular
+    from recbole_sheaf.files.regular_files import hash_of_regular
 
     hashes = [hash_of_regular(path, DataError) for path in files.values()]
     done = encode_items(list(files), list(files.values()), hashes, encoder, _cache(options))

@@ -15,7 +15,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Load, judge, print; gives the exit code."""
     options = parser().parse_args(argv)
     from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint
-    from recbole_sheaf.registration import check_model_name
+    from recbole_sheaf.plugin.registration import check_model_name
 
     if options.model:
         check_model_name(options.model)

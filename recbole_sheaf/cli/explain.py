@@ -14,7 +14,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.streams import shows_all_characters
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.plain_text import in_markdown, json_line, one_line
+from recbole_sheaf.files.plain_text import in_markdown, json_line, one_line
 
 SPOKEN = ("the user's item", "says")
 EPILOG = """\
@@ -35,7 +35,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     if options.most < 0:
         raise ConfigError(f"--most is {options.most}, expected a whole number >= 0")
     from recbole_sheaf.embeddings.explanation import explain
-    from recbole_sheaf.embeddings.sources import open_source
+    from recbole_sheaf.exports.sources import open_source
 
     check_own_model(options)
     embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings

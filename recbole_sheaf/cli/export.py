@@ -9,7 +9,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_target_options
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 
 EPILOG = """\
 examples
@@ -20,7 +20,7 @@ examples
 The file holds, by the tokens of your data: vectors of users and items whose inner product is the score or a part of it,
 signed coefficients from item to item where the model has an item sheaf, the interactions, and metadata: model,
 settings, data, which columns are which modality, and under 'score' how a score is computed. It is checked against the
-model's own scores before it is written. What each array is: recbole_sheaf/embeddings/arrays.py.
+model's own scores before it is written. What each array is: recbole_sheaf/exports/arrays.py.
 
   import json, numpy as np
   file = np.load("mmsheaf.npz")
@@ -44,8 +44,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Rebuild, read out, write; gives the exit code."""
     options = parser().parse_args(argv)
     from recbole_sheaf.embeddings.reading import embeddings_of
-    from recbole_sheaf.embeddings.targets import File, target_of
     from recbole_sheaf.experiments.checkpoints import restore
+    from recbole_sheaf.exports.targets import File, target_of
 
     target = target_of(options.to, options.name)
     if options.layers and not isinstance(target, File):

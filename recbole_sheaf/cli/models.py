@@ -4,7 +4,7 @@ from typing import Optional
 
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.registration import MODELS, recbole_model_names
+from recbole_sheaf.plugin.registration import MODELS, recbole_model_names
 
 
 @one_sentence

@@ -37,10 +37,10 @@ users and said. It pays for many users of many items: at a million items buildin
 def main(argv: Optional[list[str]] = None) -> int:
     """Read, rank, write; gives the exit code."""
     options = parser().parse_args(argv)
-    from recbole_sheaf.embeddings.files import check_target
-    from recbole_sheaf.embeddings.lists import ENDINGS, OF_USERS, write_lists
     from recbole_sheaf.embeddings.ranking import top_lists
-    from recbole_sheaf.embeddings.sources import open_source
+    from recbole_sheaf.exports.files import check_target
+    from recbole_sheaf.exports.lists import ENDINGS, OF_USERS, write_lists
+    from recbole_sheaf.exports.sources import open_source
 
     if options.to is not None:
         check_target(options.to, ENDINGS)
@@ -65,7 +65,7 @@ def _users(embeddings: Any, given: Optional[str]) -> tuple[Any, Any]:
     import numpy as np
 
     from recbole_sheaf.embeddings.new_users import with_users
-    from recbole_sheaf.embeddings.token_files import read_tokens
+    from recbole_sheaf.exports.token_files import read_tokens
 
     if given is None:
         return embeddings, np.arange(len(embeddings.users))

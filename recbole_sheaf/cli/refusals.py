@@ -8,7 +8,7 @@ from typing import Callable, Optional
 from recbole_sheaf.cli.streams import Unread, steady_streams
 from recbole_sheaf.environment import Terminated
 from recbole_sheaf.errors import SheafError, as_sentence, first_line
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 
 Command = Callable[[Optional[list[str]]], int]
 

@@ -26,8 +26,8 @@ LANGUAGES = ("en", "ru", "both")
 def main(argv: Optional[list[str]] = None) -> int:
     """Read, write, say where; gives the exit code."""
     options = parser().parse_args(argv)
-    from recbole_sheaf.experiments.store import Store
     from recbole_sheaf.report import write_report
+    from recbole_sheaf.store.store import Store
 
     written = write_report(
         Store(options.store),

@@ -7,7 +7,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.whole_files import write_whole
+from recbole_sheaf.files.whole_files import write_whole
 
 EPILOG = """\
 examples
@@ -36,7 +36,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         raise ConfigError(f"--output is the store {options.store} itself; give another file")
     kind = _format(options)
     from recbole_sheaf.cli.screen import print_table
-    from recbole_sheaf.experiments.store import Store
+    from recbole_sheaf.store.store import Store
 
     table, legend = _table(Store(options.store), options)
     if options.output is not None:
@@ -73,7 +73,7 @@ def _text(table: Any, kind: str, legend: str) -> str:
 
 
 def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
-    from recbole_sheaf.experiments import results
+    from recbole_sheaf.store import results
 
     filters = {
         "experiment": names_in(options.experiment),
@@ -156,7 +156,5 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, help="write to this .md, .csv, .tex or .html file instead of the screen"
     )
     options.add_argument("--wide", action="store_true", help="all columns, however wide the screen has to be")
-    options.add_argument(
-        "--sql", help="a SQL query instead; the store's tables stand in recbole_sheaf.experiments.store"
-    )
+    options.add_argument("--sql", help="a SQL query instead; the store's tables stand in recbole_sheaf.store.store")
     return options

@@ -10,7 +10,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.settings_files import NotYaml, parse
+from recbole_sheaf.settings.settings_files import NotYaml, parse
 
 QUIET = {"show_progress": False, "state": "WARNING"}  # what a command sets where a bar of its own tells how far it is
 

@@ -11,7 +11,7 @@ def print_table(table: Any, wide: bool = False, legend: str = "") -> None:
     from recbole_sheaf.evaluation import to_markdown
     from recbole_sheaf.evaluation.best import best_cells
     from recbole_sheaf.evaluation.fitting import COLUMNS, fitted, limits
-    from recbole_sheaf.plain_text import one_line
+    from recbole_sheaf.files.plain_text import one_line
 
     shown, left_out = (table, []) if wide else fitted(table)
     bold = {name: rows for name, rows in best_cells(table).items() if name in shown} if _is_bold() else {}

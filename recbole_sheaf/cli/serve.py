@@ -9,7 +9,7 @@ from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.environment import ending_on_sigterm
 from recbole_sheaf.extras import from_extra
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 
 EPILOG = """\
 examples
@@ -61,7 +61,7 @@ def _check_installed() -> None:
 
 
 def _catalogue(options: argparse.Namespace) -> Any:
-    from recbole_sheaf.embeddings.sources import open_source
+    from recbole_sheaf.exports.sources import open_source
     from recbole_sheaf.serving.catalogue import Catalogue
     from recbole_sheaf.serving.posters import find_posters
     from recbole_sheaf.serving.titles import read_titles

@@ -29,10 +29,10 @@ lists it finds, measured on 100 items.
 def main(argv: Optional[list[str]] = None) -> int:
     """Read, compare, write; gives the exit code."""
     options = parser().parse_args(argv)
-    from recbole_sheaf.embeddings.files import check_target
-    from recbole_sheaf.embeddings.lists import ENDINGS, OF_ITEMS, write_lists
     from recbole_sheaf.embeddings.similarity import similar_items
-    from recbole_sheaf.embeddings.sources import open_source
+    from recbole_sheaf.exports.files import check_target
+    from recbole_sheaf.exports.lists import ENDINGS, OF_ITEMS, write_lists
+    from recbole_sheaf.exports.sources import open_source
 
     if options.to is not None:
         check_target(options.to, ENDINGS)
@@ -40,7 +40,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     embeddings = open_source(options.source, options.data_path, options.trust_checkpoint).embeddings
     rows = _rows(embeddings, options.items)
     if options.approximate:
-        from recbole_sheaf.embeddings.approximate_similarity import ApproximateSimilar
+        from recbole_sheaf.embeddings.approximate import ApproximateSimilar
 
         approximate = ApproximateSimilar(embeddings, options.k, options.by)
         print(approximate.said(rows), file=sys.stderr)
@@ -57,7 +57,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 def _rows(embeddings: Any, given: Optional[str]) -> Any:
     import numpy as np
 
-    from recbole_sheaf.embeddings.token_files import read_tokens
+    from recbole_sheaf.exports.token_files import read_tokens
 
     if given is None:
         return np.arange(len(embeddings.items))

@@ -8,9 +8,9 @@ from typing import Optional
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import QUIET, model_names, read_settings
-from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
+from recbole_sheaf.settings.config import class_name
 
 EPILOG = """\
 What is searched stands in each model's YAML file (properties/model/<model>.yaml), or in one of --config_files:
@@ -34,9 +34,9 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Search; gives the exit code."""
     options, others = parser().parse_known_args(argv)
     from recbole_sheaf.experiments.settings import settings_by_model
-    from recbole_sheaf.experiments.store import Store
     from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
     from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
+    from recbole_sheaf.store.store import Store
 
     if options.trials < 1 or options.workers < 1 or options.threads < 1:
         raise ConfigError("--trials, --workers and --threads are whole numbers from 1")

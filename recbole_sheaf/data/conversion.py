@@ -21,11 +21,11 @@ from recbole_sheaf.data.mmrec_folder import SPLITS
 from recbole_sheaf.data.raw_features import Vectors, write_vectors
 from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
 from recbole_sheaf.errors import DataError, FeatureError, shown
-from recbole_sheaf.features.id_files import ENDINGS as ID_ENDINGS
-from recbole_sheaf.features.tokens import refuse_written_alike
-from recbole_sheaf.regular_files import hash_of_regular, read_regular
-from recbole_sheaf.vocabulary import FEATURE_ENDINGS
-from recbole_sheaf.whole_files import whole_folder
+from recbole_sheaf.files.id_files import ENDINGS as ID_ENDINGS
+from recbole_sheaf.files.names import FEATURE_ENDINGS
+from recbole_sheaf.files.regular_files import hash_of_regular, read_regular
+from recbole_sheaf.files.tokens import refuse_written_alike
+from recbole_sheaf.files.whole_files import whole_folder
 
 TYPES = {USER: "token", ITEM: "token", RATING: "float", TIME: "float"}
 UNFIT = frozenset('/\\:"\t\n')

@@ -7,7 +7,7 @@ from typing import Optional
 
 from recbole_sheaf.data.mmrec_folder import SPLITS, is_mmrec_folder
 from recbole_sheaf.errors import DataError, nearest, shown
-from recbole_sheaf.features.atomic import field_types, no_rows, read_header
+from recbole_sheaf.files.atomic import field_types, no_rows, read_header
 
 
 def check_dataset_folder(

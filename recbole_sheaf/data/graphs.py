@@ -12,8 +12,8 @@ from jaxtyping import Float32, Float64, Int, Int64
 from tqdm import tqdm
 
 from recbole_sheaf.errors import ConfigError, GraphError
-from recbole_sheaf.features.cache import cached_arrays, content_key
 from recbole_sheaf.features.modality import ModalityFeatures
+from recbole_sheaf.files.cache import cached_arrays, content_key
 
 logger = logging.getLogger(__name__)
 

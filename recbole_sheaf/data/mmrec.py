@@ -17,12 +17,12 @@ import pandas as pd
 
 from recbole_sheaf.data.mmrec_folder import ITEM, LABEL, SPLITS, USER, feature_files_of, read_mmrec_folder
 from recbole_sheaf.errors import DataError, FeatureError
-from recbole_sheaf.features.cache import make_private
-from recbole_sheaf.features.files import write_features
 from recbole_sheaf.features.folder import with_its_ids
-from recbole_sheaf.features.id_files import ids_beside, write_ids
-from recbole_sheaf.regular_files import open_regular
-from recbole_sheaf.whole_files import whole_folder
+from recbole_sheaf.files.cache import make_private
+from recbole_sheaf.files.feature_files import write_features
+from recbole_sheaf.files.id_files import ids_beside, write_ids
+from recbole_sheaf.files.regular_files import open_regular
+from recbole_sheaf.files.whole_files import whole_folder
 
 logger = logging.getLogger(__name__)
 

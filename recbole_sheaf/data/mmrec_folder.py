@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from recbole_sheaf.errors import DataError, FeatureError, shown
-from recbole_sheaf.features.atomic import Table, read_header, read_table
-from recbole_sheaf.features.files import check_features, read_array, read_features
 from recbole_sheaf.features.folder import files_in
+from recbole_sheaf.files.atomic import Table, read_header, read_table
+from recbole_sheaf.files.feature_files import check_features, read_array, read_features
 
 logger = logging.getLogger(__name__)
 

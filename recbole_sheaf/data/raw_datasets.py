@@ -11,9 +11,9 @@ import pandas as pd
 from recbole_sheaf.data.conversion import RawDataset
 from recbole_sheaf.data.mmrec_folder import LABEL, SPLITS, is_mmrec_folder, read_mmrec_folder
 from recbole_sheaf.data.raw_interactions import ELLIOT, GUESSES, ITEM, fields_of, interactions_of, said_of
-from recbole_sheaf.data.raw_tables import RawTable, place_of, read_raw
 from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.features.atomic import column_names
+from recbole_sheaf.files.atomic import column_names
+from recbole_sheaf.files.raw_tables import RawTable, place_of, read_raw
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 

@@ -7,11 +7,11 @@ from typing import Optional
 import numpy as np
 
 from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features.arrays import read_npy
-from recbole_sheaf.features.cache import write_npz
-from recbole_sheaf.features.files import ENDINGS, TOKENS, VECTORS, check_features, read_features
-from recbole_sheaf.features.id_files import write_ids
-from recbole_sheaf.features.tokens import fault_of
+from recbole_sheaf.files.arrays import read_npy
+from recbole_sheaf.files.cache import write_npz
+from recbole_sheaf.files.feature_files import ENDINGS, TOKENS, VECTORS, check_features, read_features
+from recbole_sheaf.files.id_files import write_ids
+from recbole_sheaf.files.tokens import fault_of
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Optional
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.data.raw_tables import RawTable, place_of
 from recbole_sheaf.errors import DataError, shown
-from recbole_sheaf.vocabulary import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.files.names import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.files.raw_tables import RawTable, place_of
 
 USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "timestamp"
 OPTIONS = {USER: "user", ITEM: "item", RATING: "rating", TIME: "time"}  # of the command, by RecBole's field

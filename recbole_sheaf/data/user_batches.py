@@ -6,7 +6,7 @@ from recbole.data.dataloader import UserDataLoader
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
 
-from recbole_sheaf.config import LossSettings
+from recbole_sheaf.settings.config import LossSettings
 
 
 class TrainingUsers(UserDataLoader):

@@ -15,7 +15,6 @@ from recbole_sheaf.lazy_names import imported_on_demand
 if TYPE_CHECKING:
     from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
     from recbole_sheaf.embeddings.explanation import Explanation, explain
-    from recbole_sheaf.embeddings.files import read_embeddings, write_embeddings
     from recbole_sheaf.embeddings.new_items import NewItems, place_items, read_new_items
     from recbole_sheaf.embeddings.new_users import with_users
     from recbole_sheaf.embeddings.ranking import Lists, top_lists
@@ -23,22 +22,22 @@ if TYPE_CHECKING:
     from recbole_sheaf.embeddings.similarity import similar_items
 
 _WHERE = {
-    "Block": "embeddings",
-    "Embeddings": "embeddings",
-    "Histories": "embeddings",
-    "Explanation": "explanation",
-    "explain": "explanation",
-    "read_embeddings": "files",
-    "write_embeddings": "files",
-    "NewItems": "new_items",
-    "place_items": "new_items",
-    "read_new_items": "new_items",
-    "with_users": "new_users",
-    "Lists": "ranking",
-    "top_lists": "ranking",
-    "NoPieces": "reading",
-    "embeddings_of": "reading",
-    "similar_items": "similarity",
+    "Block": "embeddings.embeddings",
+    "Embeddings": "embeddings.embeddings",
+    "Histories": "embeddings.embeddings",
+    "Explanation": "embeddings.explanation",
+    "explain": "embeddings.explanation",
+    "read_embeddings": "exports.files",  # of a room above, for those who take pieces and write them
+    "write_embeddings": "exports.files",
+    "NewItems": "embeddings.new_items",
+    "place_items": "embeddings.new_items",
+    "read_new_items": "embeddings.new_items",
+    "with_users": "embeddings.new_users",
+    "Lists": "embeddings.ranking",
+    "top_lists": "embeddings.ranking",
+    "NoPieces": "embeddings.reading",
+    "embeddings_of": "embeddings.reading",
+    "similar_items": "embeddings.similarity",
 }
 
 __all__ = [

@@ -10,7 +10,8 @@ the vectors lie in blocks. In a *history* block a user's numbers are the sum of 
 the block is a matrix of coefficients too, one of low rank.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Optional
@@ -19,11 +20,53 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
-from recbole_sheaf.embeddings.token_rows import TokenRows
+from recbole_sheaf.errors import DataError, nearest, shown
+
+NAMES_COMPARED = 10_000  # with a token that is unknown; comparing a million takes seconds
+
+
+class TokenRows:
+    """Tokens of one kind, ``user`` or ``item``, in the order of their rows."""
+
+    def __init__(self, kind: str, tokens: np.ndarray) -> None:
+        self.kind = kind
+        self._row = {token: row for row, token in enumerate(tokens.tolist())}
+
+    def __contains__(self, token: str) -> bool:
+        return token in self._row
+
+    def __call__(self, tokens: Iterable[str]) -> Int[np.ndarray, " b"]:
+        """Rows of tokens.
+
+        Raises:
+            DataError: naming the unknown ones and those near them.
+        """
+        tokens = list(tokens)
+        unknown = [token for token in tokens if token not in self._row]
+        if unknown:
+            listed = ", ".join(f"{shown(token)}{nearest(token, self._near(token))}" for token in unknown[:3])
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            raise DataError(
+                f"the model knows no {self.kind} {listed}{more}; give tokens as they stand in the interactions it was "
+                "trained on"
+            )
+        return np.fromiter((self._row[token] for token in tokens), np.int64, len(tokens))
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._row)
+
+    def _near(self, token: str) -> Sequence[str]:
+        """All tokens, or of many those that stand around it in their order: they begin alike."""
+        at = bisect_left(self._sorted, token)
+        start = max(0, min(at, len(self._sorted) - NAMES_COMPARED // 2) - NAMES_COMPARED // 2)
+        return self._sorted[start : start + NAMES_COMPARED]
+
 
 TRAIN, VALID, TEST = 0, 1, 2  # parts of the data that an interaction is in
 PARTS = ("train", "valid", "test")
 POPULARITY = "item popularity"  # name of the block, one column, in which every user has 1
+LARGE, MOST_UNFOLDED = 1 << 26, 32  # bytes from which on so many bytes may come of one that is given, at most
 FORMULA = (
     "score(u, i) = user_vector[u] . item_vector[i] + the sum over j in history[u] of coefficient[j, i]; the history of "
     "a user is the interactions of part 0 (train), and where there are no coefficients the sum is 0"

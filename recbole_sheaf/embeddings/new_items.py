@@ -26,14 +26,14 @@ from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures, read_features
 from recbole_sheaf.features.folder import files_in
-from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.modality import join_by_token
-from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
+from recbole_sheaf.files.id_files import ids_beside
 from recbole_sheaf.models.item_graph import ItemGraph
 from recbole_sheaf.models.itemsheaf import ItemSheaf
 from recbole_sheaf.models.mmsheaf import MMSheaf
 from recbole_sheaf.models.vbpr import VBPR
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True, eq=False)

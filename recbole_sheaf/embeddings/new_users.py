@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from recbole_sheaf.embeddings.array_checks import LARGE, MOST_UNFOLDED
-from recbole_sheaf.embeddings.embeddings import TRAIN, Embeddings, Histories
+from recbole_sheaf.embeddings.embeddings import LARGE, MOST_UNFOLDED, TRAIN, Embeddings, Histories
 from recbole_sheaf.errors import ConfigError, DataError, shown
-from recbole_sheaf.regular_files import refuse_beyond_memory
+from recbole_sheaf.files.regular_files import refuse_beyond_memory
 
 
 def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Embeddings:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_numeric_dtype
 
-from recbole_sheaf.plain_text import in_csv, in_markdown, one_line
+from recbole_sheaf.files.plain_text import in_csv, in_markdown, one_line
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -8,7 +8,7 @@ import pandas as pd
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.evaluation.cells import number_format, to_csv, to_markdown
-from recbole_sheaf.whole_files import whole_files_in
+from recbole_sheaf.files.whole_files import whole_files_in
 
 BETTER, WORSE = "▲", "▼"
 TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}

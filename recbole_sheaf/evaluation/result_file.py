@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.regular_files import open_regular
+from recbole_sheaf.files.regular_files import open_regular
 
 MOST_CHARACTERS = 2**26  # of a line; one with the losses of 10,000 epochs has 2**18
 

@@ -16,15 +16,6 @@ import torch
 from recbole.config import Config
 from torch.overrides import TorchFunctionMode
 
-from recbole_sheaf.checkpoint_file import (
-    SUFFIX,
-    WITHOUT_DATA,
-    CheckpointFile,
-    plain_settings,
-    put_into,
-    read_checkpoint_file,
-)
-from recbole_sheaf.config import known_keys
 from recbole_sheaf.data.folders import absent_dataset
 from recbole_sheaf.data.identity import StoredData, data_read, stored_data
 from recbole_sheaf.errors import CheckpointError, SheafError, first_line
@@ -35,7 +26,16 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split
 from recbole_sheaf.experiments.training import Prepared, prepare
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe_names
-from recbole_sheaf.registration import recbole_model_names
+from recbole_sheaf.files.checkpoint_file import (
+    SUFFIX,
+    WITHOUT_DATA,
+    CheckpointFile,
+    plain_settings,
+    put_into,
+    read_checkpoint_file,
+)
+from recbole_sheaf.plugin.registration import recbole_model_names
+from recbole_sheaf.settings.config import known_keys
 
 # Of the settings that say where things lie, those that an evaluation reads from; none is written to.
 KEPT = ("data_path", "features_path", "encoding")

@@ -12,14 +12,14 @@ from typing import Optional
 import pandas as pd
 
 from recbole_sheaf.errors import as_sentence
+from recbole_sheaf.experiments.carry_out import carry_out
 from recbole_sheaf.experiments.grid import Experiment
-from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments
 from recbole_sheaf.experiments.progress import GridProgress, ProgressBar
-from recbole_sheaf.experiments.run import Outcome, Run
+from recbole_sheaf.experiments.run import Outcome, Run, Sink
 from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
-from recbole_sheaf.experiments.sinks import Sink
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.experiments.trackers import open_trackers
 from recbole_sheaf.experiments.workers import Workers
+from recbole_sheaf.store.store import Store
 
 
 @dataclass
@@ -42,7 +42,7 @@ class GridReport:
 def run_grid(
     experiment: Experiment,
     workers: Workers,
-    call: Callable[[Run, Path], Outcome] = Run.carry_out,
+    call: Callable[[Run, Path], Outcome] = carry_out,
     quiet: bool = False,
 ) -> GridReport:
     """Carry out every run of an experiment that has not finished.
@@ -55,9 +55,9 @@ def run_grid(
 
     Raises:
         StoreError: if the store cannot be written; runs in progress keep their state and go on the next time.
-        ConfigError: if MLflow is asked for and does not answer.
+        ConfigError: if a tracker is asked for and does not answer.
     """
-    open_experiments(run.tracking for run in experiment.runs)
+    open_trackers(tracker for run in experiment.runs for tracker in run.trackers)
     store = Store(experiment.store)
     store.add_entries(_entries(experiment.runs))
     runs = list({run.id: run for run in experiment.runs}.values())
@@ -119,7 +119,8 @@ class _Grid(Source):
         run, error = claimed.run, ended.exception()
         if error is not None:
             self.report.failed[run] = as_sentence(error)
-            close_failed(run.tracking, claimed.folder, as_sentence(error))
+            for tracker in run.trackers:
+                tracker.close(claimed.folder, as_sentence(error))
         else:
             outcome = ended.result()
             self.report.done += 1

@@ -2,29 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """One training epoch and the validation that followed it, if one did.
-
-    Attributes:
-        number: from 0.
-        train_loss: sum over the batches, as RecBole logs it.
-        train_seconds: of training alone.
-        valid_seconds: of validation alone; 0 without one.
-        valid: metrics by RecBole's names; empty without a validation.
-        score: the metric that chooses the epoch; None without a validation.
-    """
-
-    number: int
-    train_loss: float
-    train_seconds: float
-    valid_seconds: float = 0.0
-    valid: dict[str, float] = field(default_factory=dict)
-    score: Optional[float] = None
+from recbole_sheaf.store.records import Epoch
 
 
 class EpochLog:

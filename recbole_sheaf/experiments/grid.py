@@ -7,13 +7,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.config import known_keys
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
-from recbole_sheaf.experiments.located_yaml import Keys, LocatedYaml
+from recbole_sheaf.experiments.carry_out import run_of
 from recbole_sheaf.experiments.run import REAL, Run
-from recbole_sheaf.registration import check_model_name
-from recbole_sheaf.rules import refuse_unknown_keys
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.plugin.registration import check_model_name
+from recbole_sheaf.settings.config import known_keys
+from recbole_sheaf.settings.located_yaml import Keys, LocatedYaml
+from recbole_sheaf.settings.rules import refuse_unknown_keys
+from recbole_sheaf.settings.settings_files import read_yaml
 
 KEYS = ("name", "store", "datasets", "models", "ablations", "seeds", "settings", "workers", "threads")
 AXES = {"seed": "seeds", "model": "models", "dataset": "datasets"}  # settings that are axes of the grid
@@ -133,7 +134,7 @@ def _run(
     try:
         where = {"experiment": experiment, "label": label, "ablation": ablation}
         name = f"{label} on {dataset}{'' if ablation == REAL else f', {ablation}'}, seed {seed}"
-        return Run.of(model, dataset, settings, threads, name=name, tags=where, **where)
+        return run_of(model, dataset, settings, threads, name=name, tags=where, **where)
     except DataError as error:
         raise file.refuse(_entry(file, "datasets", dataset), str(error)) from error
     except SheafError as error:

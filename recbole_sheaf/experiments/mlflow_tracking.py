@@ -10,23 +10,20 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import Any, Callable, Optional
 
 from recbole.config import Config
 
 from recbole_sheaf.errors import ConfigError, as_sentence
-from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.reachable import refuse_unreachable
+from recbole_sheaf.experiments.run import Outcome, Run, Sink, Tracker
 from recbole_sheaf.experiments.run_id import settings_that_count
-from recbole_sheaf.experiments.sinks import Sink
-from recbole_sheaf.whole_files import write_whole
-
-if TYPE_CHECKING:
-    from recbole_sheaf.experiments.run import Outcome, Run
+from recbole_sheaf.files.whole_files import write_whole
+from recbole_sheaf.store.records import Epoch
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +37,8 @@ _FORBIDDEN = re.compile(r"[^\w\-. :/]")  # in the names of metrics
 
 
 @dataclass(frozen=True)
-class Tracking:
-    """Where trainings are written.
+class Tracking(Tracker):
+    """Where MLflow writes trainings.
 
     Attributes:
         uri: MLflow's tracking URI, the same from any folder.
@@ -50,6 +47,41 @@ class Tracking:
 
     uri: str
     experiment: str
+
+    def open(self) -> None:
+        """Make the experiment if it is not there yet.
+
+        Raises:
+            ConfigError: if MLflow does not answer, or the experiment was deleted.
+        """
+        mlflow = _mlflow()
+        if self.uri.startswith(("http://", "https://")):
+            refuse_unreachable("MLflow", self.uri, "set mlflow_tracking_uri, or log_mlflow to false")
+        try:
+            experiment = _experiment(mlflow.MlflowClient(tracking_uri=self.uri), self.experiment)
+        except mlflow.exceptions.MlflowException as error:
+            raise ConfigError(
+                f"MLflow does not answer at {self.uri} ({_one_line(error)}); set mlflow_tracking_uri or "
+                "MLFLOW_TRACKING_URI, or log_mlflow to false"
+            ) from error
+        if experiment.lifecycle_stage != "active":
+            raise ConfigError(
+                f"the MLflow experiment '{self.experiment}' was deleted; restore it, or set mlflow_experiment"
+            )
+
+    def sink(self, config: Config, folder: Path) -> Sink:
+        return MlflowSink(self, config, folder)
+
+    def close(self, folder: Path, error: str) -> None:
+        mlflow = _mlflow()
+        try:
+            client = mlflow.MlflowClient(tracking_uri=self.uri)
+            found = _found(client, folder / RUN_FILE)
+            if found is not None and found.info.status == "RUNNING":
+                client.set_tag(found.info.run_id, "error", _text(error, LONGEST_TAG))
+                client.set_terminated(found.info.run_id, FAILED)
+        except mlflow.exceptions.MlflowException as lost:
+            logger.warning("MLflow's record in %s is left open (%s)", folder, _one_line(lost))
 
 
 def tracking_of(config: Config) -> Optional[Tracking]:
@@ -62,29 +94,6 @@ def tracking_of(config: Config) -> Optional[Tracking]:
         return None
     uri = config["mlflow_tracking_uri"] or _mlflow().get_tracking_uri()
     return Tracking(_from_any_folder(str(uri)), str(config["mlflow_experiment"]))
-
-
-def open_experiments(trackings: Iterable[Optional[Tracking]]) -> None:
-    """Make the experiments that are not there yet, before training and before several workers would do it at once.
-
-    Raises:
-        ConfigError: if MLflow does not answer, or the experiment was deleted.
-    """
-    for tracking in {tracking for tracking in trackings if tracking is not None}:
-        mlflow = _mlflow()
-        if tracking.uri.startswith(("http://", "https://")):
-            refuse_unreachable("MLflow", tracking.uri, "set mlflow_tracking_uri, or log_mlflow to false")
-        try:
-            experiment = _experiment(mlflow.MlflowClient(tracking_uri=tracking.uri), tracking.experiment)
-        except mlflow.exceptions.MlflowException as error:
-            raise ConfigError(
-                f"MLflow does not answer at {tracking.uri} ({_one_line(error)}); set mlflow_tracking_uri or "
-                "MLFLOW_TRACKING_URI, or log_mlflow to false"
-            ) from error
-        if experiment.lifecycle_stage != "active":
-            raise ConfigError(
-                f"the MLflow experiment '{tracking.experiment}' was deleted; restore it, or set mlflow_experiment"
-            )
 
 
 class MlflowSink(Sink):
@@ -103,7 +112,7 @@ class MlflowSink(Sink):
         self.status = FINISHED
         self.lost = False
 
-    def start(self, run: "Run") -> None:
+    def start(self, run: Run) -> None:
         self.run = run
         self._ask(self._start)
 
@@ -114,7 +123,7 @@ class MlflowSink(Sink):
             points.update({f"valid/{name}": value for name, value in epoch.valid.items()})
         self._write(points, epoch.number)
 
-    def result(self, run: "Run", outcome: "Outcome") -> None:
+    def result(self, run: Run, outcome: Outcome) -> None:
         if outcome.result is None:
             self.status = KILLED
             return
@@ -125,7 +134,7 @@ class MlflowSink(Sink):
             points[name] = getattr(result, name)
         self._write({name: value for name, value in points.items() if value is not None}, result.best_epoch or 0)
 
-    def end(self, run: "Run", error: Optional[BaseException]) -> None:
+    def end(self, run: Run, error: Optional[BaseException]) -> None:
         if error is not None:
             self.status = FAILED if isinstance(error, Exception) else KILLED
             self._ask(lambda: self.client.set_tag(self.id, "error", _described(error)))
@@ -179,21 +188,6 @@ class MlflowSink(Sink):
             self.lost = True
             where = f"{self.run.name} at {self.tracking.uri}"
             logger.warning("MLflow's record of %s ends here (%s); the training goes on", where, _one_line(error))
-
-
-def close_failed(tracking: Optional[Tracking], folder: Path, error: str) -> None:
-    """Close the MLflow run of a training whose process died before it could."""
-    if tracking is None:
-        return
-    mlflow = _mlflow()
-    try:
-        client = mlflow.MlflowClient(tracking_uri=tracking.uri)
-        found = _found(client, folder / RUN_FILE)
-        if found is not None and found.info.status == "RUNNING":
-            client.set_tag(found.info.run_id, "error", _text(error, LONGEST_TAG))
-            client.set_terminated(found.info.run_id, FAILED)
-    except mlflow.exceptions.MlflowException as lost:
-        logger.warning("MLflow's record in %s is left open (%s)", folder, _one_line(lost))
 
 
 def _mlflow() -> Any:

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
 from recbole_sheaf.errors import as_sentence
-from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.experiments.run import Outcome, Run
-from recbole_sheaf.experiments.sinks import Sink
+from recbole_sheaf.experiments.carry_out import resolved
+from recbole_sheaf.experiments.run import Outcome, Run, Sink
+from recbole_sheaf.store.records import Epoch
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class RunsProgress(Sink):
         self.runs, self.bar, self.ended, self.epochs = runs, bar, 0, 1
 
     def start(self, run: Run) -> None:
-        self.run, self.epochs = run, max(1, run.config()["epochs"])
+        self.run, self.epochs = run, max(1, resolved(run)["epochs"])
         self._show("", refresh=True)
 
     def epoch(self, epoch: Epoch) -> None:

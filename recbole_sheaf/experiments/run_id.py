@@ -17,15 +17,15 @@ from typing import Any, Optional
 
 from recbole.config import Config
 
-from recbole_sheaf.checkpoint_file import plain_settings
-from recbole_sheaf.config import ranks_listed_items
 from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.splits import CATALOGUE_SETTINGS
 from recbole_sheaf.features.folder import files_of_content, named_file, with_its_ids
-from recbole_sheaf.modality_choices import ModalityChoice, chosen_modalities
+from recbole_sheaf.files.checkpoint_file import plain_settings
 from recbole_sheaf.models.multimodal import ContentRecommender
-from recbole_sheaf.own_models import registered
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.own_models import registered
+from recbole_sheaf.plugin.registration import MODELS
+from recbole_sheaf.settings.config import ranks_listed_items
+from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
 
 # Settings that say where things lie or what is shown; none changes a number. The content of what they point to counts.
 WITHOUT_EFFECT = frozenset(
@@ -39,12 +39,17 @@ WITHOUT_EFFECT = frozenset(
 OF_CONTENT = frozenset("features missing_share ablation_seed modalities text_modalities text_dim".split())
 OF_CATALOGUE = frozenset(CATALOGUE_SETTINGS)  # of these, what chooses items where those with content are ranked
 # Modules that find names and refuse input; what they decide shows in the settings.
-_REFUSING = tuple(
-    f"recbole_sheaf.{name}"
-    for name in (
-        *"config environment errors recbole_rules regular_files rules settings_files vocabulary".split(),
-        "whole_files",  # which only writes
-    )
+_REFUSING = (
+    "recbole_sheaf.environment",
+    "recbole_sheaf.errors",
+    "recbole_sheaf.files.names",
+    "recbole_sheaf.files.regular_files",
+    "recbole_sheaf.files.whole_files",  # which only writes
+    "recbole_sheaf.settings.config",
+    "recbole_sheaf.settings.recbole_rules",
+    "recbole_sheaf.settings.rules",
+    "recbole_sheaf.settings.settings_files",
+    "recbole_sheaf.settings.vocabulary",
 )
 _LISTS = ("MODEL_NAMES",)  # assignments that grow with every new model and change no other's numbers
 _ROOTS = ("recbole_sheaf", "recbole_sheaf.experiments.training")

@@ -15,17 +15,19 @@ from typing import Any, Optional
 
 import torch
 
-from recbole_sheaf.checkpoint_file import SUFFIX
-from recbole_sheaf.config import class_name
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.mlflow_tracking import open_experiments
-from recbole_sheaf.experiments.run import COMPLETE, Outcome, Run
+from recbole_sheaf.experiments.carry_out import carry_out, resolved, run_of
+from recbole_sheaf.experiments.run import COMPLETE, Outcome, Run, Sink
 from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.settings import settings_by_model
-from recbole_sheaf.experiments.sinks import JsonLines, Sink
-from recbole_sheaf.experiments.training import CHECKPOINT_FILE, RunResult
+from recbole_sheaf.experiments.sinks import JsonLines
+from recbole_sheaf.experiments.trackers import open_trackers
+from recbole_sheaf.experiments.training import CHECKPOINT_FILE
 from recbole_sheaf.experiments.workers import ThisProcess
-from recbole_sheaf.whole_files import move_file, write_whole
+from recbole_sheaf.files.checkpoint_file import SUFFIX
+from recbole_sheaf.files.whole_files import move_file, write_whole
+from recbole_sheaf.settings.config import class_name
+from recbole_sheaf.store.records import RunResult
 
 RESULT_FILE = "result.json"  # in the folder of a run that has ended while others of its command have not
 
@@ -54,9 +56,9 @@ def run_models(
         ConfigError, DataError, FeatureError: before the first epoch, in one sentence.
     """
     settings = settings_by_model(models, dataset, config_files, overrides or {}, defaults)
-    runs = [Run.of(model, dataset, own, torch.get_num_threads()) for model, own in settings.items()]
+    runs = [run_of(model, dataset, own, torch.get_num_threads()) for model, own in settings.items()]
     refuse_unwritable(result_file)
-    open_experiments(run.tracking for run in runs)
+    open_trackers(tracker for run in runs for tracker in run.trackers)
     source = _InARow(runs, [*([] if result_file is None else [JsonLines(result_file)]), *sinks])
     with ThisProcess() as here:
         work_off(source, here)
@@ -80,7 +82,8 @@ class _InARow(Source):
         if not self.waiting:
             return None
         run = self.waiting[0]
-        folder = Path(run.config()["checkpoint_dir"]) / f"{class_name(run.model)}-{run.dataset}-seed{run.seed}-{run.id}"
+        name = f"{class_name(run.model)}-{run.dataset}-seed{run.seed}-{run.id}"
+        folder = Path(resolved(run)["checkpoint_dir"]) / name
         held = claim(folder)
         if held is None:
             raise ConfigError(f"{run} is being trained by another command, in {folder}; wait until it has ended")
@@ -89,7 +92,7 @@ class _InARow(Source):
         for sink in self.sinks:
             sink.start(run)
         listeners = [sink.epoch for sink in self.sinks]
-        call = (_read_result, (finished,)) if finished.is_file() else (run.carry_out, (folder, listeners))
+        call = (_read_result, (finished,)) if finished.is_file() else (carry_out, (run, folder, listeners))
         return Claimed(run, folder, held, *call)
 
     def settle(self, claimed: Claimed, ended: Future) -> None:

@@ -14,9 +14,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from recbole_sheaf.config import known_keys, rules_for
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.rules import check_values, refuse_unknown_keys, rules_of
+from recbole_sheaf.settings.config import known_keys, rules_for
+from recbole_sheaf.settings.rules import check_values, refuse_unknown_keys, rules_of
 
 Values = Union[CategoricalDistribution, FloatDistribution, IntDistribution]
 Space = dict[str, Values]

@@ -11,7 +11,14 @@ from typing import Any, Optional
 
 from recbole.config import Config
 
-from recbole_sheaf.config import (
+from recbole_sheaf.data.exact_times import is_ordered_by_time
+from recbole_sheaf.errors import ConfigError, SheafError, first_line, nearest, shown
+from recbole_sheaf.experiments.idle_settings import refuse_idle
+from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
+from recbole_sheaf.files.atomic import read_header
+from recbole_sheaf.plugin.recbole_tables import reads_labels
+from recbole_sheaf.plugin.registration import check_model_name
+from recbole_sheaf.settings.config import (
     check_ranges,
     class_name,
     default_settings,
@@ -19,17 +26,9 @@ from recbole_sheaf.config import (
     properties_folder,
     rules_for,
 )
-from recbole_sheaf.data.exact_times import is_ordered_by_time
-from recbole_sheaf.data.recbole_tables import reads_labels
-from recbole_sheaf.errors import ConfigError, SheafError, first_line, nearest, shown
-from recbole_sheaf.experiments.idle_settings import refuse_idle
-from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
-from recbole_sheaf.experiments.wandb_runs import refuse_absent_wandb
-from recbole_sheaf.features.atomic import read_header
-from recbole_sheaf.recbole_rules import check_evaluation
-from recbole_sheaf.registration import check_model_name
-from recbole_sheaf.rules import check_values, refuse_unknown_keys
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.recbole_rules import check_evaluation
+from recbole_sheaf.settings.rules import check_values, refuse_unknown_keys
+from recbole_sheaf.settings.settings_files import read_yaml
 
 _METRICS = frozenset(("metrics", "topk", "valid_metric"))
 PER_MODEL = "model_settings"  # key of a settings file: {model: {key: value}}
@@ -56,7 +55,6 @@ def resolve_configs(
         _refuse_contradictions(config)
         refuse_idle(config)
         _load_columns(config)
-        refuse_absent_wandb(config)
         refuse_unsafe(config)
         configs.append(config)
     return configs

@@ -1,40 +1,21 @@
-"""What is told of runs: where they are written while they train and when they end.
+"""Sinks that write the results of runs down, and how sinks are told that one starts and ends.
 
-A scheduler has sinks of its own (the store, JSON lines), told of results and failures; a training has others
-(:mod:`.mlflow_tracking`, :mod:`.wandb_runs`), told in its worker of every epoch. All follow :class:`Sink`.
+A scheduler has sinks of its own (the store, JSON lines), told of results and failures; a training has others, made by
+its trackers (:mod:`.trackers`), told in its worker of every epoch.
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
-from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.whole_files import append_json, write_whole
-
-if TYPE_CHECKING:
-    from recbole_sheaf.experiments.run import Outcome, Run
-
-
-class Sink:
-    """The protocol; what a sink leaves out it ignores."""
-
-    def start(self, run: "Run") -> None:
-        """A run starts, or goes on after a stop."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """An epoch of it is over; those of an earlier sitting are told again."""
-
-    def result(self, run: "Run", outcome: "Outcome") -> None:
-        """It came to its end, or was ended because it lagged behind."""
-
-    def end(self, run: "Run", error: Optional[BaseException]) -> None:
-        """Nothing more comes of it; the error, if one ended it."""
+from recbole_sheaf.experiments.run import Outcome, Run, Sink
+from recbole_sheaf.files.whole_files import append_json, write_whole
 
 
 @contextlib.contextmanager
-def around(run: "Run", sinks: Sequence[Sink]) -> Iterator[None]:
+def around(run: Run, sinks: Sequence[Sink]) -> Iterator[None]:
     """Tell sinks that a run starts, and whatever happens, that it ends."""
     with contextlib.ExitStack() as stack:
         for sink in sinks:
@@ -53,7 +34,7 @@ class JsonLines(Sink):
     def __init__(self, path: Path) -> None:
         self.path, self.before = path, _stamp(path)
 
-    def result(self, run: "Run", outcome: "Outcome") -> None:
+    def result(self, run: Run, outcome: Outcome) -> None:
         older = self.before is not None and _stamp(self.path) == self.before
         self.before = None
         line = outcome.completed.to_json()
@@ -69,7 +50,7 @@ class Results(Sink):
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
-    def result(self, run: "Run", outcome: "Outcome") -> None:
+    def result(self, run: Run, outcome: Outcome) -> None:
         self.rows.append(asdict(outcome.completed))
 
 

@@ -15,8 +15,8 @@ from recbole.data.utils import create_samplers, get_dataloader
 from recbole.sampler import Sampler
 from recbole.utils import ModelType, init_logger, init_seed
 
-from recbole_sheaf.config import ranks_listed_items
 from recbole_sheaf.errors import ConfigError, DataError, SheafError
+from recbole_sheaf.settings.config import ranks_listed_items
 
 logger = logging.getLogger(__name__)
 

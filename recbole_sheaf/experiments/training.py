@@ -4,62 +4,32 @@ With a folder of its own a training keeps its state after every epoch there, and
 numbers, bit for bit, as one that was never stopped.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from recbole.config import Config
 from recbole.utils import get_local_time, get_model, get_trainer, init_seed
 
-from recbole_sheaf.checkpoint_file import SUFFIX, plain_settings
 from recbole_sheaf.data.identity import read_for_model
 from recbole_sheaf.errors import ConfigError, SheafError, as_sentence
 from recbole_sheaf.experiments.cold_items import cold_items, cold_items_alone
-from recbole_sheaf.experiments.epochs import Epoch, EpochLog, best_epoch, seconds_per_epoch
+from recbole_sheaf.experiments.epochs import EpochLog, best_epoch, seconds_per_epoch
 from recbole_sheaf.experiments.heap import keep_freed_memory
 from recbole_sheaf.experiments.judging import Judgement, judge
 from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
+from recbole_sheaf.files.checkpoint_file import SUFFIX, plain_settings
 from recbole_sheaf.models.weighing import weigh_on_validation
-from recbole_sheaf.recbole_compat import keep_reproducible
+from recbole_sheaf.plugin.recbole_compat import keep_reproducible
+from recbole_sheaf.store.records import Epoch, RunResult
 
 STATE_FILE = "state.pth"
 CHECKPOINT_FILE = f"best{SUFFIX}"
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """One trained and tested model: a line of ``--result_file``."""
-
-    model: str
-    dataset: str
-    seed: int
-    split_seed: Optional[int]
-    split: dict[str, Any]
-    best_epoch: Optional[int]
-    epochs: int
-    valid: dict[str, float]
-    test: dict[str, float]
-    seconds_per_epoch: float
-    peak_memory_mib: float
-    parameters: int
-    device: str
-    message_passing: Optional[str]
-    modalities: dict[str, float]
-    checkpoint: str
-    config: dict[str, Any]
-    chosen: dict[str, float] = field(default_factory=dict)
-    train_loss: list[float] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=versions)
-
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=False)
 
 
 @dataclass(frozen=True)
@@ -164,6 +134,7 @@ def train(
         config=plain_settings(config.final_config_dict),
         chosen=getattr(model, "chosen", {}),
         train_loss=[epoch.train_loss for epoch in log.epochs],
+        versions=versions(),
     )
     return TrainedRun(result, log.epochs, judgement)
 

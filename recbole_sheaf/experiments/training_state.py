@@ -17,10 +17,10 @@ import torch
 from recbole.trainer import Trainer
 from recbole.trainer.trainer import TraditionalTrainer
 
-from recbole_sheaf.checkpoint_file import write_pickle
 from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.errors import first_line
-from recbole_sheaf.experiments.epochs import Epoch
+from recbole_sheaf.files.checkpoint_file import write_pickle
+from recbole_sheaf.store.records import Epoch
 
 logger = logging.getLogger(__name__)
 

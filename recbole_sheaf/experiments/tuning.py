@@ -24,19 +24,20 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
 
-from recbole_sheaf.checkpoint_file import plain_settings
 from recbole_sheaf.errors import ConfigError, WriteError, as_sentence
-from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.experiments.mlflow_tracking import close_failed, open_experiments, tracking_of
+from recbole_sheaf.experiments.carry_out import carry_out, run_of
 from recbole_sheaf.experiments.progress import ProgressBar
 from recbole_sheaf.experiments.run import COMPLETE, PRUNED, Run, StopRun
 from recbole_sheaf.experiments.run_id import code_version, data_digest, digest, settings_that_count
 from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
 from recbole_sheaf.experiments.settings import resolve_configs
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.experiments.trackers import open_trackers, trackers_of
 from recbole_sheaf.experiments.workers import Workers
-from recbole_sheaf.whole_files import write_whole
+from recbole_sheaf.files.checkpoint_file import plain_settings
+from recbole_sheaf.files.whole_files import write_whole
+from recbole_sheaf.store.records import Epoch
+from recbole_sheaf.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Search:
         if config["eval_step"] < 1:
             raise ConfigError(f"eval_step is {config['eval_step']}, but a search needs validation; set it to 1 or more")
         self.loss = {"loss": config["loss"]} if len(getattr(config.model_class, "losses", ())) > 1 else {}
-        self.tracking = tracking_of(config)
+        self.trackers = trackers_of(config)
         self.name = _study_name(config, self.space, budget)
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +141,7 @@ class Search:
 
     def run_of(self, number: int, parameters: Mapping[str, Any]) -> Run:
         """The run of a trial."""
-        return Run.of(
+        return run_of(
             self.model,
             self.dataset,
             {**self.settings, **parameters},
@@ -193,10 +194,10 @@ def run_searches(searches: Sequence[Search], store: Store, workers: Workers, qui
         Errors of the trials that failed, by trial.
 
     Raises:
-        ConfigError: if a search has another budget than one that the store holds for the same dataset, or MLflow is
-            asked for and does not answer.
+        ConfigError: if a search has another budget than one that the store holds for the same dataset, or a
+            tracker is asked for and does not answer.
     """
-    open_experiments(search.tracking for search in searches)
+    open_trackers(tracker for search in searches for tracker in search.trackers)
     for search in searches:
         _record_study(store, search)
     wanted, settings = sum(search.wanted for search in searches), [search.settings for search in searches]
@@ -238,7 +239,8 @@ class _Searches(Source):
         name = f"{search}, trial {trial.number} {trial.params}"
         if error:
             self.errors[name] = as_sentence(error)
-            close_failed(search.tracking, claimed.folder, self.errors[name])
+            for tracker in search.trackers:
+                tracker.close(claimed.folder, self.errors[name])
         search.tell(trial.number, outcome)
         _record_trial(self.store, search, trial, outcome)
         said = self.errors.get(name) or f"{outcome.state} {search.metric} {outcome.score}, {outcome.seconds:.0f} s"
@@ -252,7 +254,7 @@ class _Searches(Source):
 
 def run_trial(run: Run, folder: Path, place: TrialPlace) -> TrialOutcome:
     """Train one trial in this process, up to its end or until the median rule ends it; the test part is not read."""
-    outcome = run.carry_out(folder, [_Asked(place)], test=False)
+    outcome = carry_out(run, folder, [_Asked(place)], test=False)
     scores = [epoch.score for epoch in outcome.epochs if epoch.score is not None]
     score = (max if place.bigger else min)(scores) if scores else None
     return TrialOutcome(outcome.state, score, len(outcome.epochs), outcome.seconds)

@@ -13,17 +13,17 @@ from recbole_sheaf.lazy_names import imported_on_demand
 
 if TYPE_CHECKING:
     from recbole_sheaf.features.ablation import FeatureAblation, ablate
-    from recbole_sheaf.features.files import read_features, write_features
     from recbole_sheaf.features.loading import load_modalities
     from recbole_sheaf.features.modality import ModalityFeatures
+    from recbole_sheaf.files.feature_files import read_features, write_features
 
 _WHERE = {
-    "FeatureAblation": "ablation",
-    "ablate": "ablation",
-    "read_features": "files",
-    "write_features": "files",
-    "load_modalities": "loading",
-    "ModalityFeatures": "modality",
+    "FeatureAblation": "features.ablation",
+    "ablate": "features.ablation",
+    "read_features": "files.feature_files",
+    "write_features": "files.feature_files",
+    "load_modalities": "features.loading",
+    "ModalityFeatures": "features.modality",
 }
 
 __all__ = [

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
 
-from recbole_sheaf.config import AblationSettings
 from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features.cache import content_key
 from recbole_sheaf.features.modality import ModalityFeatures
+from recbole_sheaf.files.cache import content_key
+from recbole_sheaf.settings.config import AblationSettings
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NoReturn, Optional
 
 from recbole_sheaf.errors import FeatureError, nearest, shown
-from recbole_sheaf.features.atomic import column_names
 from recbole_sheaf.features.folder import MMREC_SUFFIX
-from recbole_sheaf.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice, chosen_modalities
-from recbole_sheaf.vocabulary import FEATURE_ENDINGS
+from recbole_sheaf.files.atomic import column_names
+from recbole_sheaf.files.names import FEATURE_ENDINGS
+from recbole_sheaf.settings.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice, chosen_modalities
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 from tqdm import tqdm
 
-from recbole_sheaf.features.cache import content_key, load_arrays, make_private, save_checked
+from recbole_sheaf.files.cache import content_key, load_arrays, make_private, save_checked
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features import id_files
-from recbole_sheaf.features.files import ENDINGS
+from recbole_sheaf.files import id_files
+from recbole_sheaf.files.feature_files import ENDINGS
 
 logger = logging.getLogger(__name__)
 

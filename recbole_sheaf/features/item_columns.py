@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from recbole_sheaf.errors import FeatureError, shown
-from recbole_sheaf.features.atomic import column_names, first_of_each, read_columns, read_header
-from recbole_sheaf.features.files import check_features
+from recbole_sheaf.files.atomic import column_names, first_of_each, read_columns, read_header
+from recbole_sheaf.files.feature_files import check_features
 
 
 def vector_columns(item_file: Path) -> list[str]:

@@ -7,7 +7,6 @@ from typing import Any, Optional, Union
 
 from recbole_sheaf.errors import FeatureError, shown
 from recbole_sheaf.features.ablation import REAL, FeatureAblation, ablate
-from recbole_sheaf.features.atomic import raw_item_tokens
 from recbole_sheaf.features.choosing import (
     ContentThere,
     choices_of,
@@ -15,14 +14,15 @@ from recbole_sheaf.features.choosing import (
     refuse_nothing,
     tell_of_choices,
 )
-from recbole_sheaf.features.files import read_features
 from recbole_sheaf.features.folder import feature_files, named_file
-from recbole_sheaf.features.id_files import ids_beside
 from recbole_sheaf.features.item_columns import column_features, vector_columns
 from recbole_sheaf.features.modality import ModalityFeatures, join_by_token
 from recbole_sheaf.features.normalisation import fit_normalisation
 from recbole_sheaf.features.text import Ordered, as_it_stands, possible_text_modalities, text_features
-from recbole_sheaf.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice
+from recbole_sheaf.files.atomic import raw_item_tokens
+from recbole_sheaf.files.feature_files import read_features
+from recbole_sheaf.files.id_files import ids_beside
+from recbole_sheaf.settings.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def load_modalities(
         modalities: ``"auto"`` takes every feature file, in order of name, then every column of vectors in the ``.item``
             file, then every text modality of another name that this file has columns for; ``"files_else_text"`` takes
             text only where there are no vectors. A list takes exactly these, each from its file, its column or text; an
-            entry may be a mapping that names a file or columns itself (:mod:`recbole_sheaf.modality_choices`).
+            entry may be a mapping that names a file or columns itself (:mod:`recbole_sheaf.settings.modality_choices`).
         text_modalities: columns of the ``.item`` file that each text modality joins.
         feature_dim_text: largest dimension of a text modality.
         cache_dir: where text vectors are kept.

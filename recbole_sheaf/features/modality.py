@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, UInt64
 from torch import Tensor
 
 from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features.blocks import in_blocks
 from recbole_sheaf.features.normalisation import NONE, Normalisation
+from recbole_sheaf.files.blocks import in_blocks
 
 logger = logging.getLogger(__name__)
 

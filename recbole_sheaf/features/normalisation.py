@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.unit_length import SMALLEST, to_one, unit_length
+from recbole_sheaf.sheaf.unit_length import SMALLEST, to_one, unit_length
 
 BLOCK = 4096  # rows whose squares are summed at once
 ORDINARY = 2.0**-40, 2.0**40  # between these the largest value of a modality may be as it is

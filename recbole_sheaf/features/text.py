@@ -16,9 +16,9 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recbole_sheaf.errors import FeatureError
-from recbole_sheaf.features.atomic import column_names, first_of_each, read_columns
-from recbole_sheaf.features.cache import cached_arrays, content_key
-from recbole_sheaf.features.files import TOKENS, VECTORS
+from recbole_sheaf.files.atomic import column_names, first_of_each, read_columns
+from recbole_sheaf.files.cache import cached_arrays, content_key
+from recbole_sheaf.files.feature_files import TOKENS, VECTORS
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ symmetric matrix is its own adjoint, so a gradient is the forward product again 
 stalk coordinate. Nothing of shape (a, k, c) is made; what an edge's value is made of is recomputed, not kept.
 """
 
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,55 +14,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from recbole_sheaf.layers._arc_autograd import Gradients
-from recbole_sheaf.layers._dgl_kernels import DGLKernels
-from recbole_sheaf.layers._torch_kernels import TorchKernels
+from recbole_sheaf.layers.message_passing import ArcGraph, EdgePairs
 from recbole_sheaf.sheaf.inverse_sqrt import scalar_inverse_sqrt
-
-if TYPE_CHECKING:  # which builds its pairs here
-    from recbole_sheaf.layers.message_passing import ArcGraph
-
-
-class EdgePairs:
-    """Which two arcs make each edge, and the kernels on the first ones; slices if arc i and i + e are reverses."""
-
-    def __init__(self, graph: "ArcGraph", kernels: Union[type[DGLKernels], type[TorchKernels]]) -> None:
-        e = graph.num_arcs // 2
-        places = torch.arange(graph.num_arcs, device=graph.device)
-        reverse = graph.required_reverse()
-        first = torch.nonzero(places < reverse).flatten()
-        second = reverse[first]
-        self.sliced = torch.equal(first, places[:e]) and torch.equal(second, places[e:])
-        self.given: Optional[tuple[Tensor, Tensor]] = None if self.sliced else (first, second)
-        self.src, self.dst = graph.src[first], graph.dst[first]
-        self.kernels = kernels(self.src, self.dst, graph.num_nodes)
-
-    def ends(self, s: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor]":
-        """What the first arc (owned by v) and the second (owned by u) of each edge hold."""
-        if self.given is None:
-            first, second = s.unflatten(0, (2, len(self.src))).unbind(0)
-            return first, second
-        return s.index_select(0, self.given[0]), s.index_select(0, self.given[1])
-
-    def blank(self, like: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor, Tensor]":
-        """A tensor for all arcs and where to write its :meth:`ends`: into it if they are slices, else beside it."""
-        out = torch.empty_like(like)
-        if self.sliced:
-            return out, *self.ends(out)
-        return out, out.new_empty(len(self.src), *out.shape[1:]), out.new_empty(len(self.src), *out.shape[1:])
-
-    def join(self, out: Float[Tensor, "a *k"], first: Float[Tensor, "e *k"], second: Float[Tensor, "e *k"]) -> Tensor:
-        """Finish what :meth:`blank` began."""
-        if self.given is None:
-            return out
-        return out.index_copy_(0, self.given[0], first).index_copy_(0, self.given[1], second)
-
-    def product(self, p: Float[Tensor, "e k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
-        """``out[v] = sum over edges {u, v} of p[edge] * x[u]``."""
-        return self.kernels.weighted_sum(x, p).add_(self.kernels.weighted_sum(x, p, transposed=True))
-
-    def dots(self, x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "e k"]:
-        """``x_u . y_v + y_u . x_v`` over the channels: both arcs of an edge in one pass of twice the width."""
-        return self.kernels.dots(_side_by_side(x, y), _side_by_side(y, x))
 
 
 class ScaledLaplacian(Function):
@@ -74,7 +27,7 @@ class ScaledLaplacian(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, s: Tensor, graph: "ArcGraph") -> Tensor:
+    def forward(ctx: Any, y: Tensor, s: Tensor, graph: ArcGraph) -> Tensor:
         pairs = graph.pairs
         first, second = pairs.ends(s)
         p = by_coordinate(first * second)
@@ -157,7 +110,7 @@ class StalkDegree(Function):
     """``D_v = sum_e F_{v<e}^T F_{v<e}``; adjoint ``dF_{v<e} = F_{v<e} (dD_v + dD_v^T)``. Keeps the maps alone."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, graph: "ArcGraph") -> Tensor:
+    def forward(ctx: Any, maps: Tensor, graph: ArcGraph) -> Tensor:
         ctx.graph = graph
         ctx.save_for_backward(maps)
         d = maps.shape[2]
@@ -173,8 +126,3 @@ class StalkDegree(Function):
 def by_coordinate(x: Float[Tensor, "n k *c"]) -> Float[Tensor, "n k *c"]:
     """The same tensor, in memory coordinate by coordinate; not copied if it is so already."""
     return x.transpose(0, 1).contiguous().transpose(0, 1)
-
-
-def _side_by_side(x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "n k 2*c"]:
-    """Channels of x, then of y; in memory coordinate by coordinate, as the kernels take them one after the other."""
-    return torch.cat([x.transpose(0, 1), y.transpose(0, 1)], dim=2).transpose(0, 1)

@@ -18,6 +18,7 @@ from torch.nn.functional import embedding_bag, pad
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.settings.vocabulary import ITEM_SHEAF_MAPS
 from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps, told_share
 from recbole_sheaf.sheaf.item_arcs import choose_neighbours
 from recbole_sheaf.sheaf.item_sheaf import (
@@ -29,7 +30,6 @@ from recbole_sheaf.sheaf.item_sheaf import (
 )
 from recbole_sheaf.sheaf.item_signals import ItemSignals, gram_matrix, ragged, spaced_users
 from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
-from recbole_sheaf.vocabulary import ITEM_SHEAF_MAPS
 
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
 LOCAL_NEIGHBOURS = 200

@@ -18,8 +18,8 @@ from torch.autograd.function import once_differentiable
 
 from recbole_sheaf.errors import ShapeError
 from recbole_sheaf.layers._arc_autograd import Gradients
-from recbole_sheaf.layers._edge_products import EdgePairs, EdgeTransports, StalkDegree
-from recbole_sheaf.layers.message_passing import ArcGraph
+from recbole_sheaf.layers._edge_products import EdgeTransports, StalkDegree
+from recbole_sheaf.layers.message_passing import ArcGraph, EdgePairs
 from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt
 
 KEPT = 2**25  # numbers up to which the maps made of them are kept for the backward pass, 128 MiB

@@ -13,14 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, embedding
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender, xavier
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import ModelSettings
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

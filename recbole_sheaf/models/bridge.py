@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, embedding, leaky_relu, log_softmax, normalize
 
-from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.item_sheaf import FullItemSheaf
 from recbole_sheaf.layers.light_propagation import LightPropagation
@@ -23,10 +22,11 @@ from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.freedom import FrozenItemGraph
 from recbole_sheaf.models.multimodal import MultimodalRecommender, bpr_loss, refuse_no_modality
-from recbole_sheaf.rules import setting
+from recbole_sheaf.settings.config import ModelSettings, cache_folder
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 from recbole_sheaf.sheaf.item_sheaf import cosine_transport
 from recbole_sheaf.sheaf.item_signals import gram_matrix, item_signals
-from recbole_sheaf.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

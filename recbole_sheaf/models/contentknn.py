@@ -14,9 +14,9 @@ from recbole.utils import InputType, ModelType
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.models.multimodal import ContentRecommender, refuse_no_modality
+from recbole_sheaf.settings.config import ModelSettings
 
 
 class ContentKNN(ContentRecommender):

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding, logsigmoid
 
-from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.edge_dropout import keep_edges_by_degree
 from recbole_sheaf.layers.light_propagation import LightPropagation
@@ -24,8 +23,9 @@ from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.item_graph import knn_graph, modality_shares
 from recbole_sheaf.models.multimodal import MultimodalRecommender, Triples, refuse_no_modality, xavier
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import ModelSettings, cache_folder
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

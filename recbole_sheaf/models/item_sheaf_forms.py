@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from recbole_sheaf.config import cache_folder
 from recbole_sheaf.data import cached_knn_arcs
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.errors import nearest as nearest_name
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import ItemSheaf, arcs_into_each, fit_item_sheaf
+from recbole_sheaf.settings.config import cache_folder
 from recbole_sheaf.sheaf.item_signals import (
     ItemSignals,
     Neighbourhoods,

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.item_sheaf import ItemSheaf as Sheaf
 from recbole_sheaf.layers.item_sheaf import LocalItemSheaf
 from recbole_sheaf.models.closed_form import ClosedFormRecommender
 from recbole_sheaf.models.item_sheaf_forms import Auto, ClosedForm, Fitting, open_forms
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import ITEM_SHEAF_MAPS
+from recbole_sheaf.settings.config import ModelSettings
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import ITEM_SHEAF_MAPS
 
 FORM_SETTINGS = {
     "content": "content_weight",

@@ -21,15 +21,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.item_sheaf import FullItemSheaf
 from recbole_sheaf.models.closed_form import ClosedFormRecommender
 from recbole_sheaf.models.multimodal import refuse_no_modality
-from recbole_sheaf.rules import setting
+from recbole_sheaf.settings.config import ModelSettings
+from recbole_sheaf.settings.rules import setting
 from recbole_sheaf.sheaf.item_sheaf import precision
 from recbole_sheaf.sheaf.item_signals import gram_matrix, item_signals
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True)

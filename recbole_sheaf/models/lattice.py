@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
-from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.arc_affinity import arc_affinity
 from recbole_sheaf.layers.light_propagation import LightPropagation
@@ -23,8 +22,9 @@ from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.item_graph import SimilarityGraph, modality_shares
 from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality, xavier
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import ModelSettings, cache_folder
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 CHUNK_ENTRIES = 1 << 24  # similarities held at once
 

@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
-from recbole_sheaf.config import TEMPERATURES, ModelSettings
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.contrastive import info_nce
 from recbole_sheaf.layers.dropout import dropout
@@ -24,8 +23,9 @@ from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality, xavier
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import TEMPERATURES, ModelSettings
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

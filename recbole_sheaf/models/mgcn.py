@@ -13,15 +13,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from recbole_sheaf.config import TEMPERATURES, ModelSettings, cache_folder
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.models.contrasted_views import ContrastedViews
 from recbole_sheaf.models.item_graph import SimilarityGraph
 from recbole_sheaf.models.multimodal import refuse_no_modality, xavier
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import TEMPERATURES, ModelSettings, cache_folder
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

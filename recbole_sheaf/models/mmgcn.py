@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality
-from recbole_sheaf.rules import setting
-from recbole_sheaf.unit_length import unit_length
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import ModelSettings
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.item_sheaf import FullItemSheaf
 from recbole_sheaf.models.closed_form import ClosedFormRecommender
 from recbole_sheaf.models.multimodal import refuse_other_names
-from recbole_sheaf.rules import Rule, setting
+from recbole_sheaf.settings.config import ModelSettings
+from recbole_sheaf.settings.rules import Rule, setting
 from recbole_sheaf.sheaf.item_signals import ItemSignals, gram_matrix, item_signals
 
 SCORES_AT_ONCE = 1 << 24

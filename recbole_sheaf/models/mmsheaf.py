@@ -50,7 +50,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
@@ -64,10 +63,11 @@ from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spreads_of_products, spreads_of_scores
 from recbole_sheaf.models.softmax_ranking import kept_of, with_popularity
 from recbole_sheaf.models.weighing import GRID, Weighing, weighings
-from recbole_sheaf.rules import Choices, choices, setting
+from recbole_sheaf.settings.config import ModelSettings, cache_folder
+from recbole_sheaf.settings.rules import Choices, choices, setting
+from recbole_sheaf.settings.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
 from recbole_sheaf.sheaf.item_signals import spaced_users
-from recbole_sheaf.unit_length import unit_length
-from recbole_sheaf.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 AUTO_NEIGHBOURS = 10  # of an item graph, where neighbourhoods in content say something of histories
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB

@@ -16,7 +16,6 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
-from recbole_sheaf.config import LossSettings, cache_folder
 from recbole_sheaf.data import bipartite_arcs
 from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.mmrec import origin_of
@@ -25,7 +24,8 @@ from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modal
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanked, SoftmaxRanking, squared_norms
 from recbole_sheaf.models.weighing import weighings
-from recbole_sheaf.vocabulary import LOSSES
+from recbole_sheaf.settings.config import LossSettings, cache_folder
+from recbole_sheaf.settings.vocabulary import LOSSES
 
 Triples = tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " s"]]  # users, chosen items, sampled ones
 

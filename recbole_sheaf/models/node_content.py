@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.message_passing import ArcGraph
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 def node_content(

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.models.multimodal import GraphRecommender
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import ModelSettings
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any, Union
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.mmsheaf import MMSheaf, MMSheafSettings
-from recbole_sheaf.rules import Choices, choices, setting
-from recbole_sheaf.vocabulary import RESTRICTION_MAPS
+from recbole_sheaf.settings.rules import Choices, choices, setting
+from recbole_sheaf.settings.vocabulary import RESTRICTION_MAPS
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from recbole_sheaf.config import TEMPERATURES, ModelSettings
 from recbole_sheaf.layers.contrastive import info_nce
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
 from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.multimodal import MultimodalRecommender, refuse_no_modality
-from recbole_sheaf.rules import setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import TEMPERATURES, ModelSettings
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 SSL_TASKS = ("fac", "fd", "fm", "fd+fm")
 

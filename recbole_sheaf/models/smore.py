@@ -18,7 +18,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recbole_sheaf.config import ModelSettings, cache_folder
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.light_propagation import LightPropagation
@@ -28,8 +27,9 @@ from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.contrasted_views import ContrastedViews
 from recbole_sheaf.models.item_graph import SimilarityGraph
 from recbole_sheaf.models.multimodal import refuse_no_modality, refuse_other_names, xavier
-from recbole_sheaf.rules import Rule, setting
-from recbole_sheaf.vocabulary import BACKENDS
+from recbole_sheaf.settings.config import ModelSettings, cache_folder
+from recbole_sheaf.settings.rules import Rule, setting
+from recbole_sheaf.settings.vocabulary import BACKENDS
 
 
 @dataclass(frozen=True)

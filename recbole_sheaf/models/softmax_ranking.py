@@ -1,7 +1,7 @@
 r"""The softmax of cosines as a recommender trains with it: a user's training interactions, settings, sampled items.
 
 Our models hold one (:class:`~recbole_sheaf.models.multimodal.EmbeddingRecommender`), RecBole's that we serve hold the
-same (:mod:`~recbole_sheaf.models.recbole_softmax`), so all of them train by the same code.
+same (:mod:`~recbole_sheaf.plugin.recbole_softmax`), so all of them train by the same code.
 
 **Popularity.** A cosine is bounded, and what a rare and a popular item differ by takes much of its range. With
 ``softmax_popularity`` :math:`\alpha` the logits of training gain :math:`\alpha \ln(1 + d_i)`, d_i the item's training
@@ -21,9 +21,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from recbole_sheaf.config import LossSettings
 from recbole_sheaf.layers.softmax_loss import ItemSampler, softmax_loss
 from recbole_sheaf.models.weighing import Weighing, weighings
+from recbole_sheaf.settings.config import LossSettings
 
 SHORT_HISTORY = 10  # interactions; where half of the users have so many or fewer, training takes popularity in
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recbole_sheaf.config import ModelSettings
 from recbole_sheaf.models.multimodal import ContentRecommender, refuse_no_modality, xavier
-from recbole_sheaf.rules import setting
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.settings.config import ModelSettings
+from recbole_sheaf.settings.rules import setting
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True)

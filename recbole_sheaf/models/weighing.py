@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recbole_sheaf.models.item_sheaf_forms import ClosedForm, Form
-from recbole_sheaf.rules import Choices
+from recbole_sheaf.settings.rules import Choices
 
 MOST_USERS = 6000  # of validation, evenly spaced, by whom a weighing is chosen
 ASKED_EACH_EPOCH = 2000  # by whom it is seen whether the stalks still learn

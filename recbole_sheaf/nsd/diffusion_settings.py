@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from recbole_sheaf.rules import CheckedSettings, setting
+from recbole_sheaf.settings.rules import CheckedSettings, setting
+from recbole_sheaf.settings.vocabulary import NODE_CLASSIFICATION_MAPS
 from recbole_sheaf.sheaf import ORTHOGONAL_MAPS, LaplacianOptions, num_arc_parameters
-from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.files.whole_files import append_json
 from recbole_sheaf.nsd.settings import Classification
-from recbole_sheaf.whole_files import append_json
 
 
 @dataclass(frozen=True)

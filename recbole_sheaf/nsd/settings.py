@@ -3,11 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Any, Optional
 
-from recbole_sheaf.config import properties_folder
 from recbole_sheaf.nsd.data import NodeClassification
 from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
-from recbole_sheaf.rules import CheckedSettings, refuse_unknown_keys, setting
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.config import properties_folder
+from recbole_sheaf.settings.rules import CheckedSettings, refuse_unknown_keys, setting
+from recbole_sheaf.settings.settings_files import read_yaml
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from typing import Optional
 
 from recbole_sheaf.report.document import Block, Document, Paragraph, Section
 from recbole_sheaf.report.exported import Exported
-from recbole_sheaf.report.material import Group, Material
 from recbole_sheaf.report.sections.ablations import ablations, variants
 from recbole_sheaf.report.sections.beyond import beyond
 from recbole_sheaf.report.sections.commands import commands
@@ -20,6 +19,7 @@ from recbole_sheaf.report.sections.protocol import compared
 from recbole_sheaf.report.sections.searches import searches
 from recbole_sheaf.report.sections.strata import strata
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Group, Material
 
 
 def assemble(material: Material, words: Words, exported: Optional[Exported] = None) -> Document:

@@ -5,7 +5,7 @@ HTML is escaped by jinja2 itself.
 
 import re
 
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
 _STARTS_A_BLOCK = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")

@@ -7,10 +7,11 @@ from typing import Optional
 
 import pandas as pd
 
-from recbole_sheaf.embeddings import Embeddings, read_embeddings
+from recbole_sheaf.embeddings import Embeddings
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.plain_text import one_line
-from recbole_sheaf.regular_files import read_regular
+from recbole_sheaf.exports import read_embeddings
+from recbole_sheaf.files.plain_text import one_line
+from recbole_sheaf.files.regular_files import read_regular
 
 ITEM = "item_id"
 TITLES = ("title", "name")  # parts of the names of columns, the better first

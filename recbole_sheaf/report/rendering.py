@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.report.document import Cell, Document, Figure, Listing, Paragraph, Table
 from recbole_sheaf.report.drawing import as_pdf
 from recbole_sheaf.report.escaping import in_code, in_latex, in_markdown

@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_sheaf.config import RECBOLE_PROPERTIES, class_name, default_settings, properties_folder
 from recbole_sheaf.experiments.run_id import WITHOUT_EFFECT
-from recbole_sheaf.plain_text import one_line
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.files.plain_text import one_line
+from recbole_sheaf.settings.config import RECBOLE_PROPERTIES, class_name, default_settings, properties_folder
+from recbole_sheaf.settings.settings_files import read_yaml
 
 TRAINING = ("learning_rate", "train_batch_size", "epochs", "stopping_step")
 # Of the place of a run in a grid, of the machine, or of the split, which stand elsewhere in a report.

@@ -16,8 +16,8 @@ from scipy import stats
 from recbole_sheaf.evaluation import randomisation_tests
 from recbole_sheaf.evaluation.comparison import BETTER, WORSE
 from recbole_sheaf.evaluation.significance import MIN_USERS
-from recbole_sheaf.experiments.results import SEED
-from recbole_sheaf.report.material import Group, Row, named_after_its_model
+from recbole_sheaf.store.material import Group, Row, named_after_its_model
+from recbole_sheaf.store.results import SEED
 
 SEEDS_FOR_A_MARK = 5
 MOST_COMPARED = 20  # rows beside the reference, the best on validation

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.report.document import Cell
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.settings_files import read_yaml
 
 LANGUAGES = ("en", "ru")
 MESSAGES = Path(__file__).with_name("messages")

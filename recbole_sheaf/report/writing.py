@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.results import Filters
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.files.whole_files import whole_files_in
 from recbole_sheaf.report.assembling import assemble
 from recbole_sheaf.report.document import Document
 from recbole_sheaf.report.exported import Exported, read_exported
-from recbole_sheaf.report.material import read_material
 from recbole_sheaf.report.rendering import as_html, as_latex, as_markdown, figure_files
 from recbole_sheaf.report.words import LANGUAGES, Words
-from recbole_sheaf.whole_files import whole_files_in
+from recbole_sheaf.store.material import read_material
+from recbole_sheaf.store.results import Filters
+from recbole_sheaf.store.store import Store
 
 
 def write_report(

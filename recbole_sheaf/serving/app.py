@@ -18,7 +18,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from recbole_sheaf.errors import DataError, SheafError, first_line, shown
-from recbole_sheaf.plain_text import escaped_json, one_line
+from recbole_sheaf.files.plain_text import escaped_json, one_line
 from recbole_sheaf.serving.bodies import (
     Columns,
     Embed,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.regular_files import open_regular
+from recbole_sheaf.files.regular_files import open_regular
 
 MEDIA = {
     ".jpg": "image/jpeg",

@@ -8,10 +8,10 @@ import pandas as pd
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import DataError, nearest, shown
-from recbole_sheaf.features.atomic import column_names, read_columns
-from recbole_sheaf.features.text_tables import read_text_table
-from recbole_sheaf.plain_text import one_line
-from recbole_sheaf.vocabulary import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.files.atomic import column_names, read_columns
+from recbole_sheaf.files.names import ITEM_NAMES, USER_NAMES
+from recbole_sheaf.files.plain_text import one_line
+from recbole_sheaf.files.text_tables import read_text_table
 
 ENDINGS = (".item", ".tsv", ".txt", ".csv")
 NAMED = ("title", "name")

@@ -20,6 +20,7 @@ Nodes without edges keep their value: their rows of every Laplacian are zero. Di
 are treated the same way, so rank-deficient maps give finite results and finite gradients.
 """
 
+from recbole_sheaf.settings.vocabulary import RESTRICTION_MAPS
 from recbole_sheaf.sheaf.global_sections import coboundary_matrix, global_sections, project_to_global_sections
 from recbole_sheaf.sheaf.graph import UndirectedGraph, both_directions, pair_arcs, undirected_graph
 from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt, scalar_inverse_sqrt
@@ -51,7 +52,6 @@ from recbole_sheaf.sheaf.restriction_maps import (
     orthonormal_rows,
     wide_maps,
 )
-from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 
 __all__ = [
     "NORMALISATIONS",

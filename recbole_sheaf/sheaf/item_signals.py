@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from recbole_sheaf.errors import ConfigError, ShapeError
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.sheaf.unit_length import unit_length
 
 SPACED_USERS = 2048  # at most, where something is measured from users' scores
 

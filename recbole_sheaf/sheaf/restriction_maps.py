@@ -19,9 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError, ShapeError
+from recbole_sheaf.settings.vocabulary import RESTRICTION_MAPS
 from recbole_sheaf.sheaf.inverse_sqrt import matrix_inverse_sqrt
 from recbole_sheaf.sheaf.orthogonal import num_orthogonal_parameters
-from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 
 
 def num_arc_parameters(restriction_map: str, stalk_dim: int, orthogonal_map: str = "householder") -> int:

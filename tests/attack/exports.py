@@ -11,9 +11,9 @@ import duckdb
 import numpy as np
 from safetensors.numpy import save as safetensors_bytes
 
-from recbole_sheaf.embeddings.arrays import as_arrays, as_metadata
 from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories, csc_of
-from recbole_sheaf.embeddings.files import write_embeddings
+from recbole_sheaf.exports.arrays import as_arrays, as_metadata
+from recbole_sheaf.exports.files import write_embeddings
 
 USERS, ITEMS = ["a", "b", "c", "d"], [f"i{item}" for item in range(8)]
 FORMATS = ("npz", "safetensors", "parquet", "duckdb")

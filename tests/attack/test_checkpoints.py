@@ -16,11 +16,11 @@ from recbole.quick_start import run_recbole
 from safetensors import safe_open
 from safetensors.torch import save
 
-from recbole_sheaf.checkpoint_file import KEY, MOST_HEADER
 from recbole_sheaf.cli import main
 from recbole_sheaf.errors import CheckpointError, SheafError
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, read_checkpoint, restore
 from recbole_sheaf.experiments.runs import run_models
+from recbole_sheaf.files.checkpoint_file import KEY, MOST_HEADER
 from tests.attack.test_unsafe_settings import RUNS, Payload
 from tests.conftest import TOY, write_toy
 
@@ -448,7 +448,7 @@ def pickled(path, home, kind):
         ("data no tensors", NOT_AS_WE_WRITE),
     ],
 )
-def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said, name):
+def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said, name, unchecked_shapes):
     path = pickled(place / name, home, kind)
     with pytest.raises(CheckpointError, match="is a pickle, which may run code .* --trust-checkpoint"):
         restore(path)

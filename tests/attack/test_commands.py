@@ -5,7 +5,7 @@ import random
 import pytest
 
 from recbole_sheaf import cli
-from recbole_sheaf.experiments import run as running
+from recbole_sheaf.experiments import carry_out as running
 from recbole_sheaf.experiments.training import prepare
 
 TOY = ("--dataset=toy", "--data_path=data", "--topk=[3]", "--valid_metric=Recall@3")

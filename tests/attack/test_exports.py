@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from recbole_sheaf.cli import main
-from recbole_sheaf.embeddings import database_reader
-from recbole_sheaf.embeddings.arrays import MARK, as_arrays
-from recbole_sheaf.embeddings.files import read_embeddings, write_embeddings
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.similarity import similar_items
 from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.exports import database_reader
+from recbole_sheaf.exports.arrays import MARK, as_arrays
+from recbole_sheaf.exports.files import read_embeddings, write_embeddings
 from recbole_sheaf.report.exported import read_exported
 from tests.attack import exports
 from tests.attack.exports import archive, members_of
@@ -1024,6 +1024,6 @@ def test_titles_hold_no_command(trapped):
 
 
 def test_the_arrays_of_this_file_are_all_that_an_export_may_hold():
-    from recbole_sheaf.embeddings.array_checks import KINDS
+    from recbole_sheaf.exports.array_checks import KINDS
 
     assert set(as_arrays(exports.good_embeddings())) == {*KINDS, "user_layer_0", "item_layer_0"}

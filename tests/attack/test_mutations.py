@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from safetensors.numpy import save as safetensors_bytes
 
 from recbole_sheaf.data import check_dataset_folder, convert_mmrec_folder
-from recbole_sheaf.embeddings.files import read_embeddings
 from recbole_sheaf.embeddings.ranking import top_lists
-from recbole_sheaf.embeddings.token_files import read_tokens
 from recbole_sheaf.errors import SheafError
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split, loaders
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.exports.files import read_embeddings
+from recbole_sheaf.exports.token_files import read_tokens
 from recbole_sheaf.features import load_modalities, read_features
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.store.store import Store
 from tests.attack import exports
 from tests.attack.door import ITEMS, LINES, table
 from tests.attack.test_data import GOOD_ITEM, MM_GOOD, ROWS, TOKENS, features, npy
-from tests.experiments.planted import plant
+from tests.store.planted import plant
 
 SETTINGS = {
     "learning_rate": 0.001,

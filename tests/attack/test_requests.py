@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from recbole_sheaf.embeddings.sources import Source
-from recbole_sheaf.serving import connections, limits
+from recbole_sheaf.exports.sources import Source
+from recbole_sheaf.serving import limits
+from recbole_sheaf.serving import server as server_module
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
 from recbole_sheaf.serving.limits import MOST_BYTES
@@ -186,7 +187,7 @@ def port(embeddings, tmp_path_factory):  # noqa: F811
     (folder / "posters" / "i3.png").write_bytes(b"picture")
     (folder / "secret.png").write_bytes(b"secret")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "EXCHANGE_SECONDS", 6.0)
+        patch.setattr(server_module, "EXCHANGE_SECONDS", 6.0)
         patch.setattr(limits.LimitedBody.__init__, "__defaults__", (MOST_BYTES, 3.0))
         app = build_app(Catalogue(Source(embeddings), posters=find_posters(folder / "posters", embeddings)))
         with listening(app) as (_, port):

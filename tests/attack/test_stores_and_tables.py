@@ -13,11 +13,11 @@ import pytest
 from recbole_sheaf.cli import main
 from recbole_sheaf.errors import DataError, StoreError
 from recbole_sheaf.evaluation import read_rows, to_csv, to_markdown, write_table
-from recbole_sheaf.experiments import results
-from recbole_sheaf.experiments.store import _TABLES, SCHEMA_VERSION, Store, _own_columns
+from recbole_sheaf.store import results
+from recbole_sheaf.store.store import _TABLES, SCHEMA_VERSION, Store, _own_columns
 from tests.evaluation.test_tables import _row
-from tests.experiments.planted import plant
-from tests.experiments.test_store import EPOCHS, result
+from tests.store.planted import plant
+from tests.store.test_store import EPOCHS, result
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ import pyarrow.parquet
 import pytest
 
 from recbole_sheaf.cli import main
-from recbole_sheaf.embeddings.token_files import read_tokens
 from recbole_sheaf.errors import DataError, FeatureError
+from recbole_sheaf.exports.token_files import read_tokens
 from recbole_sheaf.features import read_features
 
 HEAD = "user_id,item_id\n"
@@ -584,7 +584,7 @@ def test_titles_of_a_served_table_are_by_name(tmp_path):
 
 
 def test_ids_that_are_written_are_read_back(tmp_path):
-    from recbole_sheaf.features.id_files import read_ids, write_ids
+    from recbole_sheaf.files.id_files import read_ids, write_ids
 
     for tokens in (["item", "x"], ["user_id", "7"], ["a b", "007", "NA"], ["ж"]):
         write_ids(tmp_path / "v.ids.txt", tokens)

@@ -9,11 +9,11 @@ import pytest
 import recbole.model
 import torch
 
-from recbole_sheaf.config import RECBOLE_PROPERTIES
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.unsafe_settings import UNSAFE_SETTINGS, refuse_unsafe_names
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.config import RECBOLE_PROPERTIES
+from recbole_sheaf.settings.settings_files import read_yaml
 
 RUNS = "__import__('pathlib').Path('touched').touch()"
 CONTEXT = {"eval_args": {"mode": "labeled"}, "metrics": ["AUC"], "valid_metric": "AUC", "load_col": None}

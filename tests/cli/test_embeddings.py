@@ -10,8 +10,8 @@ import pytest
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.cli.explain import _table
-from recbole_sheaf.embeddings.files import read_embeddings
 from recbole_sheaf.errors import CheckpointError
+from recbole_sheaf.exports.files import read_embeddings
 from recbole_sheaf.features import write_features
 from tests.cli.test_commands import _arguments
 from tests.conftest import write_toy
@@ -172,8 +172,8 @@ def test_refusals_are_one_sentence_and_exit_code_2(one_export, capsys, monkeypat
 @pytest.fixture(scope="module")
 def one_export(tmp_path_factory):
     """A folder with an export of an untrained LightGCN and some files, for commands that change nothing."""
-    from recbole_sheaf.embeddings.files import write_embeddings
     from recbole_sheaf.embeddings.reading import embeddings_of
+    from recbole_sheaf.exports.files import write_embeddings
     from tests.conftest import TOY
     from tests.embeddings.toys import restored
 

@@ -3,9 +3,9 @@
 import pytest
 
 from recbole_sheaf.cli import main
-from recbole_sheaf.experiments import compare, run, tuning
-from recbole_sheaf.experiments.store import Store
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.experiments import carry_out, compare, tuning
+from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.store.store import Store
 from tests.experiments.test_compare import write_experiment
 
 
@@ -30,14 +30,14 @@ def test_compare_ends_with_0_and_says_where_the_results_are(path, capsys):
 
 
 def test_compare_ends_with_1_where_a_job_failed(path, capsys, monkeypatch):
-    train = run.train
+    train = carry_out.train
 
     def fails_for_seed_two(config, *arguments):
         if config["seed"] == 2:
             raise ValueError("Training loss is nan")
         return train(config, *arguments)
 
-    monkeypatch.setattr(run, "train", fails_for_seed_two)
+    monkeypatch.setattr(carry_out, "train", fails_for_seed_two)
     assert main(["compare", str(path)]) == 1
     told = capsys.readouterr()
     assert "1 runs done, 0 finished before, 1 failed, of 2" in told.out
@@ -91,14 +91,14 @@ def test_tune_ends_with_0_and_writes_the_best_of_each_model(search, workplace, c
 
 
 def test_tune_ends_with_1_where_a_trial_failed(search, capsys, monkeypatch):
-    train = run.train
+    train = carry_out.train
 
     def fails(config, *arguments, **named):
         if config["model"] == "BPR":
             raise ValueError("Training loss is nan")
         return train(config, *arguments, **named)
 
-    monkeypatch.setattr(run, "train", fails)
+    monkeypatch.setattr(carry_out, "train", fails)
     assert main(search) == 1
     told = capsys.readouterr()
     assert "BPR on toy: no trial was completed" in told.out and "LightGCN on toy: tuned" in told.out

@@ -10,9 +10,9 @@ import pytest
 
 from recbole_sheaf.cli import main, serve
 from recbole_sheaf.experiments import splits
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.store.store import Store
 from tests.conftest import TOY
-from tests.experiments.test_store import EPOCHS, result, users
+from tests.store.test_store import EPOCHS, result, users
 
 UNWRITABLE = Path("/proc")  # where root makes no file either
 

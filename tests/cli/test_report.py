@@ -3,7 +3,7 @@
 import pytest
 
 from recbole_sheaf.cli import main
-from recbole_sheaf.experiments.store import Store
+from recbole_sheaf.store.store import Store
 from tests.report.stores import SPLIT, add, add_search
 
 

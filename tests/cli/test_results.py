@@ -10,7 +10,7 @@ import pytest
 from recbole_sheaf.cli import main
 from recbole_sheaf.cli.results import SHOWN
 from tests.conftest import Terminal
-from tests.experiments.planted import plant
+from tests.store.planted import plant
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def test_a_metric_is_all_that_is_shown_and_one_that_no_run_has_is_refused(path, 
     assert "recall@20" in names and "ndcg@20" not in names
     assert main(["results", path, f"--show={show}", "--metric=Recal@20"]) == 2
     told = capsys.readouterr()
-    assert "no run here has the metric 'recal@20' (did you mean 'recall@20'" in told.err and told.out == ""
+    assert "no run has the metric 'recal@20' (did you mean 'recall@20'" in told.err and told.out == ""
 
 
 def test_metrics_come_in_the_order_they_are_asked_for_each_once(path, capsys):

@@ -9,15 +9,13 @@ import pytest
 from scipy import sparse
 
 from recbole_sheaf.cli import main
-from recbole_sheaf.embeddings.approximate import ApproximateLists
-from recbole_sheaf.embeddings.approximate_similarity import ApproximateSimilar
+from recbole_sheaf.embeddings.approximate import ApproximateLists, ApproximateSimilar, recall, spaced
 from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
-from recbole_sheaf.embeddings.files import write_embeddings
 from recbole_sheaf.embeddings.item_index import ItemIndex
 from recbole_sheaf.embeddings.ranking import Lists, PieceScores, top_lists
-from recbole_sheaf.embeddings.recall import recall, spaced
 from recbole_sheaf.embeddings.similarity import similar_items
 from recbole_sheaf.errors import ConfigError, EnvironmentMismatch
+from recbole_sheaf.exports.files import write_embeddings
 
 pytest.importorskip("faiss")
 USERS, ITEMS, WIDTH = 40, 3000, 16

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_sheaf.embeddings.arrays import as_arrays
 from recbole_sheaf.embeddings.cold_columns import level_of_new_items
 from recbole_sheaf.embeddings.item_maps import COLD
 from recbole_sheaf.embeddings.new_items import place_items, read_new_items
@@ -14,6 +13,7 @@ from recbole_sheaf.embeddings.new_users import with_users
 from recbole_sheaf.embeddings.ranking import PieceScores
 from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import ConfigError, FeatureError
+from recbole_sheaf.exports.arrays import as_arrays
 from recbole_sheaf.features import read_features, write_features
 from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
 from recbole_sheaf.sheaf.cold_items import content_regression, hear

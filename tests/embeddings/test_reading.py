@@ -16,7 +16,7 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
 from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition, untrained
 from tests.models.test_contract import LOSSES
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recbole_sheaf.embeddings import token_rows
-from recbole_sheaf.embeddings.token_rows import TokenRows
+from recbole_sheaf.embeddings import embeddings
+from recbole_sheaf.embeddings.embeddings import TokenRows
 from recbole_sheaf.errors import DataError
 
 
@@ -18,10 +18,10 @@ def test_rows_are_in_the_order_asked():
 def test_of_many_tokens_those_that_begin_alike_are_compared(monkeypatch, token, near):
     """At both ends too, and no more of them than are allowed."""
     compared = []
-    monkeypatch.setattr(token_rows, "NAMES_COMPARED", 50)
-    real = token_rows.nearest
+    monkeypatch.setattr(embeddings, "NAMES_COMPARED", 50)
+    real = embeddings.nearest
     monkeypatch.setattr(
-        token_rows, "nearest", lambda name, names: compared.append(len(names)) or real(name, names, count=1)
+        embeddings, "nearest", lambda name, names: compared.append(len(names)) or real(name, names, count=1)
     )
     rows = TokenRows("user", np.array([f"v{number:04}" for number in np.random.default_rng(0).permutation(10_000)]))
     with pytest.raises(DataError, match=f"no user '{token}' .did you mean {near}"):

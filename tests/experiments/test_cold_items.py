@@ -7,6 +7,7 @@ import pytest
 import torch
 from recbole.data.interaction import Interaction
 
+from recbole_sheaf.data.listed_items import items_with_content
 from recbole_sheaf.evaluation.best import best_cells
 from recbole_sheaf.evaluation.comparison import comparison_table
 from recbole_sheaf.experiments.checkpoints import restore
@@ -15,7 +16,6 @@ from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split, same_data
 from recbole_sheaf.experiments.training import train
-from recbole_sheaf.features.listing import items_with_content
 from tests.embeddings.toys import SOME_COLD
 
 LISTED = [f"i{item}" for item in range(60)] + [f"x{item}" for item in range(7)]  # x0 to x4 have content

@@ -13,11 +13,11 @@ import pytest
 from filelock import FileLock
 
 from recbole_sheaf.errors import StoreError
+from recbole_sheaf.experiments.carry_out import carry_out
 from recbole_sheaf.experiments.compare import run_grid
 from recbole_sheaf.experiments.grid import read_experiment
-from recbole_sheaf.experiments.run import Run
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess
+from recbole_sheaf.store.store import Store
 from tests.conftest import TOY
 
 NUMBERS = (
@@ -38,7 +38,7 @@ def write_experiment(folder, name, **changed):
     return path
 
 
-def run(path, workers=None, job=Run.carry_out):
+def run(path, workers=None, job=carry_out):
     experiment = read_experiment(path, {"show_progress": False, "state": "ERROR"})
     return run_grid(experiment, workers or ThisProcess(), job, quiet=True), Store(experiment.store)
 
@@ -97,7 +97,7 @@ def test_a_failing_job_is_reported_and_the_others_go_on(toy, workplace):
     def fails_for_seed_two(job, folder):
         if job.seed == 2:
             raise RuntimeError("out of luck")
-        return job.carry_out(folder)
+        return carry_out(job, folder)
 
     path = write_experiment(workplace, "failing")
     report, store = run(path, job=fails_for_seed_two)
@@ -112,7 +112,7 @@ def test_a_dataset_that_vanishes_in_the_middle_fails_its_jobs_alone(toy, workpla
     def without_data_for_seed_two(job, folder):
         (toy / "toy").rename(toy / "gone") if job.seed == 2 else None
         try:
-            return job.carry_out(folder)
+            return carry_out(job, folder)
         finally:
             (toy / "gone").rename(toy / "toy") if job.seed == 2 else None
 
@@ -127,7 +127,7 @@ def test_data_that_change_in_the_middle_are_not_taken_for_the_others(toy, workpl
         if job.seed == 2:
             with open(toy / "toy" / "toy.inter", "a") as file:
                 file.write("u0\ti1\n")
-        return job.carry_out(folder)
+        return carry_out(job, folder)
 
     report, _ = run(write_experiment(workplace, "changing", models=["BPR"]), job=changed_for_seed_two)
     ((_, error),) = report.failed.items()
@@ -145,7 +145,7 @@ def test_users_of_the_store_average_to_the_run(undisturbed):
 def dies_for_bpr_with_seed_one(job, folder):
     if job.model == "BPR" and job.seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return job.carry_out(folder)
+    return carry_out(job, folder)
 
 
 @pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -182,7 +182,7 @@ def test_a_job_that_another_command_runs_is_waited_for(undisturbed, workplace):
         started.append(job.id)
         if len(started) == 3:
             threading.Timer(0.5, claim.release).start()
-        return job.carry_out(folder)
+        return carry_out(job, folder)
 
     report = run_grid(experiment, ThisProcess(), counted, quiet=True)
     assert report.done == 4 and started[-1] == first.id and len(set(started)) == 4
@@ -259,7 +259,7 @@ def test_a_grid_killed_five_times_ends_with_the_same_rows(workplace, workers):
 def test_a_store_deleted_meanwhile_ends_the_command(toy, workplace):
     def deletes(job, folder):
         (workplace / "deleted.duckdb").unlink()
-        return job.carry_out(folder)
+        return carry_out(job, folder)
 
     with pytest.raises(StoreError, match="deleted.duckdb was deleted while this command wrote to it"):
         run(write_experiment(workplace, "deleted", seeds=[1]), job=deletes)

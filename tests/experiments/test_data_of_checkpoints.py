@@ -16,15 +16,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
-from recbole_sheaf.checkpoint_file import KEY
 from recbole_sheaf.cli import main
-from recbole_sheaf.embeddings.sources import open_source
 from recbole_sheaf.errors import CheckpointError
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, restore
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
+from recbole_sheaf.exports.sources import open_source
 from recbole_sheaf.features import text
+from recbole_sheaf.files.checkpoint_file import KEY
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
 from tests.conftest import CLOSED_FORM, TOY, write_toy

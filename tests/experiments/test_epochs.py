@@ -2,8 +2,8 @@
 
 import pytest
 
-from recbole_sheaf.checkpoint_file import read_checkpoint_file
 from recbole_sheaf.experiments.epochs import Epoch, best_epoch, seconds_per_epoch
+from recbole_sheaf.files.checkpoint_file import read_checkpoint_file
 from tests.experiments.test_training import prepared, train
 
 

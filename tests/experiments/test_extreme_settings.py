@@ -11,13 +11,13 @@ from recbole.utils import get_model
 from recbole_sheaf.cli import main
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.reading import embeddings_of
-from recbole_sheaf.embeddings.sources import open_source
 from recbole_sheaf.errors import ConfigError, SheafError
 from recbole_sheaf.experiments.judging import judge
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
-from recbole_sheaf.registration import MODELS
-from recbole_sheaf.rules import rules_of
+from recbole_sheaf.exports.sources import open_source
+from recbole_sheaf.plugin.registration import MODELS
+from recbole_sheaf.settings.rules import rules_of
 from tests.conftest import CLOSED_FORM, content_of
 from tests.embeddings.toys import restored
 

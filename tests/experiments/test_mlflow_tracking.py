@@ -10,17 +10,18 @@ import pytest
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.experiments import carry_out as running
 from recbole_sheaf.experiments import mlflow_tracking, tuning
-from recbole_sheaf.experiments import run as running
+from recbole_sheaf.experiments.carry_out import carry_out
 from recbole_sheaf.experiments.grid import read_experiment
 from recbole_sheaf.experiments.mlflow_tracking import LONGEST_PARAMETER, MlflowSink, tracking_of
 from recbole_sheaf.experiments.run_id import run_id
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import around
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.experiments.tuning import Budget, Search
 from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
+from recbole_sheaf.store.store import Store
 from tests.experiments.test_compare import run, write_experiment
 
 REFUSAL = 'log_mlflow is true, but MLflow is not installed; install it with: pip install "recbole-sheaf[mlflow]"'
@@ -144,29 +145,29 @@ def test_a_training_that_goes_on_is_the_same_run_with_each_point_once(
     with monkeypatch.context() as patch:
         patch.setattr(running, "train", stopped)
         with pytest.raises(stop):
-            job.carry_out(workplace / "job")
+            carry_out(job, workplace / "job")
     (first,) = tracked.runs
     assert first.info.status == status and first.data.tags["error"] == f"{stop.__name__}: enough"
     assert set(tracked.steps(first, "train_loss")) == {0, 1, 2}
-    outcome = job.carry_out(workplace / "job")
+    outcome = carry_out(job, workplace / "job")
     (last,) = tracked.runs
     assert last.info.run_id == first.info.run_id
     assert last.info.status == "FINISHED" and "error" not in last.data.tags
     for key in ("train_loss", "valid/recall_at_10", "train_seconds"):
         assert [point.step for point in tracked.points(last, key)] == [0, 1, 2, 3, 4], key
     assert list(tracked.steps(last, "train_loss").values()) == pytest.approx(outcome.result.train_loss)
-    job.carry_out(workplace / "job")  # as when the store was lost: trained again, with the same numbers
+    carry_out(job, workplace / "job")  # as when the store was lost: trained again, with the same numbers
     (again,) = tracked.runs
     assert len(tracked.points(again, "train_loss")) == 5 and len(tracked.points(again, "test/recall_at_20")) == 1
 
 
 def test_a_run_that_mlflow_has_no_more_is_made_anew(toy, workplace, tracked):
     job = job_of(workplace, tracked)
-    job.carry_out(workplace / "job")
+    carry_out(job, workplace / "job")
     tracked.client.delete_run(tracked.runs[0].info.run_id)
-    job.carry_out(workplace / "job")
+    carry_out(job, workplace / "job")
     (workplace / "job" / mlflow_tracking.RUN_FILE).write_text("0" * 32)
-    job.carry_out(workplace / "job")
+    carry_out(job, workplace / "job")
     assert [one.info.status for one in tracked.runs] == ["FINISHED"] * 2
 
 
@@ -182,7 +183,7 @@ def dies_in_its_third_epoch(job, folder):
         return train(config, split, folder, until_two, test)
 
     running.train = doomed
-    return job.carry_out(folder)
+    return carry_out(job, folder)
 
 
 @pytest.mark.slow
@@ -247,7 +248,7 @@ def test_a_training_outlives_mlflow(toy, workplace, tracked, monkeypatch, caplog
     caplog.set_level("WARNING")
     monkeypatch.setattr(mlflow.MlflowClient, "log_batch", lost)
     job = job_of(workplace, tracked)
-    outcome = job.carry_out(workplace / "job")
+    outcome = carry_out(job, workplace / "job")
     assert len(outcome.result.train_loss) == 5 and outcome.result.test
     assert caplog.text.count("MLflow's record of BPR on toy, seed 1") == 1 and "connection lost" in caplog.text
     monkeypatch.undo()
@@ -257,7 +258,7 @@ def test_a_training_outlives_mlflow(toy, workplace, tracked, monkeypatch, caplog
 def test_long_settings_are_cut_and_many_are_written(toy_settings, tracked, workplace):
     (config,) = resolve_configs(["BPR"], "toy", [], {**toy_settings, **tracked.settings})
     config.final_config_dict.update({f"more_{number}": number for number in range(150)}, long="x" * 10_000)
-    mlflow_tracking.open_experiments([tracking_of(config)])
+    tracking_of(config).open()
     one = running.Run("0", "BPR", "toy", 2020, 1, {}, "long")
     with around(one, [MlflowSink(tracking_of(config), config, workplace)]):
         pass

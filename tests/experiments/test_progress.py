@@ -6,7 +6,6 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from recbole_sheaf.experiments.epochs import Epoch
 from recbole_sheaf.experiments.progress import (
     GridProgress,
     ProgressBar,
@@ -15,7 +14,8 @@ from recbole_sheaf.experiments.progress import (
     mean_seconds,
 )
 from recbole_sheaf.experiments.run import COMPLETE, Outcome, Run
-from tests.experiments.test_store import result
+from recbole_sheaf.store.records import Epoch
+from tests.store.test_store import result
 
 
 class Screen(io.StringIO):
@@ -36,15 +36,8 @@ def screen(request):
     return Screen(request.param)
 
 
-class Planned(Run):
-    """A run of four epochs at most."""
-
-    def config(self):
-        return {"epochs": 4}
-
-
 def planned(label):
-    return Planned("id", label, "toy", 1, 1, {}, f"{label} on toy, seed 1", label=label)
+    return Run("id", label, "toy", 1, 1, {}, f"{label} on toy, seed 1", label=label)
 
 
 OUTCOME = Outcome(COMPLETE, result(valid={"recall@20": 0.25}, best_epoch=1), [], None, None, 40.0)
@@ -72,7 +65,8 @@ def test_a_run_that_was_best_at_once_says_so(best, epochs, said):
     assert ("was the best" in screen.getvalue()) == ("the first of 12 epochs" in screen.getvalue()) == said
 
 
-def test_a_row_of_models_has_one_bar_that_their_epochs_fill(screen):
+def test_a_row_of_models_has_one_bar_that_their_epochs_fill(screen, monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.experiments.progress.resolved", lambda run: {"epochs": 4})
     with redirect_stderr(screen):
         two_models()
     states = screen.states()

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.mlflow_tracking import Tracking, open_experiments
+from recbole_sheaf.experiments.mlflow_tracking import Tracking
 from recbole_sheaf.experiments.reachable import SECONDS_VARIABLE, refuse_unreachable
 from recbole_sheaf.experiments.workers import RayWorkers
 
@@ -40,7 +40,7 @@ def test_ray_and_mlflow_that_are_not_there_are_refused_at_once(closed):
     with pytest.raises(ConfigError, match=rf"a Ray cluster does not answer at {closed} .*'local' to start one"):
         RayWorkers(closed, 1).__enter__()
     with pytest.raises(ConfigError, match=rf"MLflow does not answer at http://{closed} .*log_mlflow to false"):
-        open_experiments([Tracking(f"http://{closed}", "x")])
+        Tracking(f"http://{closed}", "x").open()
     assert time.perf_counter() - started < 10
 
 

@@ -9,15 +9,15 @@ import sys
 import pytest
 import torch
 
-from recbole_sheaf.checkpoint_file import SUFFIX
 from recbole_sheaf.errors import ConfigError, DataError, FeatureError
-from recbole_sheaf.experiments import run as running
+from recbole_sheaf.experiments import carry_out as running
+from recbole_sheaf.experiments.carry_out import split_of
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint
-from recbole_sheaf.experiments.run import split_of
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import JsonLines
-from recbole_sheaf.experiments.training import RunResult
+from recbole_sheaf.files.checkpoint_file import SUFFIX
+from recbole_sheaf.store.records import RunResult
 
 
 def test_a_model_gives_the_same_numbers_alone_in_company_and_twice(toy_settings):

@@ -6,13 +6,13 @@ from recbole.data.dataset import KnowledgeBasedDataset
 from recbole.utils import argument_list as lists
 from recbole.utils import get_model
 
-from recbole_sheaf.config import RECBOLE_PROPERTIES
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import _dataset, load_split, loaders
 from recbole_sheaf.experiments.training import train
-from recbole_sheaf.recbole_rules import RECBOLE_RULES
-from recbole_sheaf.settings_files import read_yaml
+from recbole_sheaf.settings.config import RECBOLE_PROPERTIES
+from recbole_sheaf.settings.recbole_rules import RECBOLE_RULES
+from recbole_sheaf.settings.settings_files import read_yaml
 
 USERS, ITEMS = 6, 12
 ALL = {"load_col": None}

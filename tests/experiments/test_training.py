@@ -6,7 +6,7 @@ import pytest
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.evaluation.ranking import per_user_metrics
 from recbole_sheaf.experiments import training
-from recbole_sheaf.experiments.run import split_of
+from recbole_sheaf.experiments.carry_out import split_of
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_sheaf.config import properties_folder
 from recbole_sheaf.errors import ConfigError, FeatureError
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, ablate, load_modalities, write_features
-from recbole_sheaf.settings_files import read_yaml
-from recbole_sheaf.vocabulary import FEATURE_KINDS
+from recbole_sheaf.settings.config import properties_folder
+from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.settings.vocabulary import FEATURE_KINDS
 
 KINDS = st.sampled_from(FEATURE_KINDS)
 REPLACING = ("shuffled", "noise", "constant")

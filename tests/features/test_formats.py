@@ -10,10 +10,10 @@ from safetensors.numpy import save_file
 
 from recbole_sheaf.errors import FeatureError
 from recbole_sheaf.features import ModalityFeatures, load_modalities, read_features
-from recbole_sheaf.features.blocks import in_blocks
-from recbole_sheaf.features.files import check_features
 from recbole_sheaf.features.folder import feature_files, files_of_content
 from recbole_sheaf.features.modality import join_by_token
+from recbole_sheaf.files.blocks import in_blocks
+from recbole_sheaf.files.feature_files import check_features
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402
@@ -240,7 +240,7 @@ def test_an_array_with_ids_need_not_have_every_item(tmp_path):
 
 
 def test_blocks_are_the_rows_and_overflow_is_infinite(monkeypatch):
-    monkeypatch.setattr("recbole_sheaf.features.blocks.BLOCK_BYTES", 16)
+    monkeypatch.setattr("recbole_sheaf.files.blocks.BLOCK_BYTES", 16)
     blocks = list(in_blocks(ROWS, np.array([2, 0, 1])))
     assert [start for start, _ in blocks] == [0, 2]
     np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), ROWS[[2, 0, 1]])

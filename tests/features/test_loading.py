@@ -5,9 +5,9 @@ import logging
 import numpy as np
 import pytest
 
-from recbole_sheaf.config import default_settings
 from recbole_sheaf.errors import FeatureError, SheafError
 from recbole_sheaf.features import FeatureAblation, load_modalities, write_features
+from recbole_sheaf.settings.config import default_settings
 
 TOKEN2ID = {"[PAD]": 0, "3": 1, "0": 2, "1": 3}  # item 2 is in the .item file, but not in the loaded dataset
 TEXT = {"title": ["title"], "genre": ["genre", "title"], "plot": ["plot"]}

@@ -15,7 +15,7 @@ from recbole_sheaf.features.item_columns import column_features
 from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.features.normalisation import fit_normalisation
 from recbole_sheaf.sheaf.item_signals import content_coordinates
-from recbole_sheaf.unit_length import unit_length
+from recbole_sheaf.sheaf.unit_length import unit_length
 from tests.conftest import CLOSED_FORM, write_toy
 from tests.embeddings.toys import SOME_COLD, restored
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from recbole_sheaf.config import known_keys
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
+from recbole_sheaf.settings.config import known_keys
 from tests.conftest import WITHOUT_CONTENT, content_of
 
 ABLATIONS = [{"features": kind} for kind in ("shuffled", "noise", "constant")] + [{"missing_share": 0.5}]

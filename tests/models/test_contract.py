@@ -11,11 +11,11 @@ from recbole.data.interaction import Interaction
 from recbole.utils import get_model, init_seed
 from torch.nn.functional import cosine_similarity
 
-from recbole_sheaf.config import default_settings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.runs import run_models
-from recbole_sheaf.registration import MODELS
-from recbole_sheaf.vocabulary import RESTRICTION_MAPS
+from recbole_sheaf.plugin.registration import MODELS
+from recbole_sheaf.settings.config import default_settings
+from recbole_sheaf.settings.vocabulary import RESTRICTION_MAPS
 from tests.conftest import (
     CLOSED_FORM,
     MESSAGES,

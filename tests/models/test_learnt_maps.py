@@ -6,7 +6,7 @@ import torch
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.layers.sheaf_conv import SheafConv
 from recbole_sheaf.models.learnt_maps import LearntMaps
-from recbole_sheaf.vocabulary import RESTRICTION_MAPS
+from recbole_sheaf.settings.vocabulary import RESTRICTION_MAPS
 from tests.models.dense import dense_delta, perturb
 
 LEARNT = [family for family in RESTRICTION_MAPS if family != "identity"]

@@ -9,8 +9,8 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.models.item_graph import ItemSheafGraph
 from recbole_sheaf.models.mmsheaf import StalkEmbeddings
 from recbole_sheaf.models.node_content import node_content
+from recbole_sheaf.settings.vocabulary import RESTRICTION_MAPS
 from recbole_sheaf.sheaf.item_signals import content_coordinates
-from recbole_sheaf.vocabulary import RESTRICTION_MAPS
 from tests.models.dense import UNEQUAL_DEGREES, dense_delta, item_matrix, perturb
 from tests.models.test_contract import build
 

@@ -10,8 +10,8 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, init_seed
 
-from recbole_sheaf.config import default_settings
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
+from recbole_sheaf.settings.config import default_settings
 from tests.conftest import content_of
 
 WEIGHT = 1000.0  # the ranking loss, which is subtracted, is small beside it

@@ -5,9 +5,9 @@ import torch
 from recbole.data.interaction import Interaction
 from torch.nn.functional import cosine_similarity
 
-from recbole_sheaf.config import properties_folder
 from recbole_sheaf.experiments.runs import run_models
-from recbole_sheaf.registration import MODELS
+from recbole_sheaf.plugin.registration import MODELS
+from recbole_sheaf.settings.config import properties_folder
 from tests.conftest import TASTE
 from tests.models.test_contract import build
 

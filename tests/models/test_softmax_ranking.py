@@ -5,7 +5,6 @@ import pytest
 import torch
 from recbole.data.interaction import Interaction
 
-from recbole_sheaf.config import LossSettings
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, restore
 from recbole_sheaf.experiments.runs import run_models

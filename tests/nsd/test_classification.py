@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_sheaf.config import properties_folder
 from recbole_sheaf.errors import ConfigError, DataError, GraphError
 from recbole_sheaf.nsd import classification
 from recbole_sheaf.nsd.classification import accuracy, make_optimizer, run_folds, train_fold
@@ -21,8 +20,9 @@ from recbole_sheaf.nsd.settings import (
     classification_for,
 )
 from recbole_sheaf.nsd.sparse_features import SparseFeatures
-from recbole_sheaf.settings_files import read_yaml
-from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
+from recbole_sheaf.settings.config import properties_folder
+from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.settings.vocabulary import NODE_CLASSIFICATION_MAPS
 
 
 def planted_arrays(n=60, seed=0):

@@ -11,8 +11,8 @@ from recbole_sheaf.errors import ConfigError, EnvironmentMismatch, ShapeError
 from recbole_sheaf.nsd.continuous_diffusion import STEPS, ContinuousSheafDiffusion, integrate
 from recbole_sheaf.nsd.diffusion_settings import DiffusionSettings
 from recbole_sheaf.nsd.discrete_diffusion import NeuralSheafDiffusion
+from recbole_sheaf.settings.vocabulary import NODE_CLASSIFICATION_MAPS
 from recbole_sheaf.sheaf import undirected_graph
-from recbole_sheaf.vocabulary import NODE_CLASSIFICATION_MAPS
 from tests.nsd.reference import from_manifest, settings_from_reference
 from tests.sheaf.helpers import golden, golden_graph, random_graph
 

@@ -3,8 +3,8 @@
 import pytest
 
 from recbole_sheaf.report.assembling import assemble
-from recbole_sheaf.report.material import read_material
 from recbole_sheaf.report.words import LANGUAGES, Words
+from recbole_sheaf.store.material import read_material
 from tests.report.stores import full
 
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.experiments.epochs import Epoch
-from recbole_sheaf.experiments.store import Store
-from tests.experiments.test_store import result
+from recbole_sheaf.store.records import Epoch
+from recbole_sheaf.store.store import Store
+from tests.store.test_store import result
 
 USERS = 40
 CONFIG = {

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report import write_report
+from recbole_sheaf.store.store import Store
 from tests.report.stores import MARKUP, add, full
 
 playwright = pytest.importorskip("playwright.sync_api", reason="wants pip install playwright, and Chromium")

@@ -4,11 +4,11 @@ import duckdb
 import pytest
 
 from recbole_sheaf.errors import DataError, StoreError
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report import drawing
 from recbole_sheaf.report.assembling import assemble
-from recbole_sheaf.report.material import read_material
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import read_material
+from recbole_sheaf.store.store import Store
 from tests.report.stores import SPLIT, add, add_search
 
 
@@ -41,7 +41,7 @@ def test_each_dataset_of_an_experiment_is_a_group_of_its_own(tmp_path):
         (
             {},
             ["recal@20"],
-            "no run has the metric 'recal@20' at test .did you mean 'recall@20'.*there are giniindex@20",
+            "no run has the metric 'recal@20' .did you mean 'recall@20'.*there are giniindex@20",
         ),
         ({"experiment": ["ee"]}, [], "no finished run of experiment 'ee' .did you mean 'e'"),
         ({"dataset": ["tiktok"]}, [], "no finished run of dataset 'tiktok'; there are toy"),

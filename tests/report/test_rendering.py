@@ -5,13 +5,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report.assembling import assemble
 from recbole_sheaf.report.document import Cell, Document, Listing, Paragraph, Section, Table
 from recbole_sheaf.report.escaping import in_code, in_latex, in_markdown
-from recbole_sheaf.report.material import read_material
 from recbole_sheaf.report.rendering import as_html, as_latex, as_markdown, figure_files, latex_columns
 from recbole_sheaf.report.words import LANGUAGES, Words
+from recbole_sheaf.store.material import read_material
+from recbole_sheaf.store.store import Store
 from tests.report.stores import MARKUP, add, add_search
 
 

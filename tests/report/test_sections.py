@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report.document import Figure, Listing, Paragraph, Table
-from recbole_sheaf.report.material import read_material
 from recbole_sheaf.report.sections.cost import unbeaten
 from recbole_sheaf.report.sections.searches import space_text
 from recbole_sheaf.report.settings import changed_settings, differing, model_settings
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import read_material
+from recbole_sheaf.store.store import Store
 from tests.report.stores import CONFIG, add, add_search
 
 
@@ -307,7 +307,7 @@ def test_the_data_and_their_density(sections):
 
 
 def test_the_experiment_file_is_one_that_compare_reads(sections, tmp_path):
-    from recbole_sheaf.settings_files import read_yaml
+    from recbole_sheaf.settings.settings_files import read_yaml
 
     listing = next(block for block in sections["commands"].blocks if isinstance(block, Listing))
     path = tmp_path / "experiment.yaml"

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report import significance
-from recbole_sheaf.report.material import read_material
 from recbole_sheaf.report.sections.leaderboard import leaderboard
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import read_material
+from recbole_sheaf.store.store import Store
 from tests.report.stores import USERS, add, with_many_runs
 
 

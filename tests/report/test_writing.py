@@ -6,8 +6,8 @@ import time
 import pytest
 
 from recbole_sheaf.errors import ConfigError, DataError
-from recbole_sheaf.experiments.store import Store
 from recbole_sheaf.report import write_report, writing
+from recbole_sheaf.store.store import Store
 from tests.report.stores import add, add_search, with_many_runs
 
 

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from recbole_sheaf.embeddings.reading import embeddings_of, without_pieces
-from recbole_sheaf.embeddings.sources import Source
+from recbole_sheaf.exports.sources import Source
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
 from tests.conftest import TOY, write_toy

@@ -11,8 +11,8 @@ import pytest
 
 from recbole_sheaf.embeddings import explain, similar_items, top_lists, with_users
 from recbole_sheaf.embeddings.embeddings import TRAIN
-from recbole_sheaf.embeddings.sources import Source
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.exports.sources import Source
+from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
 from recbole_sheaf.serving.limits import MOST_BYTES, MOST_ITEMS

@@ -13,8 +13,8 @@ import time
 import pytest
 
 from recbole_sheaf.embeddings import write_embeddings
-from recbole_sheaf.embeddings.sources import Source
-from recbole_sheaf.serving import connections
+from recbole_sheaf.exports.sources import Source
+from recbole_sheaf.serving import server as server_module
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
 from recbole_sheaf.serving.posters import find_posters
@@ -48,7 +48,7 @@ def no_complaint(caplog):
 
 @pytest.mark.parametrize("name", HALVES)
 def test_who_stops_half_way_is_cut(app, monkeypatch, name):
-    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.3)
+    monkeypatch.setattr(server_module, "EXCHANGE_SECONDS", 0.3)
     with listening(app) as (server, port), connected(port) as client:
         client.sendall(HALVES[name])
         start = time.monotonic()
@@ -74,7 +74,7 @@ def dripping(client, byte, pause, stop):
 
 @pytest.mark.parametrize("begun", [b"GET /health HTTP/1.1\r\nX: ", request("GET", "/health", b"", "", 10**9)])
 def test_who_sends_drop_by_drop_is_cut_all_the_same(app, monkeypatch, begun):
-    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.5)
+    monkeypatch.setattr(server_module, "EXCHANGE_SECONDS", 0.5)
     stop = threading.Event()
     with listening(app) as (_, port), connected(port) as client:
         client.sendall(begun)
@@ -88,7 +88,7 @@ def test_who_sends_drop_by_drop_is_cut_all_the_same(app, monkeypatch, begun):
 
 
 def test_who_does_not_read_is_cut(app, monkeypatch):
-    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.4)
+    monkeypatch.setattr(server_module, "EXCHANGE_SECONDS", 0.4)
     with listening(app) as (server, port), connected(port, receive_buffer=4096) as client:
         client.sendall(request("GET", "/posters/i3", b"", "", ""))
         waited(server, 1)
@@ -108,10 +108,10 @@ def test_garbage_behind_an_answer_or_amid_it_is_not_answered_once_more(app, path
 
 def test_no_time_is_added_for_who_does_not_read_the_last_answer(app, monkeypatch):
     """Whose connection is closing already: the time that began with it runs on."""
-    begun, cut_after = [], connections.BoundedConnection._cut_after
-    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.6)
+    begun, cut_after = [], server_module.BoundedConnection._cut_after
+    monkeypatch.setattr(server_module, "EXCHANGE_SECONDS", 0.6)
     monkeypatch.setattr(
-        connections.BoundedConnection, "_cut_after", lambda self, s: (begun.append(s), cut_after(self, s))
+        server_module.BoundedConnection, "_cut_after", lambda self, s: (begun.append(s), cut_after(self, s))
     )
     with listening(app) as (server, port), connected(port, receive_buffer=4096) as client:
         client.sendall(request("GET", "/posters/i3", b"", "Connection: close\r\n", ""))
@@ -121,14 +121,14 @@ def test_no_time_is_added_for_who_does_not_read_the_last_answer(app, monkeypatch
 
 
 def test_who_reads_in_time_has_all_of_it(app, monkeypatch):
-    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 2.0)
+    monkeypatch.setattr(server_module, "EXCHANGE_SECONDS", 2.0)
     with listening(app) as (_, port):
         status, head, body = answer(port, request("GET", "/posters/i3", b"", "Connection: close\r\n", ""))
     assert status == 200 and len(body) == LARGE and b"content-type: image/png" in head
 
 
 def test_a_connection_that_goes_on_asking_is_kept(app, monkeypatch):
-    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 1.5)
+    monkeypatch.setattr(server_module, "EXCHANGE_SECONDS", 1.5)
     with listening(app) as (_, port), connected(port) as client:
         for _ in range(4):  # in 2 s altogether
             client.sendall(request())
@@ -142,7 +142,7 @@ def test_a_connection_that_goes_on_asking_is_kept(app, monkeypatch):
 
 @pytest.mark.parametrize("name", [*HALVES, "does not read", "does not read after half of another"])
 def test_stopping_waits_for_nobody(app, monkeypatch, name):
-    monkeypatch.setattr(connections, "LEAVING_SECONDS", 0.3)
+    monkeypatch.setattr(server_module, "LEAVING_SECONDS", 0.3)
     sent = HALVES.get(
         name, request("GET", "/posters/i3", b"", "", "") + (HALVES["half a body"] if "half" in name else b"")
     )
@@ -174,7 +174,7 @@ def test_a_body_comes_whole_in_the_meantime(app):
 
 
 def test_connections_beyond_the_most_are_ended_at_once(app, monkeypatch):
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 3)
     with listening(app) as (server, port), contextlib.ExitStack() as open_ones:
         held = [open_ones.enter_context(connected(port)) for _ in range(3)]
         waited(server, 3)

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 from starlette.testclient import TestClient
 
-from recbole_sheaf.embeddings.sources import Source
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.exports.sources import Source
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
 from recbole_sheaf.serving.posters import MOST_PICTURE, find_posters

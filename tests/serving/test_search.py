@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_sheaf.serving.search import Names
+from recbole_sheaf.serving.catalogue import Names
 
 WORDS = st.text("abİß\n ", max_size=4)
 

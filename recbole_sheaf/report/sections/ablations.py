@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, drawn, forest, lines
-from recbole_sheaf.report.material import Group, Row, named_after_its_model
 from recbole_sheaf.report.settings import as_text, differing
 from recbole_sheaf.report.significance import Interval, difference
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Group, Row, named_after_its_model
 
 MOST_DRAWN = 16
 

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import cloud, drawn
-from recbole_sheaf.report.material import BEYOND, Group
 from recbole_sheaf.report.words import Words, best_cells
+from recbole_sheaf.store.material import BEYOND, Group
 
 DIGITS = {"averagepopularity": 1, "popularityshare": 5, "aplt": 4}
 BETTER = {"itemcoverage": True, "giniindex": False, "aplt": True, "novelty": True}  # of the others no end is better

@@ -5,9 +5,9 @@ from typing import Any
 import yaml
 
 from recbole_sheaf.report.document import Block, Listing, Paragraph
-from recbole_sheaf.report.material import Group, Row
 from recbole_sheaf.report.settings import changed_settings, differing
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Group, Row
 
 
 def commands(group: Group, words: Words, store: str) -> list[Block]:

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from recbole_sheaf.evaluation.best import bigger_is_better
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import cloud, drawn
-from recbole_sheaf.report.material import Group
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Group
 
 SHORTEST = 0.01  # seconds; a logarithmic axis has no 0
 Point = tuple[str, float, float]

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from recbole_sheaf.report.document import Block, Figure, Paragraph
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, drawn, lines
-from recbole_sheaf.report.material import Group
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Group
 
 LAST_TENTH = 0.9  # a best epoch after this share of them hints that training was cut short
 

@@ -1,8 +1,8 @@
 """What the data are."""
 
 from recbole_sheaf.report.document import Block, Cell, Paragraph, Table
-from recbole_sheaf.report.material import Group
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Group
 
 PARTS = ("train", "valid", "test")
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.report.document import Block, Cell, Paragraph, Table
-from recbole_sheaf.report.material import Material
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Material
 
 MOST_FAILURES = 100
 LONGEST_ERROR = 300

@@ -7,11 +7,11 @@ from typing import Any, Optional
 import pandas as pd
 
 from recbole_sheaf.evaluation.best import bigger_is_better
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.report.document import Block, Cell, Paragraph, Table
-from recbole_sheaf.report.material import Group, Material, Row
 from recbole_sheaf.report.settings import TRAINING, as_text, changed_settings, model_settings, value_text
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Group, Material, Row
 
 # A search and the runs with what it found may end, batch and be judged otherwise.
 JUDGING = {"epochs", "stopping_step", "train_batch_size", "eval_step", "metrics", "topk", "seen_at_test"}

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from recbole_sheaf.evaluation.best import bigger_is_better
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import drawn, means
-from recbole_sheaf.report.material import Group, Row
 from recbole_sheaf.report.significance import SEEDS_FOR_A_MARK, Interval, Marks, interval, marks
 from recbole_sheaf.report.words import Words, best_cells
+from recbole_sheaf.store.material import Group, Row
 
 COMPARED = 2  # metrics with deviations and marks
 MOST_DRAWN = 20

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole_sheaf.report.document import Block, Cell, Paragraph, Table
-from recbole_sheaf.report.material import Group, Run
 from recbole_sheaf.report.settings import value_text
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Group, Run
 
 _SIZES = ("users", "items", "train", "valid", "test")
 _EARLY = "stopping_step"

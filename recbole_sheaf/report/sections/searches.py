@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from recbole_sheaf.evaluation.best import bigger_is_better
-from recbole_sheaf.plain_text import one_line
+from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, drawn, lines
-from recbole_sheaf.report.material import Material
 from recbole_sheaf.report.sections.hyperparameters import best_trial, fixed_settings, parsed
 from recbole_sheaf.report.settings import TRAINING, as_text
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import Material
 
 MOST_TRIALS = 400  # lines of a table that a page bears
 

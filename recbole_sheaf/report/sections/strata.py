@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, categories, drawn
-from recbole_sheaf.report.material import Group
 from recbole_sheaf.report.words import Words, best_cells
+from recbole_sheaf.store.material import Group
 
 KINDS = ("item popularity", "user history")
 COLD = "cold"
