@@ -18,7 +18,7 @@ from recbole_sheaf.plugin import library_mends as today
 from recbole_sheaf.plugin import recbole_compat as mends
 from recbole_sheaf.plugin import recbole_tables as tables
 from recbole_sheaf.plugin import registration as ours
-from recbole_sheaf.plugin.recbole_softmax import served
+from recbole_sheaf.plugin.recbole_softmax import ADDED, served
 
 Replace = Callable[[Any], Any]
 
@@ -151,7 +151,7 @@ PATCHES = (
     Patch(ours.QUICK_START, "run_recboles", _instead(ours.run_recboles), _WORKERS),
     Patch(ours.QUICK_START, "objective_function", _instead(ours.objective_function), _WORKERS),
     *(
-        Patch(owner, name, replace, "loss: softmax for RecBole's own model", added=name == "losses")
+        Patch(owner, name, replace, "loss: softmax for RecBole's own model", added=name in ADDED)
         for owner, name, replace in served()
     ),
 )

@@ -32,6 +32,7 @@ def _tables(model: Any) -> tuple[Tensor, Tensor]:
 # How a served model gives the embeddings of all users and items, and where its reg_weight puts the L2 penalty.
 _FOLDER = "recbole.model.general_recommender"
 RANKED = ("leave_open", "weighing", "chosen", "weigh", "ranked_embeddings", "scored_by")
+ADDED = ("losses", "compared_embeddings", *RANKED)  # what RecBole's models do not have by themselves
 SERVED: dict[str, tuple[Embeddings, Embeddings]] = {
     f"{_FOLDER}.lightgcn:LightGCN": (_forward, _tables),
     f"{_FOLDER}.ngcf:NGCF": (_forward, _forward),
