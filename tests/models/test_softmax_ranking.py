@@ -14,6 +14,7 @@ from recbole_sheaf.experiments.training import train
 from recbole_sheaf.models import multimodal
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, popularity_weight, squared_norms
 from recbole_sheaf.models.weighing import GRID
+from recbole_sheaf.settings.config import LossSettings
 from tests.layers.test_softmax_loss import slow_loss
 from tests.models.test_contract import build
 
