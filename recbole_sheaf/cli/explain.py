@@ -16,15 +16,15 @@ from recbole_sheaf.cli.streams import shows_all_characters
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.files.plain_text import in_markdown, json_line, one_line
 
-SPOKEN = ("the user's item", "says")
+CONTRIBUTIONS = ("the user's item", "contribution")
 EPILOG = """\
 examples
   recbole-sheaf explain saved/MMSheaf-ml-100k-....safetensors --user=196 --item=275
   recbole-sheaf explain mmsheaf.npz --user=196 --item=275 --json
 
 The parts add up to the score: one for the ID stalk ('id') and each modality's, one for the item sheaf, and
-under it each item of the user's history with what it says, a minus where it speaks against. 'mean of rare items' is the
-share of a seldom chosen item's stalks that gave way to the mean of such items.
+under it each item of the user's history with its contribution, a minus where it speaks against. 'mean of rare items' is
+the share of a seldom chosen item's stalks that gave way to the mean of such items.
 """
 
 
@@ -54,10 +54,10 @@ def _text(found: Any, most: int) -> str:
     has = "; the user has this item" if found.in_history else f", rank {found.rank} among the items the user lacks"
     head = one_line(f"user {found.user}, item {found.item}: score {found.score:.4f}")
     text = f"{head}{has}\n\n{_table(('part', 'contribution'), found.parts.items())}"
-    if found.spoken:
-        spoken = found.spoken[:most]
-        shown = f"the {len(spoken)} loudest of {len(found.spoken)} items behind the item sheaf's part"
-        text = f"{text}\n\n{shown}\n\n{_table(SPOKEN, spoken)}"
+    if found.contributions:
+        largest = found.contributions[:most]
+        shown = f"the {len(largest)} largest of {len(found.contributions)} contributions to the item sheaf's part"
+        text = f"{text}\n\n{shown}\n\n{_table(CONTRIBUTIONS, largest)}"
     return text
 
 

@@ -21,7 +21,7 @@ class Explanation:
 
     Attributes:
         parts: by name; those of the trained vectors, then ``item sheaf``, what the user's items say.
-        spoken: each of the user's items and what it says, signed, the loudest first; they add up to their part.
+        contributions: of each of the user's items to the score, signed, the largest first; they add up to their part.
         rarity: the share of the item's vectors that gave way to the mean of rare items; 0 where none did.
         rank: from 1, among the items that the user does not have.
     """
@@ -31,14 +31,14 @@ class Explanation:
     score: float
     rank: int
     parts: dict[str, float]
-    spoken: list[tuple[str, float]]
+    contributions: list[tuple[str, float]]
     rarity: float
     in_history: bool
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        spoken = [{"item": item, "says": value} for item, value in self.spoken]
-        return {**self.__dict__, "spoken": spoken}
+        given = [{"item": item, "contribution": value} for item, value in self.contributions]
+        return {**self.__dict__, "contributions": given}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,13 @@ class Contributions:
     Attributes:
         parts: by name, in the order of :class:`Explanation`; they add up to the scores.
         history: rows of the user's items; none where the model has no item sheaf.
-        said: what each of them says for each of the k items, signed; over the history it adds up to their part.
+        of_items: contribution of each of them to each of the k scores, signed; over the history they add up to their
+            part.
     """
 
     parts: dict[str, Float[np.ndarray, " k"]]
     history: Int[np.ndarray, " h"]
-    said: Float[np.ndarray, "h k"]
+    of_items: Float[np.ndarray, "h k"]
 
 
 def contributions(
@@ -97,7 +98,7 @@ def explain(embeddings: Embeddings, user: str, item: str) -> Explanation:
     above = scores > scores[place]
     above[has] = False
     found = contributions(embeddings, row, np.array([place]))
-    said = found.said[:, 0]
+    said = found.of_items[:, 0]
     order = np.argsort(-np.abs(said), kind="stable")
     return Explanation(
         user=user,
@@ -105,7 +106,7 @@ def explain(embeddings: Embeddings, user: str, item: str) -> Explanation:
         score=float(scores[place]),
         rank=int(above.sum()) + 1,
         parts={name: float(values[0]) for name, values in found.parts.items()},
-        spoken=[(str(embeddings.items[found.history[at]]), float(said[at])) for at in order],
+        contributions=[(str(embeddings.items[found.history[at]]), float(said[at])) for at in order],
         rarity=0.0 if embeddings.item_rarity is None else float(embeddings.item_rarity[place]),
         in_history=bool((has == place).any()),
     )

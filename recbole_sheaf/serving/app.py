@@ -21,6 +21,7 @@ from recbole_sheaf.errors import DataError, SheafError, first_line, shown
 from recbole_sheaf.files.plain_text import escaped_json, one_line
 from recbole_sheaf.serving.bodies import (
     Columns,
+    Contribution,
     Embed,
     Health,
     ItemList,
@@ -29,7 +30,6 @@ from recbole_sheaf.serving.bodies import (
     Recommend,
     Refusal,
     Similar,
-    Spoken,
     Vector,
 )
 from recbole_sheaf.serving.catalogue import Catalogue, Entry
@@ -152,17 +152,17 @@ def _listed(catalogue: Catalogue, found: list[Entry]) -> ItemList:
                 title=titles.get(entry.item),
                 poster=f"posters/{quote(entry.item, safe='')}" if entry.item in posters else None,
                 parts=entry.parts,
-                spoken=_spoken(titles, entry),
+                contributions=_contributions(titles, entry),
             )
             for entry in found
         ]
     )
 
 
-def _spoken(titles: Any, entry: Entry) -> Optional[list[Spoken]]:
-    if entry.spoken is None:
+def _contributions(titles: Any, entry: Entry) -> Optional[list[Contribution]]:
+    if entry.contributions is None:
         return None
-    return [Spoken(item=item, title=titles.get(item), says=says) for item, says in entry.spoken]
+    return [Contribution(item=item, title=titles.get(item), contribution=value) for item, value in entry.contributions]
 
 
 def _refuse_in_sentences(app: FastAPI) -> None:

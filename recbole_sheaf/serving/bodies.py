@@ -67,23 +67,23 @@ class Embed(_Body):
         return self
 
 
-class Spoken(BaseModel):
-    """An item of the user's and what it says for a recommended one, signed."""
+class Contribution(BaseModel):
+    """An item of the user's and its contribution to the score of a recommended one, signed."""
 
     item: str
     title: Optional[str] = None
-    says: float
+    contribution: float
 
 
 class Listed(BaseModel):
-    """An item of a list. ``parts`` add up to the score; ``spoken`` are the loudest of the user's items behind them."""
+    """An item of a list. ``parts`` add up to the score; ``contributions`` are the largest of the user's items."""
 
     item: str
     score: float
     title: Optional[str] = None
     poster: Optional[str] = None
     parts: Optional[dict[str, float]] = None
-    spoken: Optional[list[Spoken]] = None
+    contributions: Optional[list[Contribution]] = None
 
 
 class ItemList(BaseModel):

@@ -49,12 +49,15 @@ SOMEBODY = ""  # a user who is given by items; no token is empty
 
 @dataclass(frozen=True)
 class Entry:
-    """An item of a list; ``parts`` and ``spoken`` as :class:`~recbole_sheaf.embeddings.explanation.Explanation`."""
+    """An item of a list.
+
+    ``parts`` and ``contributions`` are those of an :class:`~recbole_sheaf.embeddings.explanation.Explanation`.
+    """
 
     item: str
     score: float
     parts: Optional[dict[str, float]] = None
-    spoken: Optional[list[tuple[str, float]]] = None
+    contributions: Optional[list[tuple[str, float]]] = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +184,10 @@ class Catalogue:
 
     def _explained(self, tokens: list[str], values: np.ndarray, found: Contributions) -> list[Entry]:
         names = self.embeddings.items[found.history].tolist()
-        loudest = np.argsort(-np.abs(found.said), axis=0, kind="stable")[:MOST_SPOKEN]
+        loudest = np.argsort(-np.abs(found.of_items), axis=0, kind="stable")[:MOST_SPOKEN]
         out = []
         for at, (token, value) in enumerate(zip(tokens, values.tolist())):
             parts = {name: float(each[at]) for name, each in found.parts.items()}
-            spoken = [(names[row], float(found.said[row, at])) for row in loudest[:, at]]
-            out.append(Entry(token, value, parts, spoken))
+            largest = [(names[row], float(found.of_items[row, at])) for row in loudest[:, at]]
+            out.append(Entry(token, value, parts, largest))
         return out

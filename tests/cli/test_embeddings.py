@@ -103,7 +103,7 @@ def test_explain_adds_up_in_text_and_json(checkpoint, export, capsys):
     assert main(["explain", export, "--user=u3", "--item=i7", "--most=2"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"user u3, item i7: score {found['score']:.4f}")
-    assert "| item sheaf" in printed and "the 2 loudest of" in printed
+    assert "| item sheaf" in printed and "the 2 largest of" in printed
 
 
 def test_a_model_without_pieces_recommends_by_itself_and_exports_nothing(toy, workplace, capsys):

@@ -39,11 +39,11 @@ def test_parts_add_up_to_the_models_score(toy_settings, name, chosen, parts):
             assert explained.score == pytest.approx(own[user, item], abs=float(1e-5 * largest))
             assert sum(explained.parts.values()) == pytest.approx(own[user, item], abs=float(1e-5 * largest))
             if HISTORY in parts:
-                said = [value for _, value in explained.spoken]
+                said = [value for _, value in explained.contributions]
                 assert sum(said) == pytest.approx(explained.parts[HISTORY], abs=float(1e-6 * largest))
                 assert said == sorted(said, key=abs, reverse=True)
                 items = embeddings.items[history_of(embeddings, user, (TRAIN,))]
-                assert {token for token, _ in explained.spoken} == set(items.tolist())
+                assert {token for token, _ in explained.contributions} == set(items.tolist())
                 signs |= {np.sign(value) for value in said}
     assert HISTORY not in parts or {1.0, -1.0} <= signs
 
@@ -69,8 +69,8 @@ def test_several_items_are_taken_apart_as_each_alone(toy_settings, name, chosen,
     for at, place in enumerate(places):
         alone = explain(embeddings, str(embeddings.users[4]), str(embeddings.items[place]))
         assert {part: values[at] for part, values in found.parts.items()} == pytest.approx(alone.parts, abs=1e-6)
-        said = dict(zip(embeddings.items[found.history].tolist(), found.said[:, at].tolist()))
-        assert said == pytest.approx(dict(alone.spoken), abs=1e-6)
+        said = dict(zip(embeddings.items[found.history].tolist(), found.of_items[:, at].tolist()))
+        assert said == pytest.approx(dict(alone.contributions), abs=1e-6)
 
 
 @pytest.mark.parametrize("neighbours", [0, 5])
@@ -82,7 +82,7 @@ def test_an_item_says_what_the_score_loses_without_it(toy_settings, neighbours):
     without = with_users(embeddings, {f"without {item}": [other for other in mine if other != item] for item in mine})
     before, after = (scores_by_definition(each) for each in (embeddings, without))
     for place in range(0, len(embeddings.items), 5):
-        said = dict(explain(embeddings, str(embeddings.users[3]), str(embeddings.items[place])).spoken)
+        said = dict(explain(embeddings, str(embeddings.users[3]), str(embeddings.items[place])).contributions)
         for row, item in enumerate(mine):
             assert said[item] == pytest.approx(before[3, place] - after[row, place], abs=1e-6)
 

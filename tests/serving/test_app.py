@@ -57,7 +57,7 @@ def test_items_stand_for_somebody_the_model_never_met(client, embeddings):
     assert listed(answer) == expected(lists, embeddings.items)
     for item in answer.json()["items"]:
         assert sum(item["parts"].values()) == pytest.approx(item["score"], abs=1e-5)
-        assert {each["item"] for each in item["spoken"]} == {"i2", "i6", "i10"}
+        assert {each["item"] for each in item["contributions"]} == {"i2", "i6", "i10"}
     again = client.post("/recommend", json={"user": "u4", "k": 5})
     assert listed(again) == expected(top_lists(embeddings, embeddings.user_rows(["u4"]), 5), embeddings.items)
 
@@ -68,9 +68,9 @@ def test_parts_and_loudest_items_are_those_of_explain(client, embeddings):
     for item in answer:
         alone = explain(embeddings, "u9", item["item"])
         assert item["parts"] == pytest.approx(alone.parts, abs=1e-6) and list(item["parts"]) == list(alone.parts)
-        assert [each["item"] for each in item["spoken"]] == [token for token, _ in alone.spoken[:3]]
-        says = [each["says"] for each in item["spoken"]]
-        assert says == pytest.approx([value for _, value in alone.spoken[:3]], abs=1e-6)
+        assert [each["item"] for each in item["contributions"]] == [token for token, _ in alone.contributions[:3]]
+        says = [each["contribution"] for each in item["contributions"]]
+        assert says == pytest.approx([value for _, value in alone.contributions[:3]], abs=1e-6)
     assert list(answer[0]["parts"]) == client.get("/health").json()["parts"]
     assert "parts" not in client.post("/recommend", json={"user": "u9"}).json()["items"][0]
 

@@ -98,12 +98,14 @@ def _parts(explained: Sequence[Explanation], words: Words) -> list[Block]:
 
 def _part(name: str, words: Words) -> str:
     known = {"id": "part.id", "item sheaf": "part.item_sheaf", "mean of rare items": "part.rare"}
+    known["item popularity"] = "part.popularity"
     return words(known[name]) if name in known else name
 
 
 def _examples(explained: Sequence[Explanation]) -> list[Explanation]:
     """Users with histories that a reader can look through, spread over those that were explained."""
-    fit = [each for each in explained if SHORTEST_HISTORY <= len(each.spoken) <= LONGEST_HISTORY] or list(explained)
+    fit = [each for each in explained if SHORTEST_HISTORY <= len(each.contributions) <= LONGEST_HISTORY]
+    fit = fit or list(explained)
     return [fit[place] for place in _spread(len(fit), EXAMPLES)] if fit else []
 
 
@@ -115,10 +117,13 @@ def _example(exported: Exported, each: Explanation, words: Words) -> list[Block]
         item=exported.title(each.item),
         score=words.number(each.score, 2),
         parts=parts,
-        against=sum(value < 0 for _, value in each.spoken),
-        items=len(each.spoken),
+        against=sum(value < 0 for _, value in each.contributions),
+        items=len(each.contributions),
     )
-    rows = [[Cell(exported.title(item)), Cell(words.signed(value, 3), value)] for item, value in each.spoken[:LOUDEST]]
+    rows = [
+        [Cell(exported.title(item)), Cell(words.signed(value, 3), value)]
+        for item, value in each.contributions[:LOUDEST]
+    ]
     heads = [words("head.history_item"), words("head.says")]
     table = Table(words("sheaf.loudest", item=exported.title(each.item)), heads, rows)
     return [Paragraph(said), *([table] if rows else [])]

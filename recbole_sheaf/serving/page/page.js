@@ -155,7 +155,7 @@ function card(item, place, pictures, longest) {
   const word = mode() === "similar" ? "likeness" : "score";
   about.append(element("div", "score", `${token}${word} ${item.score.toFixed(3)}`));
   if (item.parts) about.append(bar(item, longest), numbers(item));
-  if (item.spoken && item.spoken.length) about.append(because(item));
+  if (item.contributions && item.contributions.length) about.append(because(item));
   const entry = element("li");
   if (pictures) entry.append(poster(item, title));
   entry.append(about);
@@ -201,7 +201,9 @@ function numbers(item) {
 }
 
 function because(item) {
-  const said = item.spoken.map(({ item: token, title, says }) => `${title || token} ${signed(says)}`);
+  const said = item.contributions.map(
+    ({ item: token, title, contribution }) => `${title || token} ${signed(contribution)}`,
+  );
   return element("p", "because", `Of the user's items say most: ${said.join("; ")}`);
 }
 
