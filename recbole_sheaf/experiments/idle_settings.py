@@ -126,6 +126,18 @@ def _load_col(config: Config) -> Optional[str]:
     return None
 
 
+def _popularity(config: Config) -> Optional[str]:
+    """Only a softmax takes popularity in, and only of what training took in ranking keeps a share."""
+    trained, kept = _given(config, "softmax_popularity"), _given(config, "popularity_kept")
+    if trained not in (None, 0, "auto") and config["loss"] != "softmax":
+        return (
+            f"softmax_popularity is {shown(trained)}, but loss is {config['loss']}; set loss: softmax, or leave it out"
+        )
+    if kept not in (None, 0, "auto") and not config["softmax_popularity"]:
+        return f"popularity_kept is {shown(kept)}, but softmax_popularity is 0: none to keep; set that, or leave it out"
+    return None
+
+
 _OBJECTIONS: tuple[Callable[[Config], Optional[str]], ...] = (
     _position_field,
     _valid_metric_bigger,
@@ -135,4 +147,5 @@ _OBJECTIONS: tuple[Callable[[Config], Optional[str]], ...] = (
     _split,
     _ready_made_split,
     _load_col,
+    _popularity,
 )

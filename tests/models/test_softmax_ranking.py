@@ -118,7 +118,7 @@ def test_auto_is_the_weight_of_the_datas_histories():
 
 
 def test_without_popularity_nothing_is_open_and_bpr_has_none(toy_settings):
-    for settings in ({"loss": "bpr", "softmax_popularity": 1.0}, {"loss": "softmax", "softmax_popularity": 0.0}):
+    for settings in ({"loss": "bpr"}, {"loss": "softmax", "softmax_popularity": 0.0}):
         model, _, _ = build("LightGCN", {**toy_settings, **settings})
         assert len(model.weighings) == 1 and model.weighing.popularity_kept == 0.0
         assert "weighing_numbers" not in model.state_dict()
@@ -192,6 +192,15 @@ def test_a_model_that_is_not_ready_refuses(toy_settings, name):
         ({"softmax_items": 0}, "softmax_items is 0, expected a whole number >= 1, auto or all"),
         ({"softmax_items": True}, "softmax_items is True, expected a whole number >= 1, auto or all"),
         ({"softmax_popularity": -1.0}, "softmax_popularity is -1.0, expected a number >= 0 or auto"),
+        (
+            {"softmax_popularity": 0.0, "popularity_kept": 0.5},
+            "popularity_kept is 0.5, but softmax_popularity is 0: none to keep",
+        ),
+        (
+            {"softmax_popularity": 0.0, "popularity_kept": [0.5, 1.0]},
+            "popularity_kept is \\[0.5, 1.0\\], but softmax_p",
+        ),
+        ({"loss": "bpr", "softmax_popularity": 1.0}, "softmax_popularity is 1.0, but loss is bpr; set loss: softmax"),
         ({"popularity_kept": 1.5}, "popularity_kept is 1.5, expected a number >= 0 and <= 1 or a list"),
         ({"popularity_kept": []}, "popularity_kept is \\[\\], so validation has nothing to choose among"),
         ({"softmax_steps": 0}, "softmax_steps is 0, expected a whole number >= 1"),
