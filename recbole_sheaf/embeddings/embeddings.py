@@ -88,6 +88,11 @@ class Block:
         return slice(self.start, self.stop)
 
 
+def embedded(blocks: Sequence[Block], width: int) -> int:
+    """Of ``width`` trained columns those of fused embeddings: all but the last, of popularity, where there is one."""
+    return width - any(block.name == POPULARITY for block in blocks)
+
+
 @dataclass(frozen=True, eq=False)
 class Histories:
     """Interactions of each user, compressed: those of row u are ``offsets[u]`` to ``offsets[u + 1]``.
@@ -167,7 +172,7 @@ class Embeddings:
     @property
     def embedded(self) -> int:
         """Columns of the fused embeddings: those that were trained but the last, of popularity, where there is one."""
-        return self.width - any(block.name == POPULARITY for block in self.blocks)
+        return embedded(self.blocks, self.width)
 
     @property
     def embeddings(self) -> Float[np.ndarray, "n _"]:

@@ -80,7 +80,7 @@ def _of_mmsheaf(model: MMSheaf) -> Vectors:
 
 def fused_items(model: MMSheaf) -> Float[Tensor, "n f"]:
     """Diffused stalks of the items as a score compares them, rare items as they are, over the root of tau."""
-    return as_compared(model, model.forward()[1]) / model.temperature**0.5
+    return model.compared_embeddings()[1] / model.temperature**0.5
 
 
 def as_compared(model: Any, rows: Float[Tensor, "_ f"]) -> Float[Tensor, "_ f"]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from recbole_sheaf.embeddings.embeddings import LARGE, MOST_UNFOLDED, PARTS, POPULARITY, TEST, Block
+from recbole_sheaf.embeddings.embeddings import LARGE, MOST_UNFOLDED, PARTS, TEST, Block, embedded
 from recbole_sheaf.errors import DataError, FeatureError, first_line, shown
 from recbole_sheaf.files.arrays import refuse_no_characters
 from recbole_sheaf.files.regular_files import refuse_beyond_memory
@@ -302,9 +302,8 @@ def _refuse_widths(source: str, arrays: Mapping[str, np.ndarray], blocks: Sequen
     """f is that of the blocks; what histories tell has the columns of their blocks, all else those before them."""
     f = blocks[-1].stop if blocks else 0
     w = next((block.start for block in blocks if block.history), f)
-    embedded = w - any(block.name == POPULARITY for block in blocks)
     widths = {"user_vectors": f, "item_vectors": f, "item_told": f - w, "item_told_trained": w}
-    widths["item_embeddings"] = embedded
+    widths["item_embeddings"] = embedded(blocks, w)
     for name, width in widths.items():
         if name in arrays and arrays[name].shape[1] != width:
             raise refusal(

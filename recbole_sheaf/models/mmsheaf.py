@@ -61,8 +61,8 @@ from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender, xavier
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spreads_of_products, spreads_of_scores
-from recbole_sheaf.models.softmax_ranking import kept_of, with_popularity
-from recbole_sheaf.models.weighing import GRID, Weighing, weighings
+from recbole_sheaf.models.softmax_ranking import with_popularity
+from recbole_sheaf.models.weighing import Weighing
 from recbole_sheaf.settings.config import ModelSettings, cache_folder
 from recbole_sheaf.settings.rules import Choices, choices, setting
 from recbole_sheaf.settings.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
@@ -71,6 +71,7 @@ from recbole_sheaf.sheaf.unit_length import unit_length
 
 AUTO_NEIGHBOURS = 10  # of an item graph, where neighbourhoods in content say something of histories
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
+SHEAF_WEIGHTS = ("item_sheaf_weight", "item_sheaf_rarity", "item_sheaf_user_power")
 FORM_SETTINGS = {
     "content": "item_sheaf_content",
     "neighbourhoods": "item_sheaf_neighbourhoods",
@@ -245,14 +246,8 @@ class MMSheaf(MultimodalRecommender):
         self._sheaf_scores: Optional[tuple[ItemSheaf, Tensor]] = None
         self._weighed: Optional[tuple[tuple[Any, ...], Weighed]] = None
         self._balances: Optional[tuple[tuple[Any, ...], dict[tuple[float, float], Balance]]] = None
-        self.leave_open(self._open_weighings())
-
-    def _open_weighings(self) -> list[Weighing]:
-        popularity = 0.0 if self.softmax is None else self.softmax.popularity_kept
-        if self.closed_form is None:
-            return weighings(popularity_kept=popularity)
-        given = {name: getattr(self.settings, name) for name in GRID if hasattr(self.settings, name)}
-        return weighings(popularity_kept=popularity, **given)
+        if self.closed_form is not None:
+            self.leave_open(**{name: getattr(settings, name) for name in SHEAF_WEIGHTS})
 
     def _closed_form(self, config: Any, dataset: Any, settings: MMSheafSettings) -> ClosedForm:
         fitting = Fitting(
@@ -414,7 +409,7 @@ class MMSheaf(MultimodalRecommender):
         rho, stretch, growth = self._balance(compared, weighing)
         if rho.any():
             items = torch.lerp(items, rho @ items / rho.sum(), rho.unsqueeze(1))
-        users, kept = users * growth.unsqueeze(1), kept_of(self.softmax, weighing)
+        users, kept = users * growth.unsqueeze(1), self.kept_popularity(weighing)
         if kept is not None:
             users, items = with_popularity(users, items, kept)
         return Weighed(users, items, weighing.item_sheaf_weight + rho * stretch, rho)
@@ -474,7 +469,7 @@ class MMSheaf(MultimodalRecommender):
                 drawn = torch.addcmul(stalks * (1 - rho), height.unsqueeze(1), rho)
                 drawn *= growth[users].unsqueeze(1)
                 drawn.addcmul_(sheaf, weighing.item_sheaf_weight + rho * stretch)
-                kept = kept_of(self.softmax, weighing)
+                kept = self.kept_popularity(weighing)
                 yield drawn if kept is None else drawn.add_(kept)
 
         return scored

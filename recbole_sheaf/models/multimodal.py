@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
-from torch.nn.functional import embedding, normalize
+from torch.nn.functional import embedding
 
 from recbole_sheaf.data import bipartite_arcs
 from recbole_sheaf.data.identity import data_read
@@ -23,7 +23,6 @@ from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanked, SoftmaxRanking, squared_norms
-from recbole_sheaf.models.weighing import weighings
 from recbole_sheaf.settings.config import LossSettings, cache_folder
 from recbole_sheaf.settings.vocabulary import LOSSES
 
@@ -55,7 +54,7 @@ class EmbeddingRecommender(SoftmaxRanked, GeneralRecommender):
         super().__init__(config, dataset)
         settings = LossSettings.from_recbole(config)
         self.softmax = SoftmaxRanking(settings, dataset) if settings.loss == "softmax" else None
-        self.leave_open(weighings() if self.softmax is None else self.softmax.weighings())
+        self.leave_open()
         self._compared: Optional[tuple[Tensor, Tensor]] = None
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
@@ -72,25 +71,9 @@ class EmbeddingRecommender(SoftmaxRanked, GeneralRecommender):
         self._compared = None
         return super().load_state_dict(*args, **kwargs)
 
-    def compared_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
-        """Embeddings as they are compared, unit ones under the softmax; kept until the model trains or loads again."""
-        if self._compared is not None:
-            return self._compared
-        users, items = self.forward()
-        compared = (users, items) if self.softmax is None else (normalize(users), normalize(items))
-        if not self.training:
-            self._compared = compared
-        return compared
-
-    def predict(self, interaction: Any) -> Float[Tensor, " b"]:
-        """Scores of b user-item pairs."""
-        users, items = self.ranked_embeddings()
-        return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
-
-    def full_sort_predict(self, interaction: Any) -> Float[Tensor, " scores"]:
-        """Scores of b users for every item, flattened as RecBole wants them."""
-        users, items = self.ranked_embeddings()
-        return (users[interaction[self.USER_ID]] @ items.T).flatten()
+    def all_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Those of ``forward``."""
+        return self.forward()
 
     def triples(self, interaction: Any) -> Triples:
         """Users, items they chose and sampled items of a batch.

@@ -20,10 +20,12 @@ from typing import Any, Optional
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from recbole_sheaf.layers.softmax_loss import ItemSampler, softmax_loss
 from recbole_sheaf.models.weighing import Weighing, weighings
 from recbole_sheaf.settings.config import LossSettings
+from recbole_sheaf.settings.rules import Choices
 
 SHORT_HISTORY = 10  # interactions; where half of the users have so many or fewer, training takes popularity in
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
@@ -53,13 +55,14 @@ class SoftmaxRanking(nn.Module):
         frequency = torch.bincount(items, minlength=dataset.item_num)
         self.sampler = None if draws is None else ItemSampler(frequency, draws)
         given = settings.softmax_popularity
-        weight = popularity_weight(self.counts) if given == "auto" else float(given)
-        self.popularity_kept = settings.popularity_kept if weight else 0.0
-        self.register_buffer("popularity", weight * frequency.float().log1p(), persistent=False)
+        self.popularity_weight = popularity_weight(self.counts) if given == "auto" else float(given)
+        self.popularity_kept = settings.popularity_kept if self.popularity_weight else 0.0
+        self.register_buffer("popularity", self.popularity_weight * frequency.float().log1p(), persistent=False)
 
-    def weighings(self) -> list[Weighing]:
-        """What is open where popularity is all that a score weighs."""
-        return weighings(popularity_kept=self.popularity_kept)
+    def kept(self, weighing: Weighing) -> Optional[Float[Tensor, " n_items"]]:
+        """What popularity adds to the score of each item under a weighing, in logits; None where it adds nothing."""
+        share = weighing.popularity_kept
+        return share * self.popularity if share and self.popularity_weight else None
 
     def pairs(self, users: Int[Tensor, " b"]) -> Pairs:
         """All training interactions of the users, those of a user side by side; O(p)."""
@@ -87,7 +90,7 @@ class SoftmaxRanking(nn.Module):
         """
         users, row = pairs[0].unique_consecutive(return_inverse=True)
         draw = None if self.sampler is None else self.sampler.draw()
-        if self.popularity.any():
+        if self.popularity_weight:
             offset = self.popularity.unsqueeze(0) if offset is None else offset + self.popularity
         rows = nn.functional.embedding(users, user_all)
         return softmax_loss(rows, item_all, (row, pairs[1]), self.temperature, offset, draw)
@@ -102,23 +105,31 @@ def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
 class SoftmaxRanked:
     """How a model ranks that may train by :class:`SoftmaxRanking`: by its embeddings and a share of the popularity.
 
-    Mixed into our models and put into RecBole's. They have ``softmax``, which may be None, ``compared_embeddings`` of
-    all users and items, and are weighed on validation (:mod:`recbole_sheaf.models.weighing`) where something is open.
+    Mixed into our models and put into RecBole's. They have ``softmax``, which may be None, and ``all_embeddings`` of
+    users and items, and are weighed on validation (:mod:`recbole_sheaf.models.weighing`) where something is open.
 
     Attributes:
         weighings: what validation chooses among, that of training first.
     """
 
     softmax: Optional[SoftmaxRanking]
-    compared_embeddings: Callable[[], tuple[Tensor, Tensor]]
+    all_embeddings: Callable[[], tuple[Tensor, Tensor]]
+    training: bool
+    _compared: Optional[tuple[Tensor, Tensor]]
     weighings: list[Weighing]
     weighing_numbers: Tensor
 
-    def leave_open(self: Any, options: list[Weighing]) -> None:
-        """Start from the first of these weighings; a checkpoint says which one is in use where there are others."""
-        self.weighings = options
-        numbers = torch.tensor(astuple(options[0]), dtype=torch.float64)
-        self.register_buffer("weighing_numbers", numbers, persistent=len(options) > 1)
+    def leave_open(self: Any, **settings: Choices) -> None:
+        """Leave to validation how a score is weighed; a checkpoint says what is in use where there is a choice.
+
+        Args:
+            settings: of the parts that a model has beside popularity, see
+                :func:`~recbole_sheaf.models.weighing.weighings`.
+        """
+        kept = 0.0 if self.softmax is None else self.softmax.popularity_kept
+        self.weighings = weighings(popularity_kept=kept, **settings)
+        numbers = torch.tensor(astuple(self.weighings[0]), dtype=torch.float64)
+        self.register_buffer("weighing_numbers", numbers, persistent=len(self.weighings) > 1)
 
     @property
     def weighing(self) -> Weighing:
@@ -135,13 +146,35 @@ class SoftmaxRanked:
         """Weigh the parts of a score otherwise; training goes on from where it was."""
         self.weighing_numbers.copy_(torch.tensor(astuple(weighing), dtype=torch.float64))
 
-    def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+    def compared_embeddings(self: Any) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
+        """Embeddings as they are compared, unit ones under the softmax; kept until the model trains or loads again."""
+        if self._compared is not None:
+            return self._compared
+        users, items = self.all_embeddings()
+        compared = (users, items) if self.softmax is None else (normalize(users), normalize(items))
+        if not self.training:
+            self._compared = compared
+        return compared
+
+    def kept_popularity(self, weighing: Weighing) -> Optional[Float[Tensor, " n_items"]]:
+        """What popularity adds to the score of each item under a weighing, in logits; None where it adds nothing."""
+        return None if self.softmax is None else self.softmax.kept(weighing)
+
+    def ranked_embeddings(self: Any) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Embeddings whose inner products rank: those that are compared, and a column of popularity where it counts."""
         users, items = self.compared_embeddings()
-        kept = kept_of(self.softmax, self.weighing)
-        if self.softmax is None or kept is None:
-            return users, items
-        return with_popularity(users, items, kept * self.softmax.temperature)
+        kept = self.kept_popularity(self.weighing)
+        return (users, items) if kept is None else with_popularity(users, items, kept * self.softmax.temperature)
+
+    def predict(self: Any, interaction: Any) -> Float[Tensor, " b"]:
+        """Scores of b user-item pairs."""
+        users, items = self.ranked_embeddings()
+        return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
+
+    def full_sort_predict(self: Any, interaction: Any) -> Float[Tensor, " scores"]:
+        """Scores of b users for every item, flattened as RecBole wants them."""
+        users, items = self.ranked_embeddings()
+        return (users[interaction[self.USER_ID]] @ items.T).flatten()
 
     def scored_by(
         self, weighings: Sequence[Weighing]
@@ -153,17 +186,10 @@ class SoftmaxRanked:
         def scored(users: Int[Tensor, " b"]) -> Iterator[Tensor]:
             cosines = user_all[users.to(user_all.device)] @ item_all.mT
             for weighing in weighings:
-                kept = kept_of(self.softmax, weighing)
+                kept = self.kept_popularity(weighing)
                 yield cosines.clone() if kept is None else cosines + kept * temperature
 
         return scored
-
-
-def kept_of(softmax: Optional[SoftmaxRanking], weighing: Weighing) -> Optional[Float[Tensor, " n_items"]]:
-    """What popularity adds to the score of each item under a weighing, in logits; None where it adds nothing."""
-    if softmax is None or not weighing.popularity_kept or not softmax.popularity.any():
-        return None
-    return weighing.popularity_kept * softmax.popularity
 
 
 def with_popularity(

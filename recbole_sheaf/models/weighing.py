@@ -58,6 +58,12 @@ GRID = {
     "item_sheaf_user_power": (0.0, 0.5),
     "popularity_kept": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
+# Parts of a weighing that are chosen together.
+_BY_HISTORY, _OMEGA, _POPULARITY = (
+    ("item_sheaf_rarity", "item_sheaf_user_power"),
+    ("item_sheaf_weight",),
+    ("popularity_kept",),
+)
 
 
 def weighings(**settings: Choices) -> list[Weighing]:
@@ -174,13 +180,6 @@ def _searched(options: Sequence[Weighing], judged: Callable[[Sequence[Weighing]]
         tried.update(zip(asked, judged(asked) if asked else []))
         best = _best(tried, first)
     return _settled(tried, first, best)
-
-
-_BY_HISTORY, _OMEGA, _POPULARITY = (
-    ("item_sheaf_rarity", "item_sheaf_user_power"),
-    ("item_sheaf_weight",),
-    ("popularity_kept",),
-)
 
 
 def _without(weighing: Weighing, part: Sequence[str]) -> dict[str, float]:

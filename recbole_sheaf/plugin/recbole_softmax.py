@@ -9,12 +9,9 @@ import functools
 from collections.abc import Iterator
 from typing import Any, Callable
 
-import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanked, SoftmaxRanking, squared_norms
-from recbole_sheaf.models.weighing import weighings
 from recbole_sheaf.settings.config import LossSettings
 from recbole_sheaf.settings.vocabulary import LOSSES
 
@@ -31,8 +28,11 @@ def _tables(model: Any) -> tuple[Tensor, Tensor]:
 
 # How a served model gives the embeddings of all users and items, and where its reg_weight puts the L2 penalty.
 _FOLDER = "recbole.model.general_recommender"
-RANKED = ("leave_open", "weighing", "chosen", "weigh", "ranked_embeddings", "scored_by")
-ADDED = ("losses", "compared_embeddings", *RANKED)  # what RecBole's models do not have by themselves
+RANKED = (
+    *("leave_open", "weighing", "chosen", "weigh"),
+    *("compared_embeddings", "kept_popularity", "ranked_embeddings", "scored_by"),
+)
+ADDED = ("losses", "all_embeddings", *RANKED)  # what RecBole's models do not have by themselves
 SERVED: dict[str, tuple[Embeddings, Embeddings]] = {
     f"{_FOLDER}.lightgcn:LightGCN": (_forward, _tables),
     f"{_FOLDER}.ngcf:NGCF": (_forward, _forward),
@@ -46,16 +46,16 @@ def served() -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
         yield model, "losses", lambda absent: LOSSES
         yield model, "__init__", _with_softmax
         yield model, "train", _forgetting
-        yield model, "compared_embeddings", _compared(embeddings)
+        yield model, "all_embeddings", _always(embeddings)
         for name in RANKED:
-            yield model, name, _as_ours(name)
+            yield model, name, _always(vars(SoftmaxRanked)[name])
         yield model, "calculate_loss", _by_loss(_calculate_loss(embeddings, penalised))
-        yield model, "predict", _by_loss(_predict)
-        yield model, "full_sort_predict", _by_loss(_full_sort_predict)
+        yield model, "predict", _by_loss(SoftmaxRanked.predict)
+        yield model, "full_sort_predict", _by_loss(SoftmaxRanked.full_sort_predict)
 
 
-def _as_ours(name: str) -> Callable[[Any], Any]:
-    return lambda absent: vars(SoftmaxRanked)[name]
+def _always(ours: Any) -> Callable[[Any], Any]:
+    return lambda absent: ours
 
 
 def _with_softmax(init: Callable[..., None]) -> Callable[..., None]:
@@ -66,7 +66,7 @@ def _with_softmax(init: Callable[..., None]) -> Callable[..., None]:
         self.softmax = SoftmaxRanking(settings, dataset) if settings.loss == "softmax" else None
         self.softmax_reg_weight = (config["reg_weight"] or 0.0) if self.softmax is not None else 0.0
         self._compared = None
-        self.leave_open(weighings() if self.softmax is None else self.softmax.weighings())
+        self.leave_open()
 
     return __init__
 
@@ -109,28 +109,3 @@ def _calculate_loss(embeddings: Embeddings, penalised: Embeddings) -> Callable[[
         return loss + self.softmax_reg_weight * squares / (2 * max(len(users), 1))
 
     return calculate_loss
-
-
-def _compared(embeddings: Embeddings) -> Callable[[Any], Callable[[Any], tuple[Tensor, Tensor]]]:
-    """Unit embeddings of all users and items under the softmax, as they are under BPR; kept until the model trains."""
-
-    def compared_embeddings(self: Any) -> tuple[Tensor, Tensor]:
-        if self._compared is not None:
-            return self._compared
-        users, items = embeddings(self)
-        compared = (users, items) if self.softmax is None else (normalize(users), normalize(items))
-        if not self.training:
-            self._compared = compared
-        return compared
-
-    return lambda absent: compared_embeddings
-
-
-def _predict(self: Any, interaction: Any) -> Tensor:
-    users, items = self.ranked_embeddings()
-    return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
-
-
-def _full_sort_predict(self: Any, interaction: Any) -> Tensor:
-    users, items = self.ranked_embeddings()
-    return torch.flatten(users[interaction[self.USER_ID]] @ items.T)

@@ -13,7 +13,7 @@ from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import train
 from recbole_sheaf.models import multimodal
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, popularity_weight, squared_norms
-from recbole_sheaf.models.weighing import GRID
+from recbole_sheaf.models.weighing import GRID, weighings
 from recbole_sheaf.settings.config import LossSettings
 from tests.layers.test_softmax_loss import slow_loss
 from tests.models.test_contract import build
@@ -114,7 +114,7 @@ def test_auto_is_the_weight_of_the_datas_histories():
     long = Interactions([1] * 32, list(range(1, 33)))
     long.item_num = 33
     found = SoftmaxRanking(LossSettings(loss="softmax", softmax_popularity="auto"), long)
-    assert not found.popularity.any() and len(found.weighings()) == 1
+    assert not found.popularity.any() and len(weighings(popularity_kept=found.popularity_kept)) == 1
 
 
 def test_without_popularity_nothing_is_open_and_bpr_has_none(toy_settings):
