@@ -25,17 +25,17 @@ class ApproximateLists:
     """Lists of users, from an index that is built here.
 
     Args:
-        among: items that may be listed; None is all.
+        allowed: items that may be listed; None is all.
 
     Raises:
         ConfigError: if there are no vectors to search, or fewer than k items.
     """
 
     def __init__(
-        self, embeddings: Embeddings, k: int, seen: str = "masked", among: Optional[Bool[np.ndarray, " n"]] = None
+        self, embeddings: Embeddings, k: int, seen: str = "masked", allowed: Optional[Bool[np.ndarray, " n"]] = None
     ) -> None:
-        self.embeddings, self.k, self.seen, self.among = embeddings, k, seen, among
-        self.places = np.arange(len(embeddings.items)) if among is None else np.flatnonzero(among)
+        self.embeddings, self.k, self.seen, self.allowed = embeddings, k, seen, allowed
+        self.places = np.arange(len(embeddings.items)) if allowed is None else np.flatnonzero(allowed)
         check_k(k, len(self.places))
         if not embeddings.item_vectors.shape[1]:
             raise ConfigError(
@@ -45,7 +45,7 @@ class ApproximateLists:
         self.masked = masked_parts(seen, embeddings.metadata.get("seen_at_test", PARTS[:2]))
         self.by_item = coefficients_by_item(embeddings)
         seconds = perf_counter()
-        self.index = ItemIndex(embeddings.item_vectors if among is None else embeddings.item_vectors[self.places])
+        self.index = ItemIndex(embeddings.item_vectors if allowed is None else embeddings.item_vectors[self.places])
         self.seconds = perf_counter() - seconds
 
     def lists(self, rows: Int[np.ndarray, " b"], show_progress: bool = False) -> Iterator[Lists]:
@@ -59,7 +59,7 @@ class ApproximateLists:
     def said(self, rows: Int[np.ndarray, " b"]) -> str:
         """How lists are made and how much of the exact ones they hold, in a sentence."""
         sample = spaced(rows)
-        exact = top_lists(self.embeddings, sample, self.k, seen=self.seen, among=self.among)
+        exact = top_lists(self.embeddings, sample, self.k, seen=self.seen, allowed=self.allowed)
         share = recall(self.lists(sample), exact)
         width, count = self.embeddings.item_vectors.shape[1], enough(self.k)
         by_history = f", the {count} best by the item sheaf" if self.by_item is not None else ""
@@ -102,8 +102,8 @@ class ApproximateLists:
     def _loudest(self, said: sparse.csr_matrix, left_out: np.ndarray) -> np.ndarray:
         """Items of the largest sums, among those that may be listed."""
         kept = ~np.isin(said.indices, left_out)
-        if self.among is not None:
-            kept &= self.among[said.indices]
+        if self.allowed is not None:
+            kept &= self.allowed[said.indices]
         items, values = said.indices[kept], said.data[kept]
         if len(items) <= enough(self.k):
             return items
