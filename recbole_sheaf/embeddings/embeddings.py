@@ -1,4 +1,4 @@
-r"""What a model says, as arrays: vectors of users and items, coefficients between items, histories.
+r"""What a model scores by, as arrays: vectors of users and items, coefficients between items, histories.
 
 u users, n items, f columns, t interactions. Users and items are rows, in the order of their tokens; there is no
 padding.
@@ -148,7 +148,7 @@ class Embeddings:
         blocks: of the columns of p and q, one after another; () where f is 0.
         item_sources: what an item of the history adds to a user's vector, in the columns of the history blocks.
         histories: of the users; with the coefficients, their part of a score.
-        coefficients: S; column i holds what each item says for item i, signed. None is zeros.
+        coefficients: S; column i holds those into item i, signed. None is zeros.
         item_sources_trained: the same for the columns before them, of which a new user's are made; None where training
             alone gives these.
         item_embeddings: fused embeddings of the items where q is another: q draws rare items to their mean, and has a
@@ -186,7 +186,7 @@ class Embeddings:
 
     @property
     def embeddings(self) -> Float[np.ndarray, "n _"]:
-        """What tells how alike items are: fused embeddings; no column where nothing was trained but coefficients."""
+        """By what items are alike: fused embeddings; no column where nothing was trained but coefficients."""
         return self.item_vectors[:, : self.embedded] if self.item_embeddings is None else self.item_embeddings
 
     @cached_property

@@ -80,18 +80,18 @@ class PieceScores:
 
 
 def coefficients_for_item(embeddings: Embeddings) -> Optional[sparse.csc_matrix]:
-    """What is said for each item, a column for each, in float32; None where nothing is said."""
-    said = embeddings.coefficients
-    if said is None or not len(said.data):
+    """The coefficients into each item, a column for each, in float32; None where there are none."""
+    held = embeddings.coefficients
+    if held is None or not len(held.data):
         return None
-    parts = (said.data.astype(np.float32, copy=False), said.indices, said.indptr)
-    return sparse.csc_matrix(parts, shape=said.shape)
+    parts = (held.data.astype(np.float32, copy=False), held.indices, held.indptr)
+    return sparse.csc_matrix(parts, shape=held.shape)
 
 
 def coefficients_by_item(embeddings: Embeddings) -> Optional[sparse.csr_matrix]:
-    """The same by what each item in a history says, a row for each."""
-    said = coefficients_for_item(embeddings)
-    return None if said is None else said.tocsr()
+    """The same from each item of a history, a row for each."""
+    held = coefficients_for_item(embeddings)
+    return None if held is None else held.tocsr()
 
 
 def top_lists(

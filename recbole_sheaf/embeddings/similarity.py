@@ -65,12 +65,12 @@ class Likeness:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
     @cached_property
-    def _said(self) -> "CoefficientRows":
+    def _coefficients(self) -> "CoefficientRows":
         return CoefficientRows(self.embeddings)
 
     def __call__(self, rows: Int[np.ndarray, " b"], by: str) -> Float[np.ndarray, "b n"]:
         """Of some items to all, by ``embeddings`` or by ``coefficients``."""
-        return self._said(rows) if by == "coefficients" else self._unit[rows] @ self._unit.T
+        return self._coefficients(rows) if by == "coefficients" else self._unit[rows] @ self._unit.T
 
 
 class CoefficientRows:

@@ -116,7 +116,7 @@ def test_similar_items_leave_the_item_out(embeddings, dtype):
     exact = list(similar_items(embeddings, rows, 10))
     assert recall(similar.lists(rows), iter(exact)) > 0.95 and not (items == rows[:, None]).any()
     np.testing.assert_allclose(scores[:, 0], joined(exact)[2][:, 0], atol=1e-3)
-    assert re.search(r"lists hold (9\d\.\d|100\.0)% of the exact top 10, measured on 100 items", similar.said(rows))
+    assert re.search(r"lists hold (9\d\.\d|100\.0)% of the exact top 10, measured on 100 items", similar.sentence(rows))
     with pytest.raises(ConfigError, match="an index searches embeddings, not coefficients"):
         ApproximateSimilar(embeddings, 10, "coefficients")
 
