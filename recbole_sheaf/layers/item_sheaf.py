@@ -314,10 +314,9 @@ class LocalItemSheaf(ItemSheaf):
         values = torch.cat([self.weights.flatten(), -self.own]).cpu().numpy()
         between = sparse.csc_matrix((values, (source, target)), shape=(self.n_items, self.n_items))
         between.eliminate_zeros()
-        has_hubs = self.hubs_in.shape[1] > 0
-        return ItemMaps(
-            between, {CONTENT: self.hubs_in} if has_hubs else {}, {CONTENT: self.hubs_out} if has_hubs else {}
-        )
+        if not self.hubs_in.shape[1]:
+            return ItemMaps(between)
+        return ItemMaps(between, {CONTENT: self.hubs_in}, {CONTENT: self.hubs_out})
 
     @property
     def message_passing(self) -> str:  # type: ignore[override]  # the other form passes none

@@ -441,9 +441,7 @@ class MMSheaf(MultimodalRecommender):
         return self.graph.in_degrees[: self.n_users].clamp(min=1).float().pow(-power)
 
     def score_factors(self) -> ScoreFactors:
-        """Stalks side by side; items before rare ones are drawn to their mean too, since what is alike among these is
-        alike in content and use.
-        """
+        """Stalks side by side; of items also those before rare ones are drawn to their mean, by which all were alike."""
         weighed, own = self.weighed, self._fused_items()
         popularity, rare = own.shape[1] < weighed.items.shape[1], bool(weighed.rarity.any())
         power = self.weighing.item_sheaf_user_power
@@ -478,8 +476,9 @@ class MMSheaf(MultimodalRecommender):
         return [frames.rotate_back(signal).flatten(1) for signal in signals]
 
     def place(self, modalities: Mapping[str, ModalityFeatures]) -> PlacedItems:
-        """As an item of the catalogue without training interactions: stalks of its content and no ID stalk, which
-        diffusion leaves alone at a node without arcs, and what it receives of its nearest in content.
+        """As items of the catalogue without training interactions: by the stalks of their content and no ID stalk.
+
+        Diffusion leaves these alone at a node without arcs; what items receive of their nearest in content is added.
 
         Raises:
             ConfigError: if stalks diffuse along the item sheaf, or that has no maps into cold items.
@@ -513,8 +512,9 @@ class MMSheaf(MultimodalRecommender):
     def _user_sources(
         self, signals: Callable[[], list[Float[Tensor, "k f"]]], degree: Num[Tensor, " k"]
     ) -> Optional[Float[Tensor, "k f"]]:
-        """What items add to a new user's vector, by their signals; None where maps are learnt, which are maps of the
-        user too and come from training alone, or where nothing steps.
+        """What items add to a new user's vector, by their signals; None where nothing steps or maps are learnt.
+
+        Learnt maps are maps of the user too, which training alone gives.
         """
         identity = self.settings.restriction_map == "identity" and len(self.steps)
         return user_sources(signals(), degree, self.settings.step_size) if identity else None
