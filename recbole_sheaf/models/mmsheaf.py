@@ -441,7 +441,7 @@ class MMSheaf(MultimodalRecommender):
         return self.graph.in_degrees[: self.n_users].clamp(min=1).float().pow(-power)
 
     def score_factors(self) -> ScoreFactors:
-        """Stalks side by side; of items also those before rare ones are drawn to their mean, by which all were alike."""
+        """Stalks side by side; of items also those before rare ones are drawn to their mean, who would all be alike."""
         weighed, own = self.weighed, self._fused_items()
         popularity, rare = own.shape[1] < weighed.items.shape[1], bool(weighed.rarity.any())
         power = self.weighing.item_sheaf_user_power
