@@ -16,6 +16,10 @@ class ConfigError(SheafError):
     """A setting is unknown, out of range, or at odds with another one."""
 
 
+class NoPieces(ConfigError):
+    """A model's scores are not made of vectors and coefficients."""
+
+
 class WriteError(ConfigError, OSError):
     """A file or folder cannot be written where it was asked for: the place is refused, or the disk is full."""
 

@@ -16,6 +16,7 @@ from tests.conftest import SHAPE_CHECKED
 
 PACKAGE = Path(recbole_sheaf.__file__).parent
 WORDS = "settings.vocabulary"  # a module of a room, the others of which are not to be known
+PIECES = "models.score_factors"  # another: what models say of their scores, in plain data
 ROOMS = {
     "sheaf": {"errors", WORDS},
     "layers": {"errors", WORDS, "sheaf"},
@@ -24,16 +25,17 @@ ROOMS = {
     "features": {"errors", "extras", "files", "lazy_names", "settings", "sheaf"},  # sheaf: rows at length 1
     "data": {"errors", "features", "files", "settings"},  # graphs of nearest items, and folders of MMRec, have features
     "models": {"data", "errors", "features", "layers", "settings", "sheaf"},  # data: graphs
-    "plugin": {"data", "errors", "extras", "files", "models", "settings"},  # models: the softmax for RecBole's own
+    "plugin": {  # models: the softmax for RecBole's own, and what these score by
+        *{"data", "errors", "extras", "files", "models", "settings", "sheaf"},
+    },
     "evaluation": {"errors", "files"},
     "store": {"errors", "evaluation", "files"},
     "experiments": {
         *{"data", "environment", "errors", "evaluation", "extras", "features", "files", "models", "plugin"},
         *{"settings", "store"},
     },
-    "embeddings": {  # a restored model, taken apart
-        *{"errors", "experiments", "extras", "features", "files", "layers", "lazy_names", "models"},
-        *{"settings", "sheaf"},
+    "embeddings": {  # what a restored model says of its scores; plugin: in the place of RecBole's own
+        *{"errors", "experiments", "extras", "features", "files", "lazy_names", "plugin", "settings", "sheaf", PIECES},
     },
     "exports": {"embeddings", "errors", "experiments", "extras", "files", "lazy_names"},  # experiments: checkpoints
     "serving": {"embeddings", "errors", "exports", "files"},
@@ -70,6 +72,15 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def named_in_text(path):
+    """Modules that a file names in a string, from which they may be imported, with the package's name or without."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            room, *module = node.value.removeprefix("recbole_sheaf.").split(".")
+            if module and PACKAGE.joinpath(room, *module).with_suffix(".py").is_file():
+                yield ".".join(["recbole_sheaf", room, *module])
+
+
 def files_of(room):
     files = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
     assert all(file.is_file() for file in files)
@@ -86,7 +97,8 @@ def test_a_room_imports_the_rooms_that_are_written_down(room):
     """No other, and each of them: an arrow that is used no more goes from the table."""
     used = set()
     for path in files_of(room):
-        ours = [f"{name}.__init__".split(".") for name in imports(path) if name.split(".")[0] == "recbole_sheaf"]
+        names = (*imports(path), *named_in_text(path))
+        ours = [f"{name}.__init__".split(".") for name in names if name.split(".")[0] == "recbole_sheaf"]
         for _, *name in (name for name in ours if name[1] != room):
             known = {name[0], ".".join(name[:2])} & ROOMS[room]
             assert known, f"{path.relative_to(PACKAGE)} imports {'.'.join(name[:2])}"

@@ -67,7 +67,7 @@ def embeddings(version: int) -> Embeddings:
         user_vectors=matrix(version),
         item_vectors=matrix(version),
         blocks=(Block("embedding", 0, WIDTH),),
-        item_told=np.zeros((ROWS, 0), np.float32),
+        item_sources=np.zeros((ROWS, 0), np.float32),
         histories=Histories.of(ROWS, ones, ones, np.zeros(ROWS, np.int8)),
         metadata={"version": version, "model": "BPR", "dataset": "toy"},
     )

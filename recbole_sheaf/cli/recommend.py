@@ -83,7 +83,7 @@ def _approximate(scores: Any, embeddings: Any, rows: Any, options: Any, among: A
     if scores is not None:
         raise ConfigError("this model makes its scores by itself, so that no index finds them; leave --approximate out")
     approximate = ApproximateLists(embeddings, options.k, options.seen, among)
-    print(approximate.said(rows), file=sys.stderr)
+    print(approximate.sentence(rows), file=sys.stderr)
     return approximate.lists(rows, show_progress)
 
 

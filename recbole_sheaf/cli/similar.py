@@ -43,7 +43,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         from recbole_sheaf.embeddings.approximate import ApproximateSimilar
 
         approximate = ApproximateSimilar(embeddings, options.k, options.by)
-        print(approximate.said(rows), file=sys.stderr)
+        print(approximate.sentence(rows), file=sys.stderr)
         lists = approximate.lists(rows)
     else:
         lists = similar_items(embeddings, rows, options.k, options.by)

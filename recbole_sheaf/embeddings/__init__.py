@@ -1,9 +1,10 @@
-"""Embeddings of a trained model to take away: read out, written, read back, ranked from, explained.
+"""Embeddings of a trained model to take away: read out, ranked from, explained.
 
 A score is an inner product of a user's and an item's vector, plus, where a model has maps from item to item, a sum of
 coefficients over the user's history (:class:`Embeddings`). From these pieces alone lists are made that are the model's
 (:func:`top_lists`, :func:`similar_items`), new users and new items are placed with everything else frozen
 (:func:`with_users`, :func:`place_items`), and a score is taken apart (:func:`explain`).
+:mod:`recbole_sheaf.exports` writes them to files and reads them back.
 
 A name is imported when it is asked for: what answers from an exported file wants neither RecBole nor the models.
 """
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from recbole_sheaf.embeddings.new_items import NewItems, place_items, read_new_items
     from recbole_sheaf.embeddings.new_users import with_users
     from recbole_sheaf.embeddings.ranking import Lists, top_lists
-    from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of
+    from recbole_sheaf.embeddings.reading import embeddings_of
     from recbole_sheaf.embeddings.similarity import similar_items
+    from recbole_sheaf.errors import NoPieces
 
 _WHERE = {
     "Block": "embeddings.embeddings",
@@ -27,15 +29,13 @@ _WHERE = {
     "Histories": "embeddings.embeddings",
     "Explanation": "embeddings.explanation",
     "explain": "embeddings.explanation",
-    "read_embeddings": "exports.files",  # of a room above, for those who take pieces and write them
-    "write_embeddings": "exports.files",
     "NewItems": "embeddings.new_items",
     "place_items": "embeddings.new_items",
     "read_new_items": "embeddings.new_items",
     "with_users": "embeddings.new_users",
     "Lists": "embeddings.ranking",
     "top_lists": "embeddings.ranking",
-    "NoPieces": "embeddings.reading",
+    "NoPieces": "errors",
     "embeddings_of": "embeddings.reading",
     "similar_items": "embeddings.similarity",
 }
@@ -51,12 +51,10 @@ __all__ = [
     "embeddings_of",
     "explain",
     "place_items",
-    "read_embeddings",
     "read_new_items",
     "similar_items",
     "top_lists",
     "with_users",
-    "write_embeddings",
 ]
 
 __getattr__ = imported_on_demand(__name__, _WHERE)

@@ -25,17 +25,17 @@ class ApproximateLists:
     """Lists of users, from an index that is built here.
 
     Args:
-        among: items that may be listed; None is all.
+        allowed: items that may be listed; None is all.
 
     Raises:
         ConfigError: if there are no vectors to search, or fewer than k items.
     """
 
     def __init__(
-        self, embeddings: Embeddings, k: int, seen: str = "masked", among: Optional[Bool[np.ndarray, " n"]] = None
+        self, embeddings: Embeddings, k: int, seen: str = "masked", allowed: Optional[Bool[np.ndarray, " n"]] = None
     ) -> None:
-        self.embeddings, self.k, self.seen, self.among = embeddings, k, seen, among
-        self.places = np.arange(len(embeddings.items)) if among is None else np.flatnonzero(among)
+        self.embeddings, self.k, self.seen, self.allowed = embeddings, k, seen, allowed
+        self.places = np.arange(len(embeddings.items)) if allowed is None else np.flatnonzero(allowed)
         check_k(k, len(self.places))
         if not embeddings.item_vectors.shape[1]:
             raise ConfigError(
@@ -45,7 +45,7 @@ class ApproximateLists:
         self.masked = masked_parts(seen, embeddings.metadata.get("seen_at_test", PARTS[:2]))
         self.by_item = coefficients_by_item(embeddings)
         seconds = perf_counter()
-        self.index = ItemIndex(embeddings.item_vectors if among is None else embeddings.item_vectors[self.places])
+        self.index = ItemIndex(embeddings.item_vectors if allowed is None else embeddings.item_vectors[self.places])
         self.seconds = perf_counter() - seconds
 
     def lists(self, rows: Int[np.ndarray, " b"], show_progress: bool = False) -> Iterator[Lists]:
@@ -56,10 +56,10 @@ class ApproximateLists:
                 yield self._of(some, self.embeddings.histories.matrix(some, self.masked, len(self.embeddings.items)))
                 bar.update(len(some))
 
-    def said(self, rows: Int[np.ndarray, " b"]) -> str:
+    def sentence(self, rows: Int[np.ndarray, " b"]) -> str:
         """How lists are made and how much of the exact ones they hold, in a sentence."""
         sample = spaced(rows)
-        exact = top_lists(self.embeddings, sample, self.k, seen=self.seen, among=self.among)
+        exact = top_lists(self.embeddings, sample, self.k, seen=self.seen, allowed=self.allowed)
         share = recall(self.lists(sample), exact)
         width, count = self.embeddings.item_vectors.shape[1], enough(self.k)
         by_history = f", the {count} best by the item sheaf" if self.by_item is not None else ""
@@ -79,32 +79,32 @@ class ApproximateLists:
         for place, user in enumerate(users):
             found = self.places[near[place][near[place] >= 0]]
             left_out = seen.indices[seen.indptr[place] : seen.indptr[place + 1]]
-            said = None if sums is None else sums[place]
-            best, their = self._scored(user, found, left_out, said)
+            sums_of_user = None if sums is None else sums[place]
+            best, their = self._scored(user, found, left_out, sums_of_user)
             items[place, : len(best)], scores[place, : len(best)] = best, their
         return Lists(rows, items, scores)
 
     def _scored(
-        self, user: np.ndarray, found: np.ndarray, left_out: np.ndarray, said: Optional[sparse.csr_matrix]
+        self, user: np.ndarray, found: np.ndarray, left_out: np.ndarray, sums_of_user: Optional[sparse.csr_matrix]
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best candidates and their scores."""
-        loud = np.zeros(0, dtype=np.int64) if said is None else self._loudest(said, left_out)
-        candidates = np.setdiff1d(np.union1d(found, loud), left_out)
+        largest = np.zeros(0, dtype=np.int64) if sums_of_user is None else self._largest_sums(sums_of_user, left_out)
+        candidates = np.setdiff1d(np.union1d(found, largest), left_out)
         scores = self.embeddings.item_vectors[candidates].astype(np.float32, copy=False) @ user
-        if said is not None:
-            order = np.searchsorted(said.indices, candidates)
-            there = order < len(said.indices)
-            there[there] = said.indices[order[there]] == candidates[there]
-            scores[there] += said.data[order[there]]
+        if sums_of_user is not None:
+            order = np.searchsorted(sums_of_user.indices, candidates)
+            there = order < len(sums_of_user.indices)
+            there[there] = sums_of_user.indices[order[there]] == candidates[there]
+            scores[there] += sums_of_user.data[order[there]]
         best = np.argsort(-scores, kind="stable")[: self.k]
         return candidates[best], scores[best]
 
-    def _loudest(self, said: sparse.csr_matrix, left_out: np.ndarray) -> np.ndarray:
+    def _largest_sums(self, sums_of_user: sparse.csr_matrix, left_out: np.ndarray) -> np.ndarray:
         """Items of the largest sums, among those that may be listed."""
-        kept = ~np.isin(said.indices, left_out)
-        if self.among is not None:
-            kept &= self.among[said.indices]
-        items, values = said.indices[kept], said.data[kept]
+        kept = ~np.isin(sums_of_user.indices, left_out)
+        if self.allowed is not None:
+            kept &= self.allowed[sums_of_user.indices]
+        items, values = sums_of_user.indices[kept], sums_of_user.data[kept]
         if len(items) <= enough(self.k):
             return items
         return items[np.argpartition(-values, enough(self.k))[: enough(self.k)]]
@@ -146,7 +146,7 @@ class ApproximateSimilar:
             best = np.argsort(-found, axis=1, kind="stable")[:, : self.k]
             yield Lists(some, np.take_along_axis(near, best, 1), np.take_along_axis(found, best, 1))
 
-    def said(self, rows: Int[np.ndarray, " b"]) -> str:
+    def sentence(self, rows: Int[np.ndarray, " b"]) -> str:
         """How lists are made and how much of the exact ones they hold, in a sentence."""
         sample = spaced(rows)
         share = recall(self.lists(sample), similar_items(self.embeddings, sample, self.k, "embeddings"))

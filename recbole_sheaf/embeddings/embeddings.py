@@ -1,4 +1,4 @@
-r"""What a model says, as arrays: vectors of users and items, coefficients between items, histories.
+r"""What a model scores by, as arrays: vectors of users and items, coefficients between items, histories.
 
 u users, n items, f columns, t interactions. Users and items are rows, in the order of their tokens; there is no
 padding.
@@ -6,15 +6,15 @@ padding.
 .. math:: s_{ui} = \langle p_u, q_i \rangle + \sum_{j \in H_u} S_{ji}
 
 p and q are the vectors, S the coefficients, H_u the history of u: the interactions the model was trained on. Columns of
-the vectors lie in blocks. In a *history* block a user's numbers are the sum of what the items of H_u *tell*, so that
-the block is a matrix of coefficients too, one of low rank.
+the vectors lie in blocks. In a *history* block a user's numbers are the sum of what the items of H_u *add*, their
+*source* factors, and an item's are its *target* factor, so that the block is a matrix of coefficients too, of low rank.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -88,9 +88,19 @@ class Block:
         return slice(self.start, self.stop)
 
 
-def embedded(blocks: Sequence[Block], width: int) -> int:
-    """Of ``width`` trained columns those of fused embeddings: all but the last, of popularity, where there is one."""
-    return width - any(block.name == POPULARITY for block in blocks)
+class Widths(NamedTuple):
+    """Of columns: all, those that were trained, which come first, and of these those of fused embeddings."""
+
+    all: int
+    trained: int
+    embedded: int
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> "Widths":
+        """From blocks one after another: those of histories come last, that of popularity last before them."""
+        every = blocks[-1].stop if blocks else 0
+        trained = next((block.start for block in blocks if block.history), every)
+        return cls(every, trained, trained - any(block.name == POPULARITY for block in blocks))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,10 +146,10 @@ class Embeddings:
         users, items: tokens.
         user_vectors, item_vectors: p and q.
         blocks: of the columns of p and q, one after another; () where f is 0.
-        item_told: what an item tells a user who has it in the history, in the columns of the history blocks.
+        item_sources: what an item of the history adds to a user's vector, in the columns of the history blocks.
         histories: of the users; with the coefficients, their part of a score.
-        coefficients: S; column i holds what each item says for item i, signed. None is zeros.
-        item_told_trained: the same for the columns before them, of which a new user's are made; None where training
+        coefficients: S; column i holds those into item i, signed. None is zeros.
+        item_sources_trained: the same for the columns before them, of which a new user's are made; None where training
             alone gives these.
         item_embeddings: fused embeddings of the items where q is another: q draws rare items to their mean, and has a
             column of popularity.
@@ -154,10 +164,10 @@ class Embeddings:
     user_vectors: Float[np.ndarray, "u f"]
     item_vectors: Float[np.ndarray, "n f"]
     blocks: tuple[Block, ...]
-    item_told: Float[np.ndarray, "n _"]
+    item_sources: Float[np.ndarray, "n _"]
     histories: Histories
     coefficients: Optional[sparse.csc_matrix] = None
-    item_told_trained: Optional[Float[np.ndarray, "n _"]] = None
+    item_sources_trained: Optional[Float[np.ndarray, "n _"]] = None
     item_embeddings: Optional[Float[np.ndarray, "n _"]] = None
     item_rarity: Optional[Float[np.ndarray, " n"]] = None
     item_is_new: Optional[Bool[np.ndarray, " n"]] = None
@@ -167,16 +177,16 @@ class Embeddings:
     @property
     def width(self) -> int:
         """Columns before the first history block: the vectors that were trained."""
-        return next((block.start for block in self.blocks if block.history), self.item_vectors.shape[1])
+        return Widths.of(self.blocks).trained
 
     @property
     def embedded(self) -> int:
         """Columns of the fused embeddings: those that were trained but the last, of popularity, where there is one."""
-        return embedded(self.blocks, self.width)
+        return Widths.of(self.blocks).embedded
 
     @property
     def embeddings(self) -> Float[np.ndarray, "n _"]:
-        """What tells how alike items are: fused embeddings; no column where nothing was trained but coefficients."""
+        """By what items are alike: fused embeddings; no column where nothing was trained but coefficients."""
         return self.item_vectors[:, : self.embedded] if self.item_embeddings is None else self.item_embeddings
 
     @cached_property
@@ -229,8 +239,8 @@ class Embeddings:
             user_vectors=cast(self.user_vectors),
             item_vectors=cast(self.item_vectors),
             coefficients=coefficients,
-            item_told=cast(self.item_told),
-            item_told_trained=cast_any(self.item_told_trained),
+            item_sources=cast(self.item_sources),
+            item_sources_trained=cast_any(self.item_sources_trained),
             item_embeddings=cast_any(self.item_embeddings),
             item_rarity=cast_any(self.item_rarity),
             layers={name: cast(array) for name, array in self.layers.items()},

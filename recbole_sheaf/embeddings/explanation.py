@@ -1,4 +1,4 @@
-"""A score taken apart: what each stalk and the item sheaf have of it, and which of the user's items speak for it."""
+"""A score taken apart: what each stalk and the item sheaf have of it, and what each of the user's items adds to it."""
 
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -58,12 +58,12 @@ class Contributions:
 
 
 def contributions(
-    embeddings: Embeddings, row: int, places: Int[np.ndarray, " k"], said: Optional[CoefficientRows] = None
+    embeddings: Embeddings, row: int, places: Int[np.ndarray, " k"], coefficients: Optional[CoefficientRows] = None
 ) -> Contributions:
     """Take the scores of a user for some items apart.
 
     Args:
-        said: of these items, for who asks often; None makes them.
+        coefficients: of these items, for who asks often; None makes them.
 
     Raises:
         ConfigError: if the model's scores have no parts.
@@ -77,7 +77,7 @@ def contributions(
     if embeddings.coefficients is None and embeddings.width == embeddings.item_vectors.shape[1]:
         return Contributions(parts, np.zeros(0, dtype=np.int32), np.zeros((0, len(places)), dtype=np.float32))
     history = embeddings.histories.matrix(np.array([row]), [TRAIN], len(embeddings.items)).indices
-    each = (CoefficientRows(embeddings) if said is None else said).between(history, places)
+    each = (CoefficientRows(embeddings) if coefficients is None else coefficients).between(history, places)
     parts[HISTORY] = each.sum(axis=0, dtype=np.float64)
     return Contributions(parts, history, each)
 
@@ -98,15 +98,15 @@ def explain(embeddings: Embeddings, user: str, item: str) -> Explanation:
     above = scores > scores[place]
     above[has] = False
     found = contributions(embeddings, row, np.array([place]))
-    said = found.of_items[:, 0]
-    order = np.argsort(-np.abs(said), kind="stable")
+    added = found.of_items[:, 0]
+    order = np.argsort(-np.abs(added), kind="stable")
     return Explanation(
         user=user,
         item=item,
         score=float(scores[place]),
         rank=int(above.sum()) + 1,
         parts={name: float(values[0]) for name, values in found.parts.items()},
-        contributions=[(str(embeddings.items[found.history[at]]), float(said[at])) for at in order],
+        contributions=[(str(embeddings.items[found.history[at]]), float(added[at])) for at in order],
         rarity=0.0 if embeddings.item_rarity is None else float(embeddings.item_rarity[place]),
         in_history=bool((has == place).any()),
     )

@@ -1,7 +1,7 @@
 """Items that the model never met, placed by their content through its trained maps, with everything else frozen.
 
 A new item is to the model what an item of the catalogue without training interactions is: it has its content's stalks
-and no ID stalk, no neighbours on the user-item graph, and hears of a user's history through the item sheaf's maps into
+and no ID stalk, no neighbours on the user-item graph, and receives a user's history through the item sheaf's maps into
 cold items. Nothing of the old items or users moves.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -20,20 +20,15 @@ from torch.nn.functional import pad
 
 from recbole_sheaf.embeddings.cold_columns import ColdColumns, cold_columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.propagation import identity_step, told
-from recbole_sheaf.embeddings.vectors import as_compared, fused_items
 from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures, read_features
 from recbole_sheaf.features.folder import files_in
 from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.files.id_files import ids_beside
-from recbole_sheaf.models.item_graph import ItemGraph
-from recbole_sheaf.models.itemsheaf import ItemSheaf
-from recbole_sheaf.models.mmsheaf import MMSheaf
-from recbole_sheaf.models.vbpr import VBPR
+from recbole_sheaf.models.score_factors import PlacedItems
+from recbole_sheaf.plugin.recbole_factors import in_pieces
 from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
-from recbole_sheaf.sheaf.unit_length import unit_length
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +49,6 @@ class NewItems:
     def coverage(self) -> dict[str, int]:
         """How many of the items have a row, per modality."""
         return {name: int(features.present.sum()) for name, features in self.modalities.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """Columns of new items before the history blocks, as :class:`Embeddings` has them."""
-
-    vectors: Float[Tensor, "k w"]
-    told: Optional[Float[Tensor, "k w"]] = None
-    embeddings: Optional[Float[Tensor, "k w"]] = None
-    rarity: float = 0.0
-    sheaf_weight: float = 1.0
 
 
 def read_new_items(folder: Path, restored: Restored, embeddings: Embeddings) -> NewItems:
@@ -143,119 +127,57 @@ def place_items(restored: Restored, embeddings: Embeddings, items: NewItems) -> 
 
     Time O(k) beside what the maps of a cold item cost once, O(n c^2 + c^3).
     """
-    model = restored.model
     with torch.no_grad():
-        trained = _trained(model, items.modalities)
-        sheaf = model.sheaf if isinstance(model, ItemSheaf) else getattr(model, "item_sheaf", None)
-        if sheaf is None:
-            heard = ColdColumns(embeddings, np.zeros((len(items.tokens), 0), dtype=np.float32))
-        else:
-            heard = cold_columns(restored, sheaf, embeddings, items.modalities)
-    return _appended(heard, items, trained)
+        placed = in_pieces(restored.model).place(items.modalities)
+        return _appended(cold_columns(embeddings, placed.maps, len(items.tokens)), items, placed)
 
 
-def _trained(model: Any, modalities: Mapping[str, ModalityFeatures]) -> Trained:
-    for kind, place in PLACED.items():
-        if isinstance(model, kind):
-            return place(model, modalities)
-    raise ConfigError(
-        f"{type(model).__name__} has no maps that place an item by content alone; train MMSheaf, ItemSheaf or VBPR"
-    )
+def _appended(columns: ColdColumns, items: NewItems, placed: PlacedItems) -> Embeddings:
+    """Rows of the new items below those of the old; by coefficients they add nothing to others."""
+    embeddings, count, weight = columns.embeddings, len(items.tokens), np.float32(placed.map_weight)
+    history = weight * columns.history
+    coefficients = embeddings.coefficients
+    if coefficients is not None:
+        new = None if columns.coefficients is None else weight * columns.coefficients
+        coefficients = _with_columns(coefficients, count, new)
 
-
-def _of_item_sheaf(model: ItemSheaf, modalities: Mapping[str, ModalityFeatures]) -> Trained:
-    nothing = torch.zeros(_count(modalities), 0)
-    return Trained(nothing, told=nothing)
-
-
-def _of_mmsheaf(model: MMSheaf, modalities: Mapping[str, ModalityFeatures]) -> Trained:
-    """Stalks without that of the ID, which diffusion leaves alone at a node without arcs, and those of neighbours."""
-    if model.diffuses_along_item_sheaf:
-        raise ConfigError(
-            "MMSheaf was trained with stalks that diffuse along the item sheaf, into which an item that was not there "
-            "has no arcs; train with item_graph_arcs: content to place new items"
-        )
-    content = [unit_length(features.matrix[1:]) for features in modalities.values()]
-    rows = [each.to(weight) @ weight for each, weight in zip(content, model.stalks.project)]
-    size = model.stalks.project[0].shape[1]
-    absent = [rows[0].new_zeros(len(rows[0]), size)] * (model.stalks.id_embedding is not None)
-    x = torch.cat([*absent, *rows], dim=1)
-    fused = x
-    if isinstance(graph := model.item_graph, ItemGraph):
-        held = model.stalks()[model.n_users :].flatten(1)
-        fused = x + graph.for_new_items(model.modalities, modalities, held)
-    own = as_compared(model, fused) / model.temperature**0.5
-    tells = None
-    if (step_size := identity_step(model)) is not None:
-        tells = told([x] * (1 + len(model.steps)), x.new_zeros(len(x)), step_size)
-    weight, rarity = model.weighing.item_sheaf_weight, model.rarity
-    if not rarity.any():
-        return Trained(own, tells, own, sheaf_weight=weight)
-    mean = rarity @ fused_items(model) / rarity.sum()
-    at = int(rarity.argmax())
-    stretch = (model.item_sheaf_weights()[at] - weight) / rarity[at]
-    return Trained(mean.expand_as(own), tells, own, 1.0, float(weight + stretch))
-
-
-def _of_vbpr(model: VBPR, modalities: Mapping[str, ModalityFeatures]) -> Trained:
-    """No free vector and no bias of its own."""
-    content = torch.cat([unit_length(features.matrix[1:]) for features in modalities.values()], dim=1).to(model.content)
-    free = content.new_zeros(len(content), model.item_factors.shape[1])
-    rows = torch.cat([free, content @ model.content_map, content @ model.content_bias], dim=1)
-    return Trained(as_compared(model, rows))
-
-
-PLACED: dict[type, Callable[[Any, Mapping[str, ModalityFeatures]], Trained]] = {
-    ItemSheaf: _of_item_sheaf,
-    MMSheaf: _of_mmsheaf,
-    VBPR: _of_vbpr,
-}
-
-
-def _count(modalities: Mapping[str, ModalityFeatures]) -> int:
-    return len(next(iter(modalities.values())).matrix) - 1
-
-
-def _appended(heard: ColdColumns, items: NewItems, trained: Trained) -> Embeddings:
-    """Rows of the new items below those of the old; they say nothing of others by coefficients."""
-    embeddings, count, weight = heard.embeddings, len(items.tokens), np.float32(trained.sheaf_weight)
-    history = weight * heard.history
-    said = embeddings.coefficients
-    if said is not None:
-        new = None if heard.coefficients is None else weight * heard.coefficients
-        said = _with_columns(said, count, new)
-
-    def below(old: Optional[np.ndarray], new: Any) -> Optional[np.ndarray]:
-        if old is None or new is None:
-            return None
-        rows = new.cpu().float().numpy() if isinstance(new, Tensor) else new
-        return np.concatenate([old, rows.astype(old.dtype)])
-
-    popularity = np.zeros((count, embeddings.width - embeddings.embedded), dtype=np.float32)  # ln(1 + 0)
-    vectors = np.concatenate([trained.vectors.cpu().float().numpy(), popularity, history], axis=1)
-    told = None if trained.told is None else pad(trained.told, (0, popularity.shape[1]))
-    own = trained.vectors if trained.embeddings is None else trained.embeddings
+    popularity = (0, embeddings.width - embeddings.embedded)  # ln(1 + 0), where there is a column of it
+    vectors = np.concatenate([_floats(pad(placed.vectors, popularity)), history], axis=1)
+    sources = None if placed.user_sources is None else _floats(pad(placed.user_sources, popularity))
     return replace(
         embeddings,
         items=np.concatenate([embeddings.items, items.tokens]),
-        item_vectors=np.concatenate([embeddings.item_vectors, vectors.astype(embeddings.item_vectors.dtype)]),
-        coefficients=said,
-        item_told=np.concatenate([embeddings.item_told, np.zeros_like(history, embeddings.item_told.dtype)]),
-        item_told_trained=below(embeddings.item_told_trained, told),
-        item_embeddings=below(embeddings.item_embeddings, own),
-        item_rarity=below(embeddings.item_rarity, np.full(count, trained.rarity)),
-        item_is_new=below(embeddings.item_is_new, np.ones(count, dtype=bool)),
+        item_vectors=_below(embeddings.item_vectors, vectors),
+        coefficients=coefficients,
+        item_sources=_below(embeddings.item_sources, np.zeros_like(history)),
+        item_sources_trained=_below_any(embeddings.item_sources_trained, sources),
+        item_embeddings=_below_any(embeddings.item_embeddings, _floats(placed.item_embeddings)),
+        item_rarity=_below_any(embeddings.item_rarity, np.full(count, placed.item_rarity)),
+        item_is_new=_below_any(embeddings.item_is_new, np.ones(count, dtype=bool)),
         layers={},
         metadata={**embeddings.metadata, "new_items": count, "new_items_with_content": items.coverage},
     )
 
 
+def _floats(rows: Float[Tensor, "k _"]) -> Float[np.ndarray, "k _"]:
+    return rows.cpu().float().numpy()
+
+
+def _below(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    return np.concatenate([old, new.astype(old.dtype)])
+
+
+def _below_any(old: Optional[np.ndarray], new: Optional[np.ndarray]) -> Optional[np.ndarray]:
+    return None if old is None or new is None else _below(old, new)
+
+
 def _with_columns(
-    said: sparse.csc_matrix, count: int, columns: Optional[Float[np.ndarray, "n k"]]
+    coefficients: sparse.csc_matrix, count: int, columns: Optional[Float[np.ndarray, "n k"]]
 ) -> sparse.csc_matrix:
-    """Coefficients with ``count`` items more, who hear by these columns or nothing, and say nothing."""
-    n = said.shape[0]
+    """Coefficients with ``count`` items more, into which lead these columns or nothing, and from which nothing does."""
+    n = coefficients.shape[0]
     new = sparse.csc_matrix((n, count) if columns is None else columns, dtype=np.float32)
-    values, rows = np.concatenate([said.data, new.data]), np.concatenate([said.indices, new.indices])
-    offsets = np.concatenate([said.indptr, said.indptr[-1] + new.indptr[1:]])
+    values = np.concatenate([coefficients.data, new.data])
+    rows = np.concatenate([coefficients.indices, new.indices])
+    offsets = np.concatenate([coefficients.indptr, coefficients.indptr[-1] + new.indptr[1:]])
     return sparse.csc_matrix((values, rows, offsets), shape=(n + count, n + count))

@@ -15,7 +15,7 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
     """The same items, and users who are given by their items in the place of those there were.
 
     A maps' part of a score is exactly that of a user with this history; vectors are those of a user who joins the
-    graph without one of their own (:mod:`.propagation`). An item that is listed twice counts once.
+    graph without one of their own (:mod:`recbole_sheaf.sheaf.new_user`). An item that is listed twice counts once.
 
     Raises:
         ConfigError: if the model gives a user's vector by training alone.
@@ -24,8 +24,8 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
 
     Time O(items in all lists times f).
     """
-    tells = embeddings.item_told_trained
-    if tells is None:
+    trained = embeddings.item_sources_trained
+    if trained is None:
         model = embeddings.metadata.get("model", "this model")
         raise ConfigError(
             f"{model} has no rule by which a user follows from items, only training gives it a user's vector; name "
@@ -47,7 +47,7 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
     return replace(
         embeddings,
         users=names,
-        user_vectors=_vectors(embeddings, tells, histories, len(rows)),
+        user_vectors=_vectors(embeddings, trained, histories),
         histories=histories,
         layers={name: rows for name, rows in embeddings.layers.items() if name.startswith("item")},
     )
@@ -64,15 +64,17 @@ def _names(users: Sequence[str]) -> np.ndarray:
     return np.array(users, dtype=str)
 
 
-def _vectors(embeddings: Embeddings, tells: np.ndarray, histories: Histories, n_users: int) -> Float[np.ndarray, "b f"]:
-    chosen = histories.matrix(np.arange(n_users), [TRAIN], len(embeddings.items))
-    trained = chosen @ tells.astype(np.float32, copy=False)
-    told = chosen @ embeddings.item_told.astype(np.float32, copy=False)
+def _vectors(
+    embeddings: Embeddings, sources: Float[np.ndarray, "n _"], histories: Histories
+) -> Float[np.ndarray, "b f"]:
+    lengths = np.diff(histories.offsets)
+    chosen = histories.matrix(np.arange(len(lengths)), [TRAIN], len(embeddings.items))
+    trained = chosen @ sources.astype(np.float32, copy=False)
+    by_maps = chosen @ embeddings.item_sources.astype(np.float32, copy=False)
     if trained.shape[1]:
         rule = embeddings.metadata["users_by_items"]
-        cosine = rule["scale"] == "unit length"
-        size = np.linalg.norm(trained, axis=1) if cosine else np.sqrt(np.diff(histories.offsets))
-        scale = rule["factor"] * np.diff(histories.offsets) ** rule.get("power", 0.0)  # no power: an earlier export
+        size = np.linalg.norm(trained, axis=1) if rule["scale"] == "unit length" else np.sqrt(lengths)
+        scale = rule["factor"] * lengths ** rule.get("power", 0.0)  # no power: an earlier export
         trained = (scale / np.maximum(size, 1e-12))[:, None] * trained
         trained[:, embeddings.embedded :] = 1.0
-    return np.concatenate([trained, told], axis=1).astype(np.float32)
+    return np.concatenate([trained, by_maps], axis=1).astype(np.float32)

@@ -80,18 +80,18 @@ class PieceScores:
 
 
 def coefficients_for_item(embeddings: Embeddings) -> Optional[sparse.csc_matrix]:
-    """What is said for each item, a column for each, in float32; None where nothing is said."""
-    said = embeddings.coefficients
-    if said is None or not len(said.data):
+    """The coefficients into each item, a column for each, in float32; None where there are none."""
+    held = embeddings.coefficients
+    if held is None or not len(held.data):
         return None
-    parts = (said.data.astype(np.float32, copy=False), said.indices, said.indptr)
-    return sparse.csc_matrix(parts, shape=said.shape)
+    parts = (held.data.astype(np.float32, copy=False), held.indices, held.indptr)
+    return sparse.csc_matrix(parts, shape=held.shape)
 
 
 def coefficients_by_item(embeddings: Embeddings) -> Optional[sparse.csr_matrix]:
-    """The same by what each item in a history says, a row for each."""
-    said = coefficients_for_item(embeddings)
-    return None if said is None else said.tocsr()
+    """The same from each item of a history, a row for each."""
+    held = coefficients_for_item(embeddings)
+    return None if held is None else held.tocsr()
 
 
 def top_lists(
@@ -100,7 +100,7 @@ def top_lists(
     k: int,
     scores: Optional[Scores] = None,
     seen: str = "masked",
-    among: Optional[Bool[np.ndarray, " n"]] = None,
+    allowed: Optional[Bool[np.ndarray, " n"]] = None,
     show_progress: bool = False,
 ) -> Iterator[Lists]:
     """The k best items of each user.
@@ -111,15 +111,15 @@ def top_lists(
         scores: where they come from; None takes the pieces.
         seen: which items of a user are left out: ``masked`` all that the data hold, ``at_test`` those that the test
             of the model left out, ``kept`` none.
-        among: items that may be listed; None is all.
+        allowed: items that may be listed; None is all.
 
     Raises:
         ConfigError: at once, not with the first list, if there are fewer than k items, or ``seen`` is none of these.
     """
-    check_k(k, len(embeddings.items) if among is None else int(among.sum()))
+    check_k(k, len(embeddings.items) if allowed is None else int(allowed.sum()))
     masked = masked_parts(seen, embeddings.metadata.get("seen_at_test", PARTS[:2]))
     scores = PieceScores(embeddings) if scores is None else scores
-    return _top_lists(embeddings, rows, k, scores, masked, among, show_progress)
+    return _top_lists(embeddings, rows, k, scores, masked, allowed, show_progress)
 
 
 def _top_lists(
@@ -128,7 +128,7 @@ def _top_lists(
     k: int,
     scores: Scores,
     masked: list[int],
-    among: Optional[Bool[np.ndarray, " n"]],
+    allowed: Optional[Bool[np.ndarray, " n"]],
     show_progress: bool,
 ) -> Iterator[Lists]:
     n_items = len(embeddings.items)
@@ -140,17 +140,17 @@ def _top_lists(
             refuse_unranked(found)
             user, item = embeddings.histories.matrix(some, masked, n_items).nonzero()
             found[user, item] = -np.inf
-            if among is not None:
-                found[:, ~among] = -np.inf
+            if allowed is not None:
+                found[:, ~allowed] = -np.inf
             yield Lists(some, *best_first(found, k))
             bar.update(len(some))
 
 
 def best_first(scores: Float[np.ndarray, "b n"], k: int) -> tuple[Int[np.ndarray, "b k"], Float[np.ndarray, "b k"]]:
     """The k highest scores of each row, highest first, and their places; time O(b (n + k log k))."""
-    among = np.argpartition(scores, -k, axis=1)[:, -k:]
-    order = np.argsort(-np.take_along_axis(scores, among, axis=1), axis=1, kind="stable")
-    places = np.take_along_axis(among, order, axis=1)
+    best = np.argpartition(scores, -k, axis=1)[:, -k:]
+    order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+    places = np.take_along_axis(best, order, axis=1)
     return places, np.take_along_axis(scores, places, axis=1)
 
 

@@ -12,25 +12,18 @@ from recbole.data.interaction import Interaction
 from scipy import sparse
 from torch.nn.functional import pad
 
-from recbole_sheaf.embeddings.embeddings import FORMULA, PARTS, TRAIN, Block, Embeddings, Histories
-from recbole_sheaf.embeddings.item_maps import ItemMaps, of_item_sheaf, of_similarity
-from recbole_sheaf.embeddings.propagation import layers_of, told_to_users
+from recbole_sheaf.embeddings.embeddings import FORMULA, PARTS, POPULARITY, TRAIN, Block, Embeddings, Histories
 from recbole_sheaf.embeddings.ranking import PieceScores, refuse_unranked
-from recbole_sheaf.embeddings.vectors import Vectors, vectors_of
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import NoPieces
 from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.experiments.splits import SEEN_BEFORE_TEST
-from recbole_sheaf.models.closed_form import ClosedFormRecommender
-from recbole_sheaf.models.mmsheaf import MMSheaf
+from recbole_sheaf.models.score_factors import ScoreFactors
+from recbole_sheaf.plugin.recbole_factors import in_pieces
+from recbole_sheaf.sheaf.item_maps import ItemMaps
 
 CHECKED_USERS = 64
 LARGEST_ERROR = 1e-5  # of a score, over the largest score
-BY_SIMILARITY = {"EASE": "item_similarity", "SLIMElastic": "item_similarity", "ItemKNN": "w"}
-
-
-class NoPieces(ConfigError):
-    """A model's scores are not made of vectors and coefficients."""
 
 
 def embeddings_of(restored: Restored, layers: bool = False) -> Embeddings:
@@ -47,12 +40,10 @@ def embeddings_of(restored: Restored, layers: bool = False) -> Embeddings:
     Time and memory are those of the model's own vectors; a full item sheaf adds 8 bytes for each pair of items.
     """
     with torch.no_grad():
-        vectors, maps = _vectors_of(restored.model), _maps_of(restored.model)
-        if vectors is None and maps is None:
-            raise NoPieces(_no_pieces(restored.model))
-        found = _without_padding(_joined(restored, vectors, maps))
+        model = in_pieces(restored.model)
+        found = _without_padding(_joined(restored, model.score_factors(), model.item_maps()))
         if layers:
-            found = replace(found, layers=_layers(restored.model))
+            found = replace(found, layers=_layers(model.layer_signals(), restored.model.n_users))
         error = largest_error(found, restored.model)
     if not error <= LARGEST_ERROR:
         raise NoPieces(
@@ -118,62 +109,54 @@ def _parts(restored: Restored) -> Iterator[Any]:
     yield from restored.split.parts[: len(PARTS)]
 
 
-def _vectors_of(model: Any) -> Optional[Vectors]:
-    return None if isinstance(model, ClosedFormRecommender) else vectors_of(model)
-
-
-def _maps_of(model: Any) -> Optional[ItemMaps]:
-    if isinstance(model, ClosedFormRecommender):
-        return of_item_sheaf(model.sheaf, torch.ones(model.n_items, device=model.device))
-    if isinstance(model, MMSheaf):
-        return None if model.item_sheaf is None else of_item_sheaf(model.item_sheaf, model.item_sheaf_weights())
-    name = next((each.__name__ for each in type(model).__mro__ if each.__name__ in BY_SIMILARITY), None)
-    if name is None or getattr(model, "method", "item") != "item":
-        return None
-    return of_similarity(getattr(model, BY_SIMILARITY[name]))
-
-
-def _joined(restored: Restored, vectors: Optional[Vectors], maps: Optional[ItemMaps]) -> Embeddings:
+def _joined(restored: Restored, factors: ScoreFactors, maps: Optional[ItemMaps]) -> Embeddings:
     """Everything side by side; rows are RecBole's ids, but those of the histories."""
     model, histories = restored.model, histories_of(restored)
-    maps = ItemMaps(None) if maps is None else maps
-    told, heard = (_arrays(rows.values()) for rows in (maps.told, maps.heard))
+    named = {} if maps is None else maps.sources
+    sources, targets = (_arrays(rows) for rows in (named.values(), [] if maps is None else maps.targets.values()))
     train = histories.matrix(np.arange(model.n_users - 1), [TRAIN], model.n_items - 1)
-    summed = [np.concatenate([np.zeros_like(rows[:1]), train @ rows[1:]]) for rows in told]
-    trained = [] if vectors is None else _arrays([vectors.users, vectors.items])
-    widths = [] if vectors is None else [(name, width, False) for name, width in vectors.blocks]
-    widths += [(name, rows.shape[1], True) for name, rows in maps.told.items()]
-    users, items = tokens_of(restored)
+    summed = [np.concatenate([np.zeros_like(rows[:1]), train @ rows[1:]]) for rows in sources]
+    users, items = _arrays([factors.users, factors.items])
+    widths = [(name, width, False) for name, width in factors.blocks]
+    widths += [(POPULARITY, 1, False)] * factors.popularity
+    widths += [(name, rows.shape[1], True) for name, rows in named.items()]
+    user_tokens, item_tokens = tokens_of(restored)
     return Embeddings(
-        users=users,
-        items=items,
-        user_vectors=_side_by_side([*trained[:1], *summed], model.n_users),
-        item_vectors=_side_by_side([*trained[1:], *heard], model.n_items),
+        users=user_tokens,
+        items=item_tokens,
+        user_vectors=np.concatenate([users, *summed], axis=1),
+        item_vectors=np.concatenate([items, *targets], axis=1),
         blocks=tuple(_blocks(widths)),
         histories=histories,
-        coefficients=maps.coefficients,
-        item_told=_side_by_side(told, model.n_items),
-        item_told_trained=_array(_told_trained(model, vectors)),
-        item_embeddings=_array(None if vectors is None else vectors.embeddings),
-        item_rarity=_array(None if vectors is None else vectors.rarity),
+        coefficients=None if maps is None else maps.coefficients,
+        item_sources=np.concatenate([np.zeros_like(items[:, :0]), *sources], axis=1),
+        item_sources_trained=_array(_with_popularity(factors)),
+        item_embeddings=_array(factors.item_embeddings),
+        item_rarity=_array(factors.item_rarity),
         item_is_new=np.zeros(model.n_items, dtype=bool),
-        metadata={} if vectors is None else {**vectors.metadata, "users_by_items": _fold_in(vectors)},
+        metadata=_comparison(factors) if factors.blocks else {},
     )
 
 
-def _told_trained(model: Any, vectors: Optional[Vectors]) -> Optional[torch.Tensor]:
-    """Zeros in a column of popularity, in which no item tells a user anything."""
-    told = torch.zeros(model.n_items, 0) if vectors is None else told_to_users(model)
-    return told if vectors is None or told is None else pad(told, (0, vectors.items.shape[1] - told.shape[1]))
+def _with_popularity(factors: ScoreFactors) -> Optional[torch.Tensor]:
+    """Zeros in a column of popularity, to which no item of a history adds anything."""
+    sources = factors.user_sources
+    return None if sources is None else pad(sources, (0, int(factors.popularity)))
 
 
-def _fold_in(vectors: Vectors) -> dict[str, Any]:
-    """How a new user's first columns follow from the sum of what the items tell."""
-    growth = vectors.metadata.get("growth_with_history", {"factor": 1.0, "power": 0.0})
-    if vectors.metadata["compared_by"] == "cosine":
-        factor = vectors.metadata.get("temperature", 1.0) ** -0.5 * growth["factor"]
-        return {"scale": "unit length", "factor": factor, "power": growth["power"]}
-    return {"scale": "square root of the number of items", **growth}
+def _comparison(factors: ScoreFactors) -> dict[str, Any]:
+    """How vectors are compared, and how a new user's follow from the sum of the items' sources."""
+    found: dict[str, Any] = {"compared_by": "cosine" if factors.cosine else "inner product"}
+    growth = {"factor": 1.0, "power": 0.0}
+    if factors.temperature is not None:
+        found["temperature"] = factors.temperature
+    if factors.growth_with_history is not None:
+        growth = found["growth_with_history"] = dict(zip(growth, factors.growth_with_history))
+    rule: dict[str, Any] = {"scale": "square root of the number of items", **growth}
+    if factors.cosine:
+        temperature = 1.0 if factors.temperature is None else factors.temperature
+        rule = {"scale": "unit length", "factor": temperature**-0.5 * growth["factor"], "power": growth["power"]}
+    return {**found, "users_by_items": rule}
 
 
 def _without_padding(found: Embeddings) -> Embeddings:
@@ -186,8 +169,8 @@ def _without_padding(found: Embeddings) -> Embeddings:
         user_vectors=cut(found.user_vectors),
         item_vectors=cut(found.item_vectors),
         coefficients=None if coefficients is None else sparse.csc_matrix(coefficients[1:, 1:]),
-        item_told=cut(found.item_told),
-        item_told_trained=cut(found.item_told_trained),
+        item_sources=cut(found.item_sources),
+        item_sources_trained=cut(found.item_sources_trained),
         item_embeddings=cut(found.item_embeddings),
         item_rarity=cut(found.item_rarity),
         item_is_new=cut(found.item_is_new),
@@ -201,10 +184,6 @@ def _blocks(widths: list[tuple[str, int, bool]]) -> Iterator[Block]:
         start += width
 
 
-def _side_by_side(arrays: list[np.ndarray], rows: int) -> np.ndarray:
-    return np.concatenate(arrays, axis=1) if arrays else np.zeros((rows, 0), dtype=np.float32)
-
-
 def _arrays(rows: Iterable[torch.Tensor]) -> list[np.ndarray]:
     return [each.detach().cpu().float().numpy() for each in rows]
 
@@ -213,27 +192,12 @@ def _array(rows: Optional[torch.Tensor]) -> Optional[np.ndarray]:
     return None if rows is None else _arrays([rows])[0]
 
 
-def _layers(model: Any) -> dict[str, np.ndarray]:
-    signals = layers_of(model)
-    if signals is None:
-        raise ConfigError(
-            f"{type(model).__name__} has no layers that can be shown; leave --layers out, or take MMSheaf, SheafRec or "
-            "LightGCN"
-        )
+def _layers(signals: list[Float[torch.Tensor, "nodes f"]], n_users: int) -> dict[str, np.ndarray]:
     out = {}
-    for number, signal in enumerate(signals):
-        rows = signal.cpu().float().numpy()
-        out[f"user_layer_{number}"] = rows[1 : model.n_users]
-        out[f"item_layer_{number}"] = rows[model.n_users + 1 :]
+    for number, rows in enumerate(_arrays(signals)):
+        out[f"user_layer_{number}"] = rows[1:n_users]
+        out[f"item_layer_{number}"] = rows[n_users + 1 :]
     return out
-
-
-def _no_pieces(model: Any) -> str:
-    return (
-        f"{type(model).__name__} makes its scores neither of vectors nor of coefficients between items, so there is "
-        "nothing to export; 'recommend' takes its checkpoint as it is, or train an embedding model such as MMSheaf, "
-        "LightGCN or BPR"
-    )
 
 
 def _metadata(restored: Restored) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def similar_items(
     rows: Int[np.ndarray, " b"],
     k: int,
     by: str = "auto",
-    among: Optional[Bool[np.ndarray, " n"]] = None,
+    allowed: Optional[Bool[np.ndarray, " n"]] = None,
     likeness: Optional["Likeness"] = None,
 ) -> Iterator[Lists]:
     """The k items most like each of some items, the item itself left out.
@@ -34,22 +34,22 @@ def similar_items(
         ConfigError: at once, not with the first list, if there are not k other items, or the model lacks what ``by``
             names.
     """
-    others = len(embeddings.items) if among is None else int(among.sum())
+    others = len(embeddings.items) if allowed is None else int(allowed.sum())
     check_k(k, others - 1)
     by = chosen_by(embeddings, by)
-    return _similar_items(rows, k, by, among, Likeness(embeddings) if likeness is None else likeness)
+    return _similar_items(rows, k, by, allowed, Likeness(embeddings) if likeness is None else likeness)
 
 
 def _similar_items(
-    rows: Int[np.ndarray, " b"], k: int, by: str, among: Optional[Bool[np.ndarray, " n"]], likeness: "Likeness"
+    rows: Int[np.ndarray, " b"], k: int, by: str, allowed: Optional[Bool[np.ndarray, " n"]], likeness: "Likeness"
 ) -> Iterator[Lists]:
     batch = max(1, SCORES_AT_ONCE // len(likeness.embeddings.items))
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
         found = likeness(some, by)
         found[np.arange(len(some)), some] = -np.inf
-        if among is not None:
-            found[:, ~among] = -np.inf
+        if allowed is not None:
+            found[:, ~allowed] = -np.inf
         yield Lists(some, *best_first(found, k))
 
 
@@ -65,20 +65,20 @@ class Likeness:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
     @cached_property
-    def _said(self) -> "CoefficientRows":
+    def _coefficients(self) -> "CoefficientRows":
         return CoefficientRows(self.embeddings)
 
     def __call__(self, rows: Int[np.ndarray, " b"], by: str) -> Float[np.ndarray, "b n"]:
         """Of some items to all, by ``embeddings`` or by ``coefficients``."""
-        return self._said(rows) if by == "coefficients" else self._unit[rows] @ self._unit.T
+        return self._coefficients(rows) if by == "coefficients" else self._unit[rows] @ self._unit.T
 
 
 class CoefficientRows:
     """What items in a history add to the scores of others: sparse coefficients and history blocks together."""
 
     def __init__(self, embeddings: Embeddings) -> None:
-        self.told = _floats(embeddings.item_told)
-        self.heard = _floats(embeddings.item_vectors[:, embeddings.width :])
+        self.sources = _floats(embeddings.item_sources)
+        self.targets = _floats(embeddings.item_vectors[:, embeddings.width :])
         self.for_item = coefficients_for_item(embeddings)
 
     @cached_property
@@ -87,12 +87,12 @@ class CoefficientRows:
         return None if self.for_item is None else self.for_item.tocsr()
 
     def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b n"]:
-        found = self.told[rows] @ self.heard.T
+        found = self.sources[rows] @ self.targets.T
         return found if self.by_item is None else found + self.by_item[rows].toarray()
 
     def between(self, history: Int[np.ndarray, " h"], items: Int[np.ndarray, " k"]) -> Float[np.ndarray, "h k"]:
         """What the items of a history add to the scores of some items; time O(h k) and the coefficients for these."""
-        found = self.told[history] @ self.heard[items].T
+        found = self.sources[history] @ self.targets[items].T
         return found if self.for_item is None else found + self.for_item[:, items][history].toarray()
 
 

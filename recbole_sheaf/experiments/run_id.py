@@ -21,7 +21,7 @@ from recbole_sheaf.experiments.measure import versions
 from recbole_sheaf.experiments.splits import CATALOGUE_SETTINGS
 from recbole_sheaf.features.folder import files_of_content, named_file, with_its_ids
 from recbole_sheaf.files.checkpoint_file import plain_settings
-from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.models.multimodal import ItemContent
 from recbole_sheaf.plugin.own_models import registered
 from recbole_sheaf.plugin.registration import MODELS
 from recbole_sheaf.settings.config import ranks_listed_items
@@ -74,7 +74,7 @@ def settings_that_count(config: Config) -> dict[str, Any]:
     """The resolved settings that decide a run's numbers."""
     settings: Mapping[str, Any] = config.final_config_dict
     left = WITHOUT_EFFECT
-    if not issubclass(config.model_class, ContentRecommender):
+    if not issubclass(config.model_class, ItemContent):
         left |= OF_CONTENT - OF_CATALOGUE if ranks_listed_items(config) else OF_CONTENT
     counted = plain_settings({key: value for key, value in settings.items() if key not in left})
     if isinstance(counted.get("modalities"), list):
@@ -113,7 +113,7 @@ def _digest_of_files(files: list[tuple[str, Path]]) -> str:
 
 def _chosen(config: Config) -> list[ModalityChoice]:
     """What a model that reads content takes."""
-    reads = issubclass(config.model_class, ContentRecommender) and "modalities" in config
+    reads = issubclass(config.model_class, ItemContent) and "modalities" in config
     return chosen_modalities(config["modalities"]) if reads else []
 
 

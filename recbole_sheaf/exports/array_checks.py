@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from recbole_sheaf.embeddings.embeddings import LARGE, MOST_UNFOLDED, PARTS, TEST, Block, embedded
+from recbole_sheaf.embeddings.embeddings import LARGE, MOST_UNFOLDED, PARTS, TEST, Block, Widths
 from recbole_sheaf.errors import DataError, FeatureError, first_line, shown
 from recbole_sheaf.files.arrays import refuse_no_characters
 from recbole_sheaf.files.regular_files import refuse_beyond_memory
@@ -54,8 +54,11 @@ KINDS = {
     "item_is_new": Kind(("bool",), "item"),
 }
 _COEFFICIENTS = tuple(name for name in KINDS if name.startswith("coefficient_"))
-OPTIONAL = ("item_told_trained", "item_embeddings", "item_rarity", "item_is_new")
-_REQUIRED = tuple(name for name in KINDS if name not in OPTIONAL + _COEFFICIENTS)
+OPTIONAL = {  # arrays, and the attributes of embeddings that they hold
+    "item_told_trained": "item_sources_trained",
+    **{name: name for name in ("item_embeddings", "item_rarity", "item_is_new")},
+}
+_REQUIRED = tuple(name for name in KINDS if name not in (*OPTIONAL, *_COEFFICIENTS))
 _LAYER = re.compile(r"(user|item)_layer_(0|[1-9]\d{0,3})")
 
 
@@ -299,11 +302,10 @@ def _refuse_numbers(source: str, name: str, array: np.ndarray) -> None:
 
 
 def _refuse_widths(source: str, arrays: Mapping[str, np.ndarray], blocks: Sequence[Block]) -> None:
-    """f is that of the blocks; what histories tell has the columns of their blocks, all else those before them."""
-    f = blocks[-1].stop if blocks else 0
-    w = next((block.start for block in blocks if block.history), f)
+    """f is that of the blocks; sources of maps have the columns of history blocks, all else those before them."""
+    f, w, embedded = Widths.of(blocks)
     widths = {"user_vectors": f, "item_vectors": f, "item_told": f - w, "item_told_trained": w}
-    widths["item_embeddings"] = embedded(blocks, w)
+    widths["item_embeddings"] = embedded
     for name, width in widths.items():
         if name in arrays and arrays[name].shape[1] != width:
             raise refusal(
@@ -314,12 +316,12 @@ def _refuse_widths(source: str, arrays: Mapping[str, np.ndarray], blocks: Sequen
 
 
 def _refuse_compressed(
-    source: str, arrays: Mapping[str, np.ndarray], ragged: str, of: tuple[str, int], n_items: int
+    source: str, arrays: Mapping[str, np.ndarray], matrix: str, of: tuple[str, int], n_items: int
 ) -> None:
     """Refuse what are not the rows of a compressed matrix with n columns, each place filled once."""
     kind, rows = of
-    value = "parts" if ragged == "history" else "values"
-    offsets, places, values = (arrays[f"{ragged}_{name}"] for name in ("offsets", "items", value))
+    value = "parts" if matrix == "history" else "values"
+    offsets, places, values = (arrays[f"{matrix}_{name}"] for name in ("offsets", "items", value))
     if (
         len(places) != len(values)
         or offsets[0] != 0
@@ -328,17 +330,17 @@ def _refuse_compressed(
     ):
         raise refusal(
             source,
-            f"has arrays that do not fit each other ({ragged}_offsets that do not divide the {len(places):,} of "
-            f"{ragged}_items and the {len(values):,} of {ragged}_{value} among {rows:,} {kind}s)",
+            f"has arrays that do not fit each other ({matrix}_offsets that do not divide the {len(places):,} of "
+            f"{matrix}_items and the {len(values):,} of {matrix}_{value} among {rows:,} {kind}s)",
         )
     if len(places) and (places.min() < 0 or places.max() >= n_items):
         raise refusal(
-            source, f"has {_extreme(places, n_items - 1)} in {ragged}_items, expected rows of its {n_items:,} items"
+            source, f"has {_extreme(places, n_items - 1)} in {matrix}_items, expected rows of its {n_items:,} items"
         )
     keys = np.repeat(np.arange(rows, dtype=np.int64) * n_items, np.diff(offsets)) + places
     steps = np.diff(keys)
     if (steps <= 0).any() and (np.diff(np.sort(keys)) == 0).any():  # as we write them there is nothing to sort
-        raise refusal(source, f"has an item twice in {ragged}_items for one {kind}")
+        raise refusal(source, f"has an item twice in {matrix}_items for one {kind}")
 
 
 def _extreme(values: np.ndarray, most: float) -> Any:

@@ -8,7 +8,7 @@
 | ``history_items``, ``history_parts``       | t, t           | rows of items, and the part of the data |
 | ``coefficient_offsets``                    | n + 1          | where the coefficients for each item start and end |
 | ``coefficient_items``, ``_values``         | s, s           | what other items in a history say for it |
-| ``item_told``, ``item_told_trained``       | (n, _)         | what items tell a new user |
+| ``item_told``, ``item_told_trained``       | (n, _)         | what items of a history add to a user's vector |
 | ``item_embeddings``, ``item_rarity``       | (n, _), n      | fused, before rare items were drawn to their mean |
 | ``item_is_new``                            | n              | placed by content; the model never trained on them |
 | ``user_layer_0``, ``item_layer_0``, ...    | (u, _), (n, _) | vectors after each layer |
@@ -42,11 +42,11 @@ def as_arrays(embeddings: Embeddings) -> dict[str, np.ndarray]:
         "item_tokens": embeddings.items,
         "user_vectors": embeddings.user_vectors,
         "item_vectors": embeddings.item_vectors,
-        "item_told": embeddings.item_told,
+        "item_told": embeddings.item_sources,
         "history_offsets": histories.offsets,
         "history_items": histories.items,
         "history_parts": histories.parts,
-        **{name: getattr(embeddings, name) for name in OPTIONAL if getattr(embeddings, name) is not None},
+        **{name: array for name, own in OPTIONAL.items() if (array := getattr(embeddings, own)) is not None},
         **embeddings.layers,
     }
     if coefficients is not None:
@@ -90,11 +90,11 @@ def from_arrays(source: str, arrays: Mapping[str, np.ndarray], metadata: Mapping
         items=arrays["item_tokens"],
         user_vectors=arrays["user_vectors"],
         item_vectors=arrays["item_vectors"],
-        item_told=arrays["item_told"],
+        item_sources=arrays["item_told"],
         blocks=blocks,
         histories=Histories(*(arrays[f"history_{name}"] for name in ("offsets", "items", "parts"))),
         coefficients=coefficients,
-        **{name: arrays[name] for name in OPTIONAL if name in arrays},
+        **{own: arrays[name] for name, own in OPTIONAL.items() if name in arrays},
         layers={name: array for name, array in arrays.items() if "_layer_" in name},
         metadata={key: value for key, value in metadata.items() if key not in (MARK, "blocks")},
     )

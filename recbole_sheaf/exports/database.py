@@ -86,13 +86,13 @@ def _table(db: Any, name: str, rows: pd.DataFrame, width: int) -> None:
     db.unregister("rows")
 
 
-def _pairs(db: Any, arrays: dict[str, np.ndarray], ragged: str, value: str) -> None:
+def _pairs(db: Any, arrays: dict[str, np.ndarray], matrix: str, value: str) -> None:
     """A table of a compressed matrix: row, place, value; empty where the arrays are not there."""
-    name, *columns = PAIRS[ragged]
-    offsets = arrays.get(f"{ragged}_offsets", np.zeros(1, dtype=np.int64))
+    name, *columns = PAIRS[matrix]
+    offsets = arrays.get(f"{matrix}_offsets", np.zeros(1, dtype=np.int64))
     row = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
-    items = arrays.get(f"{ragged}_items", np.zeros(0, dtype=np.int32))
-    values = arrays.get(f"{ragged}_{value}", np.zeros(0, dtype=np.float32))
+    items = arrays.get(f"{matrix}_items", np.zeros(0, dtype=np.int32))
+    values = arrays.get(f"{matrix}_{value}", np.zeros(0, dtype=np.float32))
     db.register("pairs", pd.DataFrame(dict(zip(columns, (row, items, values)))))
     db.execute(f"CREATE TABLE {name} AS SELECT * FROM pairs")
     db.unregister("pairs")

@@ -87,8 +87,8 @@ def _read(db: duckdb.DuckDBPyConnection, path: Path, size: int) -> tuple[dict[st
         arrays[f"{kind}_tokens"], arrays[f"{kind}_vectors"] = _rows(db, source, kind, size)
         rows[kind] = len(arrays[f"{kind}_tokens"])
     arrays.update(_compressed(db, source, "history", "parts", rows["user"]))
-    said = _compressed(db, source, "coefficient", "values", rows["item"])
-    arrays.update(said if len(said["coefficient_values"]) else {})
+    coefficients = _compressed(db, source, "coefficient", "values", rows["item"])
+    arrays.update(coefficients if len(coefficients["coefficient_values"]) else {})
     return arrays, metadata
 
 
@@ -177,17 +177,17 @@ def _rows(db: duckdb.DuckDBPyConnection, source: str, kind: str, size: int) -> t
 
 
 def _compressed(
-    db: duckdb.DuckDBPyConnection, source: str, ragged: str, value: str, rows: int
+    db: duckdb.DuckDBPyConnection, source: str, matrix: str, value: str, rows: int
 ) -> dict[str, np.ndarray]:
     """The arrays of a table of pairs, by row and then in the order of the table."""
-    table, *columns = PAIRS[ragged]
+    table, *columns = PAIRS[matrix]
     found = db.execute(f"SELECT {', '.join(columns)} FROM export.main.{table}").fetchnumpy()
     row, items, values = (_filled(source, f"{column} of {table}", found[column]) for column in columns)
     if len(row) and (row.min() < 0 or row.max() >= rows):
         raise refusal(source, f"has {columns[0]} {row.min()} to {row.max()} in {table}, expected 0 to {rows - 1}")
     order = np.argsort(row, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows))]).astype(np.int64)
-    return {f"{ragged}_offsets": offsets, f"{ragged}_items": items[order], f"{ragged}_{value}": values[order]}
+    return {f"{matrix}_offsets": offsets, f"{matrix}_items": items[order], f"{matrix}_{value}": values[order]}
 
 
 def _filled(source: str, column: str, values: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.exports.array_files import METADATA
 from recbole_sheaf.exports.arrays import as_arrays, as_metadata
-from recbole_sheaf.exports.parquet_reader import RAGGED
+from recbole_sheaf.exports.parquet_reader import COMPRESSED
 from recbole_sheaf.files.parquet_file import import_pyarrow
 
 
@@ -39,7 +39,7 @@ def _columns(pyarrow: Any, kind: str, arrays: dict[str, np.ndarray]) -> dict[str
     for name, array in arrays.items():
         if name.startswith(f"{kind}_") and not name.endswith("_tokens"):
             out[_short(kind, name)] = _column(pyarrow, array, fixed=name.endswith("_vectors"))
-    for name, (of, parts) in RAGGED.items():
+    for name, (of, parts) in COMPRESSED.items():
         if of == kind and f"{name}_offsets" in arrays:
             offsets = pyarrow.array(arrays[f"{name}_offsets"], pyarrow.int64())
             for part in parts:

@@ -25,14 +25,14 @@ from recbole_sheaf.files.parquet_pages import chunks_of, unfolded_bytes
 from recbole_sheaf.files.regular_files import open_regular
 
 
-class Ragged(NamedTuple):
-    """Arrays that lie as lists in the rows of users or of items."""
+class Compressed(NamedTuple):
+    """Arrays of a compressed matrix: lists of unequal length in the rows of users or of items."""
 
     of: str
     parts: tuple[str, str]
 
 
-RAGGED = {"history": Ragged("user", ("items", "parts")), "coefficient": Ragged("item", ("items", "values"))}
+COMPRESSED = {"history": Compressed("user", ("items", "parts")), "coefficient": Compressed("item", ("items", "values"))}
 TEXTS = ("kind", "token")
 GROUPS = ("user", "item")  # row groups, in their order
 
@@ -98,10 +98,10 @@ def _holds(pyarrow: Any, found: Any, name: str, kind: Any) -> bool:
     """Whether a column holds numbers of an array's types, lists of them where a row has several."""
     types = pyarrow.types
     listed = types.is_list(found) or types.is_large_list(found) or types.is_fixed_size_list(found)
-    if listed != (kind.dimensions == 2 or name.partition("_")[0] in RAGGED):
+    if listed != (kind.dimensions == 2 or name.partition("_")[0] in COMPRESSED):
         return False
     value = found.value_type if listed else found
-    if name.partition("_")[0] in RAGGED and types.is_fixed_size_list(found):
+    if name.partition("_")[0] in COMPRESSED and types.is_fixed_size_list(found):
         return False
     return any(value == pyarrow.from_numpy_dtype(np.dtype(wanted)) for wanted in kind.types)
 
@@ -118,15 +118,15 @@ def _arrays(pyarrow: Any, source: str, kind: str, table: Any, size: int) -> dict
     for name, column in columns.items():
         if column.null_count == len(column):
             continue
-        ragged = name.partition("_")[0]
-        if column.null_count or kind != (RAGGED[ragged].of if ragged in RAGGED else _long(kind, name)[:4]):
+        matrix = name.partition("_")[0]
+        if column.null_count or kind != (COMPRESSED[matrix].of if matrix in COMPRESSED else _long(kind, name)[:4]):
             raise refusal(source, f"has {name} for {len(column) - column.null_count:,} of {len(column):,} {kind}s")
-        if ragged not in RAGGED:
+        if matrix not in COMPRESSED:
             out[_long(kind, name)] = _matrix(source, name, column)
             continue
         ends = column.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
-        if not np.array_equal(out.setdefault(f"{ragged}_offsets", ends), ends):
-            raise refusal(source, f"has lists of different lengths in the columns of {ragged}")
+        if not np.array_equal(out.setdefault(f"{matrix}_offsets", ends), ends):
+            raise refusal(source, f"has lists of different lengths in the columns of {matrix}")
         out[name] = _numbers(source, name, column.values)
     return out
 

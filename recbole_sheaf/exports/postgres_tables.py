@@ -52,9 +52,9 @@ def tables_of(embeddings: Embeddings, schema: str) -> dict[str, Table]:
         DataError: if the vectors or the coefficients of an item are more than pgvector holds.
     """
     kind = KINDS[embeddings.metadata["dtype"]]
-    said = _coefficients(embeddings)
+    coefficients = _coefficients(embeddings)
     widths = embeddings.item_vectors.shape[1], embeddings.embeddings.shape[1]
-    _refuse_larger(embeddings, max(widths), said)
+    _refuse_larger(embeddings, max(widths), coefficients)
     vector, embedding = (f"{kind}({max(width, 1)})" for width in widths)
     row = {"row_id": "integer", "token": "text"}
     keys = "PRIMARY KEY (row_id), UNIQUE (token)"
@@ -65,7 +65,7 @@ def tables_of(embeddings: Embeddings, schema: str) -> dict[str, Table]:
     # The sparse vectors' columns leave their size open, so that tomorrow's catalogue fits today's tables.
     return {
         "users": Table(users, keys, _users(embeddings)),
-        "items": Table(items, keys, _items(embeddings, said)),
+        "items": Table(items, keys, _items(embeddings, coefficients)),
         "interactions": Table(interactions, "PRIMARY KEY (user_id, item_id)", _interactions(embeddings)),
         "metadata": Table({"key": "text", "value": "jsonb"}, "PRIMARY KEY (key)", _metadata(embeddings, schema)),
     }
@@ -73,15 +73,15 @@ def tables_of(embeddings: Embeddings, schema: str) -> dict[str, Table]:
 
 def _coefficients(embeddings: Embeddings) -> sparse.csc_matrix:
     """Those that are there, as float32; none is a matrix of zeros."""
-    said, n = embeddings.coefficients, len(embeddings.items)
-    if said is None:
+    coefficients, n = embeddings.coefficients, len(embeddings.items)
+    if coefficients is None:
         return sparse.csc_matrix((n, n), dtype=np.float32)
-    parts = (said.data.astype(np.float32, copy=False), said.indices, said.indptr)
-    return sparse.csc_matrix(parts, shape=said.shape)
+    parts = (coefficients.data.astype(np.float32, copy=False), coefficients.indices, coefficients.indptr)
+    return sparse.csc_matrix(parts, shape=coefficients.shape)
 
 
-def _refuse_larger(embeddings: Embeddings, width: int, said: sparse.csc_matrix) -> None:
-    most = max(np.diff(said.indptr), default=0)
+def _refuse_larger(embeddings: Embeddings, width: int, coefficients: sparse.csc_matrix) -> None:
+    most = max(np.diff(coefficients.indptr), default=0)
     longest = max(np.diff(embeddings.histories.offsets), default=0)
     if width > MOST_COLUMNS or max(most, longest) > MOST_COEFFICIENTS:
         raise DataError(
@@ -99,15 +99,15 @@ def _users(embeddings: Embeddings) -> Iterator[tuple[Any, ...]]:
         yield row, token, pack(vector), _sparse(history, row)
 
 
-def _items(embeddings: Embeddings, said: sparse.csc_matrix) -> Iterator[tuple[Any, ...]]:
+def _items(embeddings: Embeddings, coefficients: sparse.csc_matrix) -> Iterator[tuple[Any, ...]]:
     pack, n = _packer(embeddings), len(embeddings.items)
     rarity = np.zeros(n) if embeddings.item_rarity is None else embeddings.item_rarity
     is_new = np.zeros(n, dtype=bool) if embeddings.item_is_new is None else embeddings.item_is_new
     for row, (token, vector, embedding) in enumerate(
         zip(embeddings.items.tolist(), embeddings.item_vectors, embeddings.embeddings)
     ):
-        heard = _sparse(said, row) if said.nnz else None
-        yield row, token, pack(vector), pack(embedding), heard, float(rarity[row]), bool(is_new[row])
+        into_item = _sparse(coefficients, row) if coefficients.nnz else None
+        yield row, token, pack(vector), pack(embedding), into_item, float(rarity[row]), bool(is_new[row])
 
 
 def _interactions(embeddings: Embeddings) -> Iterator[tuple[Any, ...]]:

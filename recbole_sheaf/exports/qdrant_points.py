@@ -73,8 +73,8 @@ def _items(embeddings: Embeddings, has_coefficients: bool) -> Iterator[Any]:
         dense = {"vector": embeddings.item_vectors[row], "embedding": embeddings.embeddings[row]}
         vector: dict[str, Any] = {key: each.tolist() for key, each in dense.items() if len(each)}
         vector.setdefault("vector", [0.0])
-        if has_coefficients and (heard := _sparse(embeddings.coefficients, row)):
-            vector["coefficients"] = heard
+        if has_coefficients and (into_item := _sparse(embeddings.coefficients, row)):
+            vector["coefficients"] = into_item
         yield models.PointStruct(id=row, vector=vector, payload={"token": token, "is_new": bool(is_new[row])})
 
 

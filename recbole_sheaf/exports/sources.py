@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.ranking import Scores
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, NoPieces
 from recbole_sheaf.exports.files import holds_embeddings, read_embeddings
 
 
@@ -38,7 +38,7 @@ def open_source(path: Path, data_path: Optional[str] = None, trust: bool = False
             raise ConfigError(f"{path} holds all that is needed, but --data_path is given; leave it out")
         return Source(read_embeddings(path))
     # Here alone: an export is answered from without RecBole and the models
-    from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of, model_scores, without_pieces
+    from recbole_sheaf.embeddings.reading import embeddings_of, model_scores, without_pieces
     from recbole_sheaf.experiments.checkpoints import restore
 
     restored = restore(path, data_path, trust)

@@ -13,14 +13,16 @@ from typing import Optional, Union
 
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy import sparse
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, pad
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.settings.vocabulary import ITEM_SHEAF_MAPS
-from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps, told_share
+from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps, content_regression, hear, told_share
 from recbole_sheaf.sheaf.item_arcs import choose_neighbours
+from recbole_sheaf.sheaf.item_maps import CONTENT, ItemMaps
 from recbole_sheaf.sheaf.item_sheaf import (
     cosine_transport,
     precision,
@@ -49,9 +51,13 @@ class ItemSheaf(nn.Module):
     Attributes:
         ridge_loss: mean over the items of what their regressions leave, ridge included, ``1 / P_ii``; 0 for identity
             maps, which are not learnt.
+        cold_level: by what content was multiplied in the maps into cold items.
+        message_passing: the backend in use, ``dgl`` or ``torch``; None where no messages are passed.
     """
 
     ridge_loss = 0.0
+    cold_level = 1.0
+    message_passing: Optional[str] = None
     user_offsets: Tensor
     items_of_user: Tensor
     user_weight: Tensor
@@ -81,6 +87,24 @@ class ItemSheaf(nn.Module):
     def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """Transport by the form's own maps, as if every item were warm."""
         raise NotImplementedError
+
+    def through_warm(self, columns: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+        """``(I + B) columns``, B as if every item were warm: what an item adds by itself and by those it is carried to.
+
+        Of the source factor of maps into cold items it makes what a history is multiplied by.
+        """
+        raise NotImplementedError
+
+    def warm_maps(self) -> ItemMaps:
+        """B as if every item were warm."""
+        raise NotImplementedError
+
+    def maps(self) -> ItemMaps:
+        """B, in its smallest form; memory O(n^2) for the full form, 8 bytes a coefficient, else O(n (K + c))."""
+        found, cold = self.warm_maps(), self.cold
+        if cold is None:
+            return found
+        return found.with_low_rank_into(cold.items, self.through_warm(cold.told), cold.heard, len(self.user_weight))
 
     def _with_cold_items(self, histories: Float[Tensor, "b n"], scores: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """Scores with those of cold items replaced, in place; time O(b n c)."""
@@ -142,6 +166,20 @@ class FullItemSheaf(ItemSheaf):
         return scores(self._held, histories) if self.transport is None else histories @ self.transport
 
     @property
+    def _whole(self) -> Float[Tensor, "n n"]:
+        """B; memory O(n^2) where P was given."""
+        held = self._held
+        return held if self.precision is None else (-held / held.diagonal()).fill_diagonal_(0.0)
+
+    def through_warm(self, columns: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+        """``(I + B) columns``; time O(n^2 q)."""
+        return columns + self._whole @ columns
+
+    def warm_maps(self) -> ItemMaps:
+        """A coefficient for each pair of items."""
+        return ItemMaps(sparse.csc_matrix(self._whole.cpu().numpy()))
+
+    @property
     def _held(self) -> Tensor:
         """P or B, the one that was given."""
         held = self.precision if self.transport is None else self.transport
@@ -163,10 +201,7 @@ class FullItemSheaf(ItemSheaf):
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
         """Of each item its neighbours with the coefficients largest in size, signed; memory O(n^2)."""
-        transport = self.transport
-        if transport is None:
-            transport = (-self._held / self._held.diagonal()).fill_diagonal_(0.0)
-        cold = self.cold
+        transport, cold = self._whole, self.cold
         if cold is not None:
             into_cold = (cold.told + transport @ cold.told) @ cold.heard.mT
             transport = transport.index_copy(1, cold.items, into_cold)
@@ -257,19 +292,36 @@ class LocalItemSheaf(ItemSheaf):
         items[dst[kept], rank[kept]], out[dst[kept], rank[kept]] = src[kept], values[kept]
         cold = self.cold
         if cold is not None:
-            told = cold.told + self._pulled_back(cold.told)
+            told = self.through_warm(cold.told)
             rows = max(1, COLD_ENTRIES // self.n_items)
             for some, heard in zip(cold.items.split(rows), cold.heard.split(rows)):
                 items[some], out[some] = _largest(heard @ told.mT, size)
         return items, out
 
-    def _pulled_back(self, columns: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
-        """``B @ columns``, messages against the arcs; time O(n q (K + c))."""
+    def through_warm(self, columns: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
+        """``(I + B) columns``, messages against the arcs; time O(n q (K + c))."""
         ends = torch.stack([self.graph.src, self.graph.dst])
         arcs = torch.sparse_coo_tensor(
             ends, self.weights.flatten(), (self.n_items, self.n_items), check_invariants=True
         )
-        return arcs @ columns + self.hubs_in @ (self.hubs_out.mT @ columns) - self.own.unsqueeze(1) * columns
+        by_hubs = self.hubs_in @ (self.hubs_out.mT @ columns)
+        return columns + (arcs @ columns + by_hubs - self.own.unsqueeze(1) * columns)
+
+    def warm_maps(self) -> ItemMaps:
+        """Coefficients on the arcs, and the hubs as factors, with what they carry from an item to itself taken off."""
+        items = torch.arange(self.n_items)
+        source, target = (torch.cat([ends.cpu(), items]).numpy() for ends in (self.graph.src, self.graph.dst))
+        values = torch.cat([self.weights.flatten(), -self.own]).cpu().numpy()
+        between = sparse.csc_matrix((values, (source, target)), shape=(self.n_items, self.n_items))
+        between.eliminate_zeros()
+        if not self.hubs_in.shape[1]:
+            return ItemMaps(between)
+        return ItemMaps(between, {CONTENT: self.hubs_in}, {CONTENT: self.hubs_out})
+
+    @property
+    def message_passing(self) -> str:  # type: ignore[override]  # the other form passes none
+        """The backend in use, ``dgl`` or ``torch``."""
+        return self.graph.backend
 
 
 def fit_item_sheaf(
@@ -350,17 +402,66 @@ def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
     cold = sheaf.cold
     if cold is None:
         return sheaf
-    active = (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
     rare = rare_items(signals)
-    users = spaced_users(active, sheaf.n_items, LEVEL_SCORES).to(cold.told.device)
     of_rare, of_cold = 0.0, 0.0
-    for some in users.split(max(1, COLD_ENTRIES // sheaf.n_items)):
+    for some in _level_users(signals).to(cold.told.device).split(max(1, COLD_ENTRIES // sheaf.n_items)):
         scores = sheaf.scores(some)
         of_rare += float(scores[:, rare.to(scores.device)].square().sum())
         of_cold += float(scores[:, cold.items].square().sum())
     if of_cold:
-        cold.heard.mul_(told_share(signals) * (of_rare / int(rare.sum()) / (of_cold / len(cold.items))) ** 0.5)
+        sheaf.cold_level = _level(signals, of_rare / int(rare.sum()), of_cold / len(cold.items))
+        cold.heard.mul_(sheaf.cold_level)
     return sheaf
+
+
+def maps_into_new(
+    sheaf: ItemSheaf, signals: ItemSignals, content: Float[Tensor, "k c"], ridge: float
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "k c"]]:
+    """Maps into k items that were not there, ``through_warm(source) @ target.mT``, as those into cold items are.
+
+    Where the catalogue has cold items, new ones are at their level. Where it has none, the level is measured: rare warm
+    items with content, through the maps into cold ones and by users who do not have them, become as loud as by the item
+    sheaf's own maps, times :func:`told_share`. It depends on the catalogue alone, so that an item is placed alike
+    whatever is placed beside it.
+
+    Args:
+        signals: that the sheaf was fitted to.
+        content: coordinates of the items' content, in the catalogue's directions.
+        ridge: ``cold_ridge`` of the fit.
+
+    Returns:
+        source, target, on the CPU.
+    """
+    source, factor = content_regression(signals, ridge)
+    level = sheaf.cold_level if sheaf.cold is not None else _level_by_rare_items(sheaf, signals, source, factor)
+    return source, level * hear(content, factor)
+
+
+def _level_by_rare_items(
+    sheaf: ItemSheaf, signals: ItemSignals, source: Float[Tensor, "n c"], factor: Float[Tensor, "c c"]
+) -> float:
+    rare = (rare_items(signals) & signals.has_content).nonzero().squeeze(1)
+    target = hear(signals.content[rare], factor)
+    own, through_content = 0.0, 0.0
+    for some in _level_users(signals).split(256):
+        histories = sheaf.histories(some.to(sheaf.user_weight.device))
+        scores = sheaf(histories).cpu()
+        histories = histories.cpu()
+        others = histories[:, rare] == 0
+        own += float(scores[:, rare][others].square().sum())
+        through_content += float((((histories + scores) @ source) @ target.mT)[others].square().sum())
+    return _level(signals, own, through_content) if through_content else 0.0
+
+
+def _level_users(signals: ItemSignals) -> Int[Tensor, " s"]:
+    """Some users with a history, by whose scores a level is measured."""
+    active = (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
+    return spaced_users(active, signals.n_items, LEVEL_SCORES)
+
+
+def _level(signals: ItemSignals, wanted: float, there: float) -> float:
+    """What brings scores of the mean square ``there`` to ``wanted``, times the share that content tells."""
+    return told_share(signals) * (wanted / there) ** 0.5
 
 
 def _largest(rows: Float[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "b size"], Float[Tensor, "b size"]]:

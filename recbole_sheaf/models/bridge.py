@@ -22,6 +22,7 @@ from recbole_sheaf.layers.modality_projection import ModalityProjection
 from recbole_sheaf.layers.module_list import ModuleList
 from recbole_sheaf.models.freedom import FrozenItemGraph
 from recbole_sheaf.models.multimodal import MultimodalRecommender, bpr_loss, refuse_no_modality
+from recbole_sheaf.models.score_factors import ScoreFactors, ScoresInPieces
 from recbole_sheaf.settings.config import ModelSettings, cache_folder
 from recbole_sheaf.settings.rules import setting
 from recbole_sheaf.settings.vocabulary import BACKENDS
@@ -212,6 +213,14 @@ class BRIDGE(MultimodalRecommender):
         """Users and items of the base ranking."""
         encoded = self.encoded()
         return encoded.users, encoded.items
+
+    def score_factors(self) -> ScoreFactors:
+        """Those of the base ranking, if that is all.
+
+        Raises:
+            NoPieces: where behaviour moves candidates: scores are no inner products then.
+        """
+        return ScoresInPieces.score_factors(self) if self.settings.behaviour_weight else super().score_factors()
 
     def evidence(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n_items"]:
         """z, how far each item's co-occurrence with a user's items is above the mean; zeros for the padding.

@@ -8,10 +8,12 @@ from recbole.utils import InputType, ModelType
 from torch import Tensor, nn
 
 from recbole_sheaf.layers.item_sheaf import ItemSheaf
-from recbole_sheaf.models.multimodal import ContentRecommender
+from recbole_sheaf.models.multimodal import ItemContent
+from recbole_sheaf.models.score_factors import ScoreFactors, ScoresInPieces
+from recbole_sheaf.sheaf.item_maps import ItemMaps
 
 
-class ClosedFormRecommender(ContentRecommender):
+class ClosedFormRecommender(ItemContent, ScoresInPieces):
     r"""Scores :math:`x_u^\top B` of a user's history x_u; a subclass fits B and keeps it as ``sheaf``.
 
     RecBole's one epoch of a traditional model changes nothing. A user without a history gets zeros.
@@ -29,6 +31,14 @@ class ClosedFormRecommender(ContentRecommender):
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """What the maps' fit leaves, whatever the batch: no parameter is left to lower it."""
         return torch.tensor(self.sheaf.ridge_loss, device=self.device, requires_grad=True)
+
+    def score_factors(self) -> ScoreFactors:
+        """No vectors: the maps are the whole score, a new user's too."""
+        return ScoreFactors.of_maps_alone(self.n_users, self.n_items)
+
+    def item_maps(self) -> ItemMaps:
+        """B."""
+        return self.sheaf.maps()
 
     def predict(self, interaction: Any) -> Float[Tensor, " b"]:
         """Scores of b user-item pairs."""

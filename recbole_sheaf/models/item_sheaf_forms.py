@@ -21,12 +21,14 @@ from recbole_sheaf.data import cached_knn_arcs
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.errors import nearest as nearest_name
 from recbole_sheaf.features import ModalityFeatures
-from recbole_sheaf.layers.item_sheaf import ItemSheaf, arcs_into_each, fit_item_sheaf
+from recbole_sheaf.layers.item_sheaf import ItemSheaf, arcs_into_each, fit_item_sheaf, maps_into_new
+from recbole_sheaf.models.score_factors import MapsIntoNewItems
 from recbole_sheaf.settings.config import cache_folder
 from recbole_sheaf.sheaf.item_signals import (
     ItemSignals,
     Neighbourhoods,
     content_coordinates,
+    coordinates_of,
     item_signals,
     neighbourhoods,
 )
@@ -205,6 +207,34 @@ class ClosedForm(nn.Module):
             self.fitting.history_power,
             near,
         )
+
+    def maps_into_new(self, modalities: Mapping[str, ModalityFeatures]) -> Optional[MapsIntoNewItems]:
+        """Maps into items that were not there, from their content alone; None where the form weighs no content.
+
+        Args:
+            modalities: content of these items, a row of padding first.
+
+        Raises:
+            ConfigError: if the item sheaf has no maps into cold items.
+
+        Time O(n c^2 + c^3) beside O(k c dim).
+        """
+        ridge, weights = self.fitting.cold_ridge, self.content_weights
+        if not (self.fitting.restriction_map == "learnt" and ridge):
+            raise ConfigError(
+                "the item sheaf of this model has no maps into items without interactions (identity maps, or a cold "
+                "ridge of 0), so it cannot place new ones; train it with learnt maps and a cold ridge above 0"
+            )
+        signals, sheaf = self.signals(), self.sheaf
+        if not signals.content.shape[1]:
+            return None
+        rows = []
+        for name, own in self._modalities.items():
+            if weights[name] > 0:
+                learnt = coordinates_of(own.matrix, own.present, weights[name])
+                rows.append(learnt.coordinates(modalities[name].matrix[1:], modalities[name].present[1:]))
+        source, target = maps_into_new(sheaf, signals, torch.cat(rows, dim=1), ridge)
+        return MapsIntoNewItems(target, lambda: sheaf.through_warm(source.to(sheaf.user_weight.device)))
 
 
 def content_neighbourhoods(features: ModalityFeatures, nearest: int, weight: float, cache_dir: Path) -> Neighbourhoods:

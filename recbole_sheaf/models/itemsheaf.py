@@ -6,13 +6,16 @@ the mathematics is in :mod:`recbole_sheaf.sheaf.item_sheaf`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
+
+import torch
 
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import ItemSheaf as Sheaf
-from recbole_sheaf.layers.item_sheaf import LocalItemSheaf
 from recbole_sheaf.models.closed_form import ClosedFormRecommender
 from recbole_sheaf.models.item_sheaf_forms import Auto, ClosedForm, Fitting, open_forms
+from recbole_sheaf.models.score_factors import PlacedItems
 from recbole_sheaf.settings.config import ModelSettings
 from recbole_sheaf.settings.rules import setting
 from recbole_sheaf.settings.vocabulary import ITEM_SHEAF_MAPS
@@ -82,6 +85,11 @@ class ItemSheaf(ClosedFormRecommender):
         return self.closed_form.chosen(FORM_SETTINGS)
 
     @property
-    def message_passing(self) -> Any:
+    def message_passing(self) -> Optional[str]:
         """The backend in use, ``dgl`` or ``torch``; None in full form, where no messages are passed."""
-        return self.sheaf.graph.backend if isinstance(self.sheaf, LocalItemSheaf) else None
+        return self.sheaf.message_passing
+
+    def place(self, modalities: Mapping[str, ModalityFeatures]) -> PlacedItems:
+        """By the maps into cold items, which a new one is to the model."""
+        nothing = torch.zeros(len(next(iter(modalities.values())).matrix) - 1, 0)
+        return PlacedItems(nothing, nothing, nothing, maps=self.closed_form.maps_into_new(modalities))

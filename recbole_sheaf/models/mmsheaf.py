@@ -47,8 +47,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional, Union
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
@@ -61,12 +62,15 @@ from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender, xavier
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spreads_of_products, spreads_of_scores
+from recbole_sheaf.models.score_factors import PlacedItems, ScoreFactors
 from recbole_sheaf.models.softmax_ranking import with_popularity
 from recbole_sheaf.models.weighing import Weighing
 from recbole_sheaf.settings.config import ModelSettings, cache_folder
 from recbole_sheaf.settings.rules import Choices, choices, setting
 from recbole_sheaf.settings.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
+from recbole_sheaf.sheaf.item_maps import ItemMaps
 from recbole_sheaf.sheaf.item_signals import spaced_users
+from recbole_sheaf.sheaf.new_user import user_sources
 from recbole_sheaf.sheaf.unit_length import unit_length
 
 AUTO_NEIGHBOURS = 10  # of an item graph, where neighbourhoods in content say something of histories
@@ -381,19 +385,10 @@ class MMSheaf(MultimodalRecommender):
 
     def ranked_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Dense vectors of a score, whose inner product is the stalks' part; see :class:`Weighed`."""
-        weighed = self._weighed_now()
-        return weighed.users, weighed.items
-
-    def item_sheaf_weights(self) -> Float[Tensor, " n_items"]:
-        """Of each item what its transported histories count, omega + rho nu; its sparse vector is so many times B's."""
-        return self._weighed_now().item_weights
+        return self.weighed.users, self.weighed.items
 
     @property
-    def rarity(self) -> Float[Tensor, " n_items"]:
-        """rho of the items."""
-        return self._weighed_now().rarity
-
-    def _weighed_now(self) -> "Weighed":
+    def weighed(self) -> Weighed:
         """What is ranked by, kept until the model trains, loads, or is weighed or fitted otherwise."""
         made_of = (self.compared_embeddings(), self.weighing, self.item_sheaf)
         if self._weighed is not None and _same(self._weighed[0], made_of):
@@ -403,12 +398,12 @@ class MMSheaf(MultimodalRecommender):
             self._weighed = (made_of, found)
         return found
 
-    def _weighed_by(self, compared: tuple[Tensor, Tensor], weighing: Weighing) -> "Weighed":
+    def _weighed_by(self, compared: tuple[Tensor, Tensor], weighing: Weighing) -> Weighed:
         """The parts of a score; the temperature is shared out to users and items."""
         users, items = (vectors / self.temperature**0.5 for vectors in compared)
         rho, stretch, growth = self._balance(compared, weighing)
         if rho.any():
-            items = torch.lerp(items, rho @ items / rho.sum(), rho.unsqueeze(1))
+            items = torch.lerp(items, _mean(items, rho), rho.unsqueeze(1))
         users, kept = users * growth.unsqueeze(1), self.kept_popularity(weighing)
         if kept is not None:
             users, items = with_popularity(users, items, kept)
@@ -437,11 +432,6 @@ class MMSheaf(MultimodalRecommender):
                 return Balance(share, spread_of_stalks / spread, growth)
         return Balance(items.new_zeros(self.n_items), items.new_zeros(()), growth)
 
-    def growth_with_history(self) -> tuple[float, float]:
-        """Factor and power of h, ``factor * length**power``, by which the stalks' part of a user's scores grows."""
-        power = self.weighing.item_sheaf_user_power
-        return float(self._inverse_growth(power)[self.graph.in_degrees[: self.n_users] > 0].mean()), power
-
     def _growth(self, power: float) -> Float[Tensor, " n_users"]:
         """h of the users, whose inverse is 1 in the mean over users with a history."""
         inverse = self._inverse_growth(power)
@@ -449,6 +439,85 @@ class MMSheaf(MultimodalRecommender):
 
     def _inverse_growth(self, power: float) -> Float[Tensor, " n_users"]:
         return self.graph.in_degrees[: self.n_users].clamp(min=1).float().pow(-power)
+
+    def score_factors(self) -> ScoreFactors:
+        """Stalks side by side; of items also those before rare ones are drawn to their mean, who would all be alike."""
+        weighed, own = self.weighed, self._fused_items()
+        popularity, rare = own.shape[1] < weighed.items.shape[1], bool(weighed.rarity.any())
+        power = self.weighing.item_sheaf_user_power
+        mean = float(self._inverse_growth(power)[self.graph.in_degrees[: self.n_users] > 0].mean())
+        return ScoreFactors(
+            weighed.users,
+            weighed.items,
+            [(name, own.shape[1] // len(self.stalks.names)) for name in self.stalks.names],
+            popularity,
+            cosine=self.softmax is not None,
+            temperature=self.temperature,
+            growth_with_history=(mean, power) if power else None,
+            item_embeddings=own if rare or popularity else None,
+            item_rarity=weighed.rarity if rare else None,
+            user_sources=self._user_sources(
+                lambda: [signal[self.n_users :] for signal in self.layer_signals()],
+                self.graph.in_degrees[self.n_users :],
+            ),
+        )
+
+    def item_maps(self) -> Optional[ItemMaps]:
+        """B, those into an item times what its transported histories count."""
+        return None if self.item_sheaf is None else self.item_sheaf.maps().times(self.weighed.item_weights)
+
+    def layer_signals(self) -> list[Float[Tensor, "nodes f"]]:
+        """Stalks before the diffusion and after each step, in the nodes' own basis."""
+        x = self.stalks()
+        maps, frames = self.maps(self.graph, x.flatten(1) if self.learn_from_signal else self.content)
+        signals = [frames.rotate(x)]
+        for step in self.steps:
+            signals.append(step(self.graph, signals[-1], *maps))
+        return [frames.rotate_back(signal).flatten(1) for signal in signals]
+
+    def place(self, modalities: Mapping[str, ModalityFeatures]) -> PlacedItems:
+        """As items of the catalogue without training interactions: by the stalks of their content and no ID stalk.
+
+        Diffusion leaves these alone at a node without arcs; what items receive of their nearest in content is added.
+
+        Raises:
+            ConfigError: if stalks diffuse along the item sheaf, or that has no maps into cold items.
+        """
+        if self.diffuses_along_item_sheaf:
+            raise ConfigError(
+                "MMSheaf was trained with stalks that diffuse along the item sheaf, into which an item that was not "
+                "there has no arcs; train with item_graph_arcs: content to place new items"
+            )
+        content = [unit_length(features.matrix[1:]) for features in modalities.values()]
+        rows = [each.to(weight) @ weight for each, weight in zip(content, self.stalks.project)]
+        absent = [torch.zeros_like(rows[0])] * (self.stalks.id_embedding is not None)
+        x = fused = torch.cat([*absent, *rows], dim=1)
+        if isinstance(graph := self.item_graph, ItemGraph):
+            held = self.stalks()[self.n_users :].flatten(1)
+            fused = x + graph.for_new_items(self.modalities, modalities, held)
+        own = (fused if self.softmax is None else normalize(fused)) / self.temperature**0.5
+        sources = self._user_sources(lambda: [x] * (1 + len(self.steps)), x.new_zeros(len(x)))
+        maps = None if self.closed_form is None else self.closed_form.maps_into_new(modalities)
+        weight, rho = self.weighing.item_sheaf_weight, self.weighed.rarity
+        if not rho.any():
+            return PlacedItems(own, own, sources, maps=maps, map_weight=weight)
+        stretch = self._balance(self.compared_embeddings(), self.weighing).stretch
+        mean = _mean(self._fused_items(), rho).expand_as(own)
+        return PlacedItems(mean, own, sources, 1.0, maps, float(weight + stretch))
+
+    def _fused_items(self) -> Float[Tensor, "n_items f"]:
+        """Diffused stalks of the items as a score compares them, rare items as they are, over the root of tau."""
+        return self.compared_embeddings()[1] / self.temperature**0.5
+
+    def _user_sources(
+        self, signals: Callable[[], list[Float[Tensor, "k f"]]], degree: Num[Tensor, " k"]
+    ) -> Optional[Float[Tensor, "k f"]]:
+        """What items add to a new user's vector, by their signals; None where nothing steps or maps are learnt.
+
+        Learnt maps are maps of the user too, which training alone gives.
+        """
+        identity = self.settings.restriction_map == "identity" and len(self.steps)
+        return user_sources(signals(), degree, self.settings.step_size) if identity else None
 
     def scored_by(self, weighings: Sequence[Weighing]) -> Callable[[Int[Tensor, " b"]], Iterator[Tensor]]:
         """Gives users' scores for every item, (b, n_items), under one weighing after another.
@@ -490,7 +559,7 @@ class MMSheaf(MultimodalRecommender):
             return stalks
         users, rows = torch.unique(interaction[self.USER_ID], return_inverse=True)
         items = interaction[self.ITEM_ID]
-        return stalks + self.item_sheaf_weights()[items] * self.item_sheaf_scores(users)[rows, items]
+        return stalks + self.weighed.item_weights[items] * self.item_sheaf_scores(users)[rows, items]
 
     def full_sort_predict(self, interaction: Any) -> Float[Tensor, " scores"]:
         """Scores of b users for every item, both parts, flattened as RecBole wants them."""
@@ -498,7 +567,7 @@ class MMSheaf(MultimodalRecommender):
         if self.closed_form is None:
             return stalks
         sheaf = self.item_sheaf_scores(interaction[self.USER_ID])
-        return stalks.view(sheaf.shape).addcmul_(sheaf, self.item_sheaf_weights()).flatten()
+        return stalks.view(sheaf.shape).addcmul_(sheaf, self.weighed.item_weights).flatten()
 
     def item_sheaf_scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n_items"]:
         """What the item sheaf says of b users.
@@ -518,6 +587,10 @@ class MMSheaf(MultimodalRecommender):
             everyone = torch.arange(self.n_users, device=self.device).split(1024)
             self._sheaf_scores = (sheaf, torch.cat([sheaf.scores(some) for some in everyone]))
         return self._sheaf_scores[1][users]
+
+
+def _mean(items: Float[Tensor, "n f"], share: Float[Tensor, " n"]) -> Float[Tensor, " f"]:
+    return share @ items / share.sum()
 
 
 def _same(kept: tuple[Any, ...], now: tuple[Any, ...]) -> bool:

@@ -22,7 +22,8 @@ from recbole_sheaf.data.mmrec import origin_of
 from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
-from recbole_sheaf.models.softmax_ranking import SoftmaxRanked, SoftmaxRanking, squared_norms
+from recbole_sheaf.models.score_factors import ScoreFactors, ScoresInPieces
+from recbole_sheaf.models.softmax_ranking import SoftmaxRanked, SoftmaxRanking, ranked_factors, squared_norms
 from recbole_sheaf.settings.config import LossSettings, cache_folder
 from recbole_sheaf.settings.vocabulary import LOSSES
 
@@ -31,7 +32,7 @@ Triples = tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " s"]]  # user
 CONTRASTED = 4096  # nodes in one contrast under the softmax
 
 
-class EmbeddingRecommender(SoftmaxRanked, GeneralRecommender):
+class EmbeddingRecommender(SoftmaxRanked, ScoresInPieces, GeneralRecommender):
     """A RecBole general recommender that ranks by inner products of user and item embeddings, or by their cosines.
 
     A subclass defines ``forward``, which gives the embeddings of all users and items, and ``calculate_loss``. Ranking
@@ -74,6 +75,10 @@ class EmbeddingRecommender(SoftmaxRanked, GeneralRecommender):
     def all_embeddings(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Those of ``forward``."""
         return self.forward()
+
+    def score_factors(self) -> ScoreFactors:
+        """The embeddings, as they rank."""
+        return ranked_factors(self)
 
     def triples(self, interaction: Any) -> Triples:
         """Users, items they chose and sampled items of a batch.
@@ -155,7 +160,7 @@ class GraphRecommender(EmbeddingRecommender):
         return weight * squares / (2 * max(len(users), 1))
 
 
-class ContentRecommender(EmbeddingRecommender):
+class ItemContent(GeneralRecommender):
     """With ``self.modalities``, the items' content."""
 
     def __init__(self, config: Any, dataset: Any) -> None:
@@ -166,6 +171,10 @@ class ContentRecommender(EmbeddingRecommender):
     def modality_coverage(self) -> dict[str, float]:
         """Share of items that have a row, per modality; rows that ``missing_share`` removed do not count."""
         return {name: features.present[1:].float().mean().item() for name, features in self.modalities.items()}
+
+
+class ContentRecommender(ItemContent, EmbeddingRecommender):
+    """An embedding recommender with the items' content."""
 
 
 class MultimodalRecommender(ContentRecommender, GraphRecommender):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from recbole_sheaf.layers.softmax_loss import ItemSampler, softmax_loss
+from recbole_sheaf.models.score_factors import ScoreFactors
 from recbole_sheaf.models.weighing import Weighing, weighings
 from recbole_sheaf.settings.config import LossSettings
 from recbole_sheaf.settings.rules import Choices
@@ -190,6 +191,26 @@ class SoftmaxRanked:
                 yield cosines.clone() if kept is None else cosines + kept * temperature
 
         return scored
+
+
+def ranked_factors(model: Any, blocks: Sequence[tuple[str, int]] = (), **more: Any) -> ScoreFactors:
+    """What a model ranks by that is a :class:`SoftmaxRanked`.
+
+    Args:
+        blocks: of its embeddings; () is one.
+        more: of :class:`~recbole_sheaf.models.score_factors.ScoreFactors`.
+    """
+    (users, items), compared = model.ranked_embeddings(), model.compared_embeddings()[1]
+    popularity = compared.shape[1] < items.shape[1]
+    return ScoreFactors(
+        users,
+        items,
+        list(blocks) or [("embedding", compared.shape[1])],
+        popularity,
+        cosine=model.softmax is not None,
+        item_embeddings=compared if popularity else None,
+        **more,
+    )
 
 
 def with_popularity(

@@ -5,14 +5,19 @@ Notation: :math:`\gamma` are free vectors of users and items, :math:`\theta_u` a
 item's bias and :math:`\beta'` the bias of content.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
+from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.models.multimodal import ContentRecommender, refuse_no_modality, xavier
+from recbole_sheaf.models.score_factors import PlacedItems, ScoreFactors
+from recbole_sheaf.models.softmax_ranking import ranked_factors
 from recbole_sheaf.settings.config import ModelSettings
 from recbole_sheaf.settings.rules import setting
 from recbole_sheaf.sheaf.unit_length import unit_length
@@ -62,6 +67,20 @@ class VBPR(ContentRecommender):
         users = torch.cat([self.user_factors, self.user_content_factors, torch.ones_like(self.user_factors[:, :1])], 1)
         bias = self.item_bias + self.content @ self.content_bias
         return users, torch.cat([self.item_factors, self.content @ self.content_map, bias], dim=1)
+
+    def score_factors(self) -> ScoreFactors:
+        """The embeddings, their columns by what they hold."""
+        widths = {"factors": self.item_factors.shape[1], "content": self.content_map.shape[1], "bias": 1}
+        return ranked_factors(self, list(widths.items()))
+
+    def place(self, modalities: Mapping[str, ModalityFeatures]) -> PlacedItems:
+        """By their content, without a free vector or a bias of their own."""
+        rows = [unit_length(features.matrix[1:]) for features in modalities.values()]
+        content = torch.cat(rows, dim=1).to(self.content)
+        free = content.new_zeros(len(content), self.item_factors.shape[1])
+        items = torch.cat([free, content @ self.content_map, content @ self.content_bias], dim=1)
+        vectors = items if self.softmax is None else normalize(items)
+        return PlacedItems(vectors, vectors)
 
     def calculate_loss(self, interaction: Any) -> Float[Tensor, ""]:
         """The ranking loss and the penalty."""

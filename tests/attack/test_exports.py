@@ -245,7 +245,10 @@ def test_arrays_and_metadata_that_do_not_fit_are_refused(refused, workplace, row
         refused(workplace / "x.safetensors", row.words if marked else "safetensors")
 
 
-FIELDS = {"user_vectors", "item_vectors", "item_told", "item_told_trained", "item_embeddings", "item_rarity"}
+FIELDS = {  # arrays by the attributes that hold them
+    **{name: name for name in ("user_vectors", "item_vectors", "item_embeddings", "item_rarity")},
+    **{"item_sources": "item_told", "item_sources_trained": "item_told_trained"},
+}
 IN_ARRAYS = {"item_told", "item_told_trained", "item_embeddings", "item_rarity", "user_layer_0", "item_layer_0"}
 VALUES = ("NaN in", "Inf in", "that overflows", "a rarity", "a part", "of a history", "twice", "a token", "far beyond")
 
@@ -263,7 +266,7 @@ def test_values_that_cannot_be_are_refused_in_tables(refused, workplace, monkeyp
     good = exports.good_embeddings()
     said = good.coefficients.copy()
     said.data, said.indices = arrays["coefficient_values"], arrays["coefficient_items"]
-    parts = {name: arrays[name] for name in arrays.keys() & FIELDS}
+    parts = {name: arrays[array] for name, array in FIELDS.items() if array in arrays}
     bad = replace(
         good,
         **parts,

@@ -35,7 +35,7 @@ def embeddings():
         user_vectors=rng.standard_normal((USERS, WIDTH)).astype(np.float32),
         item_vectors=items.astype(np.float32),
         blocks=(Block("id", 0, WIDTH),),
-        item_told=np.zeros((ITEMS, 0), dtype=np.float32),
+        item_sources=np.zeros((ITEMS, 0), dtype=np.float32),
         histories=Histories.of(USERS, users, rng.integers(0, ITEMS, len(users)), parts),
         coefficients=said.astype(np.float32),
     )
@@ -78,18 +78,18 @@ def test_an_item_that_the_history_alone_speaks_for_is_found(embeddings):
 def test_among_names_all_that_may_be_listed(embeddings):
     among = np.zeros(ITEMS, dtype=bool)
     among[::50] = True
-    _, items, _scores = joined(ApproximateLists(embeddings, 5, among=among).lists(ROWS))
+    _, items, _scores = joined(ApproximateLists(embeddings, 5, allowed=among).lists(ROWS))
     assert among[items].all()
-    _, exact, _ = joined(top_lists(embeddings, ROWS, 5, among=among))
+    _, exact, _ = joined(top_lists(embeddings, ROWS, 5, allowed=among))
     assert np.array_equal(items, exact)
     with pytest.raises(ConfigError, match="k is 61, but there are 60 items"):
-        ApproximateLists(embeddings, 61, among=among)
+        ApproximateLists(embeddings, 61, allowed=among)
 
 
 def test_places_that_no_candidate_fills_are_none(embeddings):
     few = np.zeros(ITEMS, dtype=bool)
     few[embeddings.histories.items[:6]] = True
-    _, _items, scores = joined(ApproximateLists(embeddings, 6, among=few).lists(ROWS[:1]))
+    _, _items, scores = joined(ApproximateLists(embeddings, 6, allowed=few).lists(ROWS[:1]))
     assert len(np.flatnonzero(np.isfinite(scores[0]))) == int(few.sum()) - 6
 
 
@@ -116,7 +116,7 @@ def test_similar_items_leave_the_item_out(embeddings, dtype):
     exact = list(similar_items(embeddings, rows, 10))
     assert recall(similar.lists(rows), iter(exact)) > 0.95 and not (items == rows[:, None]).any()
     np.testing.assert_allclose(scores[:, 0], joined(exact)[2][:, 0], atol=1e-3)
-    assert re.search(r"lists hold (9\d\.\d|100\.0)% of the exact top 10, measured on 100 items", similar.said(rows))
+    assert re.search(r"lists hold (9\d\.\d|100\.0)% of the exact top 10, measured on 100 items", similar.sentence(rows))
     with pytest.raises(ConfigError, match="an index searches embeddings, not coefficients"):
         ApproximateSimilar(embeddings, 10, "coefficients")
 

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_sheaf.embeddings.cold_columns import level_of_new_items
-from recbole_sheaf.embeddings.item_maps import COLD
 from recbole_sheaf.embeddings.new_items import place_items, read_new_items
 from recbole_sheaf.embeddings.new_users import with_users
 from recbole_sheaf.embeddings.ranking import PieceScores
@@ -15,11 +13,8 @@ from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import ConfigError, FeatureError
 from recbole_sheaf.exports.arrays import as_arrays
 from recbole_sheaf.features import read_features, write_features
-from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
-from recbole_sheaf.sheaf.cold_items import content_regression, hear
-from recbole_sheaf.sheaf.item_signals import item_signals
+from recbole_sheaf.sheaf.item_maps import COLD
 from tests.embeddings.toys import SOME_COLD, restored
-from tests.sheaf.test_item_sheaf import random_problem
 
 NO_GRAPH = {"item_graph_neighbours": 0}  # on the graph an item's nearest is its twin, which the item itself has not
 PLACED = [
@@ -60,8 +55,8 @@ def placed_from(found, rows, folder, prefix="new-"):
 @pytest.fixture(params=["coefficients", "block"])
 def maps_into_cold_items(request, monkeypatch):
     """Both ways to hold them, whichever is smaller."""
-    for module in ("item_maps", "cold_columns"):
-        smaller = f"recbole_sheaf.embeddings.{module}.smaller_as_coefficients"
+    for module in ("sheaf.item_maps", "embeddings.cold_columns"):
+        smaller = f"recbole_sheaf.{module}.smaller_as_coefficients"
         monkeypatch.setattr(smaller, lambda *sizes: request.param == "coefficients")
     return request.param
 
@@ -141,24 +136,6 @@ def test_a_catalogue_without_cold_items_gets_maps_into_new_ones(
     for column, row in ((0, 4), (1, 9)):  # even users like even items
         like = np.array([int(user[1:]) % 2 == int(embeddings.items[row][1:]) % 2 for user in embeddings.users])
         assert new[like, column].mean() > new[~like, column].mean()
-
-
-def test_the_level_of_new_items_is_that_of_rare_ones_with_content_times_the_share_that_content_tells():
-    """Items 4 and 6 are rare, 6 has no content; item 1 and others are chosen by many and have none."""
-    X, signals, *_ = random_problem(n=9, users=40, power=0.5, seed=0)
-    X[:, [4, 6]] *= X[:, [4, 6]].cumsum(0) <= 7
-    content = signals.content.clone()
-    content[[1, 6]] = 0.0
-    signals = item_signals(*X.nonzero(as_tuple=True), 40, 9, content, 0.5)
-    sheaf = fit_item_sheaf(signals, neighbours=0, ridge=0.5, map_dropout=0.3, cold_ridge=0.3)
-    told, factor = content_regression(signals, 0.3)
-    B = sheaf(torch.eye(9).double())
-    others = X[:, 4] == 0
-    own, heard = (X @ B)[others, 4], (X @ (torch.eye(9) + B) @ told @ hear(content[[4]], factor).T)[others, 0]
-    share = X[:, content.any(dim=1)].sum() / X.sum()
-    expected = share * (own.square().mean() / heard.square().mean()).sqrt()
-    assert 0.3 < share < 0.9 and content[4].any() and (X.sum(0)[[0, 1, 2, 3, 5, 7, 8]] > 10).all()
-    assert level_of_new_items(sheaf, signals, told, factor) == pytest.approx(float(expected))
 
 
 def test_users_by_items_are_offered_new_items(toy_settings, tmp_path):

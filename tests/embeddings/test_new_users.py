@@ -7,10 +7,10 @@ from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings.embeddings import TRAIN
 from recbole_sheaf.embeddings.new_users import with_users
-from recbole_sheaf.embeddings.propagation import layers_of
 from recbole_sheaf.embeddings.ranking import PieceScores
 from recbole_sheaf.embeddings.reading import embeddings_of, model_scores
 from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.plugin.recbole_factors import in_pieces
 from tests.embeddings.toys import SOME_COLD, history_of, restored
 
 
@@ -51,7 +51,7 @@ def test_vectors_are_those_of_a_node_that_joins_the_graph(toy_settings, name, ch
     embeddings, model = embeddings_of(found), found.model
     lists = {"a": ["i3", "i5", "i8", "i3"], "b": ["i1"]}
     placed = with_users(embeddings, lists)
-    signals = [rows[model.n_users + 1 :].double() for rows in layers_of(model)]
+    signals = [rows[model.n_users + 1 :].double() for rows in in_pieces(model).layer_signals()]
     step_size = chosen.get("step_size", 1.0)
     degree = np.bincount(found.split.parts[0].inter_feat["item_id"].numpy(), minlength=model.n_items)[1:]
     for row, items in enumerate(lists.values()):

@@ -47,10 +47,10 @@ def test_what_the_test_leaves_out_is_what_the_settings_of_the_run_say(toy_settin
 def test_only_items_that_may_be_listed_are(embeddings):
     among = np.zeros(len(embeddings.items), dtype=bool)
     among[[3, 5, 8]] = True
-    (some,) = top_lists(embeddings, np.arange(5), 3, seen="kept", among=among)
+    (some,) = top_lists(embeddings, np.arange(5), 3, seen="kept", allowed=among)
     assert set(some.items.ravel().tolist()) == {3, 5, 8}
     with pytest.raises(ConfigError, match="k is 4, but there are 3 items"):
-        list(top_lists(embeddings, np.arange(5), 4, among=among))
+        list(top_lists(embeddings, np.arange(5), 4, allowed=among))
 
 
 @pytest.mark.parametrize("k", [0, -1, 10_000])

@@ -8,15 +8,14 @@ from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings import reading
 from recbole_sheaf.embeddings.embeddings import POPULARITY
-from recbole_sheaf.embeddings.item_maps import COLD, smaller_as_coefficients
-from recbole_sheaf.embeddings.propagation import layers_of
 from recbole_sheaf.embeddings.ranking import top_lists
-from recbole_sheaf.embeddings.reading import NoPieces, embeddings_of, model_scores
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.embeddings.reading import embeddings_of, model_scores
+from recbole_sheaf.errors import ConfigError, NoPieces
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare
 from recbole_sheaf.plugin.registration import MODELS
+from recbole_sheaf.sheaf.item_maps import COLD
 from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition, untrained
 from tests.models.test_contract import LOSSES
 
@@ -45,15 +44,10 @@ SHEAVES = [
 
 @pytest.mark.parametrize("name, chosen", [("MMSheaf", {}), ("ItemSheaf", {"item_sheaf_neighbours": 5})])
 def test_maps_into_cold_items_may_be_a_block_of_vectors(toy_settings, name, chosen, monkeypatch):
-    monkeypatch.setattr("recbole_sheaf.embeddings.item_maps.smaller_as_coefficients", lambda *sizes: False)
+    monkeypatch.setattr("recbole_sheaf.sheaf.item_maps.smaller_as_coefficients", lambda *sizes: False)
     test_the_pieces_are_the_score(toy_settings, name, chosen)
     blocks = embeddings_of(restored(name, {**toy_settings, **SOME_COLD, **chosen})).blocks
     assert blocks[-1].name == COLD and blocks[-1].history
-
-
-def test_a_few_cold_items_are_coefficients_and_many_are_a_block():
-    assert smaller_as_coefficients(cold=20, n_items=3706, n_users=6040, width=2048)
-    assert not smaller_as_coefficients(cold=50_000, n_items=100_000, n_users=100_000, width=512)
 
 
 @pytest.mark.parametrize("name, chosen", [*OURS, *THEIRS, *SHEAVES])
@@ -146,14 +140,6 @@ def test_layers_average_to_the_vectors(toy_settings):
             np.testing.assert_allclose(mean, vectors, atol=1e-6)
     with pytest.raises(ConfigError, match="BPR has no layers"):
         embeddings_of(restored("BPR", toy_settings), layers=True)
-
-
-def test_layers_of_learnt_maps_are_shown_in_the_nodes_own_basis(toy_settings):
-    model = restored("MMSheaf", {**toy_settings, **NO_GRAPH, "restriction_map": "factored"}, moved=0.5).model
-    signals = layers_of(model)
-    torch.testing.assert_close(signals[0], model.stalks().flatten(1))
-    mean = sum(signals) / len(signals)
-    torch.testing.assert_close(mean, torch.cat(model.forward()))
 
 
 def test_metadata_say_what_it_is_and_where_nothing_lay(toy_settings):

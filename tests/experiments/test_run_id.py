@@ -29,6 +29,12 @@ def test_another_setting_is_another_run(toy_settings, changed):
     assert run_id({**toy_settings, **changed}) != run_id(toy_settings)
 
 
+@pytest.mark.parametrize("model, reads", [("ItemSheaf", True), ("FREEDOM", True), ("VBPR", True), ("Sheaf4Rec", False)])
+def test_content_counts_for_every_model_that_reads_it(toy_settings, model, reads):
+    shuffled = {**toy_settings, "features": "shuffled"}
+    assert (run_id(shuffled, model) != run_id(toy_settings, model)) == reads
+
+
 def test_threads_models_and_data_count(toy_settings, toy):
     first = run_id(toy_settings)
     others = {run_id(toy_settings, threads=2), run_id(toy_settings, model="MMGCN")}

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.layers.item_sheaf import FullItemSheaf, fit_item_sheaf
-from recbole_sheaf.sheaf.cold_items import cold_maps
+from recbole_sheaf.layers.item_sheaf import FullItemSheaf, fit_item_sheaf, maps_into_new
+from recbole_sheaf.sheaf.cold_items import cold_maps, content_regression, hear
 from recbole_sheaf.sheaf.item_sheaf import transport
 from recbole_sheaf.sheaf.item_signals import item_signals
+from tests.sheaf.test_item_maps import dense
 from tests.sheaf.test_item_sheaf import random_problem
 
 USERS = torch.arange(40)
@@ -164,3 +165,43 @@ def test_more_neighbours_than_items_are_refused_not_cut():
     signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2]), 2, 3)
     with pytest.raises(ConfigError, match="item_sheaf_neighbours is 3, but there are 3 items; expected 1 to 2"):
         fit_item_sheaf(signals, neighbours=3)
+
+
+def test_the_level_of_new_items_is_that_of_rare_ones_with_content_times_the_share_that_content_tells():
+    """Items 4 and 6 are rare, 6 has no content; item 1 and others are chosen by many and have none."""
+    X, signals, *_ = random_problem(n=9, users=40, power=0.5, seed=0)
+    X[:, [4, 6]] *= X[:, [4, 6]].cumsum(0) <= 7
+    content = signals.content.clone()
+    content[[1, 6]] = 0.0
+    signals = item_signals(*X.nonzero(as_tuple=True), 40, 9, content, 0.5)
+    sheaf = fit_item_sheaf(signals, neighbours=0, ridge=0.5, map_dropout=0.3, cold_ridge=0.3)
+    B = sheaf(torch.eye(9).double())
+    others = X[:, 4] == 0
+    source, target = maps_into_new(sheaf, signals, content[[4, 0]], 0.3)
+    _, factor = content_regression(signals, 0.3)
+    own, unscaled = (X @ B)[others, 4], (X @ (torch.eye(9) + B) @ source @ hear(content[[4]], factor).T)[others, 0]
+    share = X[:, content.any(dim=1)].sum() / X.sum()
+    expected = share * (own.square().mean() / unscaled.square().mean()).sqrt()
+    assert 0.3 < share < 0.9 and content[4].any() and (X.sum(0)[[0, 1, 2, 3, 5, 7, 8]] > 10).all()
+    torch.testing.assert_close(target, expected * hear(content[[4, 0]], factor))
+
+
+@pytest.mark.parametrize("neighbours", [0, 3, 8])
+@pytest.mark.parametrize("maps", ["learnt", "identity"])
+def test_maps_in_their_smallest_form_are_what_transports(neighbours, maps):
+    _, signals = with_cold_items()
+    sheaf = fit_item_sheaf(signals, maps, neighbours, ridge=0.5, map_dropout=0.3, cold_ridge=0.3)
+    eye = torch.eye(9).double()
+    torch.testing.assert_close(dense(sheaf.maps()).double(), sheaf(eye))
+    torch.testing.assert_close(sheaf.through_warm(eye), eye + sheaf.between_items(eye))
+    assert (sheaf.message_passing is None) == (neighbours == 0)
+
+
+@pytest.mark.parametrize("neighbours", [0, 3])
+def test_maps_into_new_items_of_a_cold_items_content_are_those_into_it(neighbours):
+    _, signals = with_cold_items()
+    sheaf = fit_item_sheaf(signals, neighbours=neighbours, ridge=0.5, map_dropout=0.3, cold_ridge=0.3)
+    source, target = maps_into_new(sheaf, signals, signals.content[[5, 2]], 0.3)
+    into_cold = sheaf(torch.eye(9).double())[:, [5, 2]]
+    assert sheaf.cold_level != 1 and into_cold.abs().max() > 0
+    torch.testing.assert_close(sheaf.through_warm(source) @ target.mT, into_cold)

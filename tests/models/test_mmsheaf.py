@@ -259,8 +259,8 @@ def test_the_exported_pieces_are_the_score(toy_settings, neighbours, content):
         B[near[i][near[i] >= 0], i] = values[i][near[i] >= 0]
     assert (B > 0).any() and (neighbours or (B < 0).any())
     histories = model.item_sheaf.histories(torch.arange(model.n_users))
-    expected = users @ items.T + histories @ B * model.item_sheaf_weights()
-    assert model.item_sheaf_weights().unique().numel() > 2
+    expected = users @ items.T + histories @ B * model.weighed.item_weights
+    assert model.weighed.item_weights.unique().numel() > 2
     torch.testing.assert_close(model.full_sort_predict(everyone(model)).view(expected.shape), expected)
 
 
@@ -268,8 +268,8 @@ def test_a_sheaf_that_says_nothing_takes_over_no_item(toy_settings):
     """Its maps are zero by an endless ridge: rho would silence the stalks in favour of zeros."""
     silent = {"item_sheaf_ridge": 1e30, "item_sheaf_content": 0.0, "item_sheaf_neighbourhoods": 0.0}
     model = build("MMSheaf", {**toy_settings, **silent, "item_sheaf_weight": 8.0, "item_sheaf_rarity": 3.0})[0].eval()
-    assert not model.rarity.any() and model.full_sort_predict(everyone(model)).isfinite().all()
-    assert model.item_sheaf_weights().eq(8).all()
+    assert not model.weighed.rarity.any() and model.full_sort_predict(everyone(model)).isfinite().all()
+    assert model.weighed.item_weights.eq(8).all()
 
 
 def test_an_item_sheaf_of_weight_zero_is_not_there(toy_settings):

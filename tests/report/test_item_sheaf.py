@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recbole_sheaf.embeddings import Block, Embeddings, Histories, write_embeddings
+from recbole_sheaf.embeddings import Block, Embeddings, Histories
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.exports import write_embeddings
 from recbole_sheaf.report.document import Figure, Paragraph, Table
 from recbole_sheaf.report.exported import read_exported
 from recbole_sheaf.report.sections.item_sheaf import item_sheaf
@@ -23,7 +24,7 @@ def exported_to(path, coefficients):
         user_vectors=np.ones((2, 1), dtype=np.float32),
         item_vectors=np.ones((8, 1), dtype=np.float32),
         blocks=(Block("id", 0, 1),),
-        item_told=np.zeros((8, 0), dtype=np.float32),
+        item_sources=np.zeros((8, 0), dtype=np.float32),
         histories=histories,
         coefficients=coefficients,
         metadata={"model": "ItemSheaf", "dataset": "toy", "seen_at_test": ["train", "valid"]},

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from recbole_sheaf.embeddings import write_embeddings
+from recbole_sheaf.exports import write_embeddings
 from recbole_sheaf.exports.sources import Source
 from recbole_sheaf.serving import server as server_module
 from recbole_sheaf.serving.app import build_app

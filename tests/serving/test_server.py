@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from recbole_sheaf.cli import main, serve
-from recbole_sheaf.embeddings import write_embeddings
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.exports import write_embeddings
 from recbole_sheaf.serving import server
 from recbole_sheaf.serving.server import address_of, answers_as, listen
 from tests.serving.conftest import ITEM_FILE
