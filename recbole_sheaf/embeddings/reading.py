@@ -217,8 +217,8 @@ def _layers(model: Any) -> dict[str, np.ndarray]:
     signals = layers_of(model)
     if signals is None:
         raise ConfigError(
-            f"{type(model).__name__} has no layers that can be shown; leave --layers out, or take MMSheaf, SheafRec or "
-            "LightGCN"
+            f"{type(model).__name__} has no layers that can be shown; leave layers=True out, or take MMSheaf, SheafRec "
+            "or LightGCN"
         )
     out = {}
     for number, signal in enumerate(signals):

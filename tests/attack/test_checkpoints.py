@@ -450,7 +450,7 @@ def pickled(path, home, kind):
 )
 def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said, name, unchecked_shapes):
     path = pickled(place / name, home, kind)
-    with pytest.raises(CheckpointError, match="is a pickle, which may run code .* --trust-checkpoint"):
+    with pytest.raises(CheckpointError, match="is a pickle, which may run code .* trust=True"):
         restore(path)
     with pytest.raises(CheckpointError, match=said) as refusal:
         restore(path, trust=True)
