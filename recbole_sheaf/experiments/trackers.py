@@ -19,7 +19,7 @@ from recbole_sheaf.experiments.run import Sink, Tracker
 
 
 def trackers_of(config: Config) -> tuple[Tracker, ...]:
-    """Where the settings send a training.
+    """The trackers that the settings ask for, MLflow and W&B; none by default.
 
     Raises:
         ConfigError: if what they ask for is not installed.
@@ -29,7 +29,7 @@ def trackers_of(config: Config) -> tuple[Tracker, ...]:
 
 
 def open_trackers(trackers: Iterable[Tracker]) -> None:
-    """Make each ready once, before training and before several workers would do it at once.
+    """Make each tracker ready before training, once, so that several workers need not do it at the same moment.
 
     Raises:
         ConfigError: if one refuses.
@@ -40,7 +40,7 @@ def open_trackers(trackers: Iterable[Tracker]) -> None:
 
 @dataclass(frozen=True)
 class Wandb(Tracker):
-    """W&B, in the project that RecBole's settings name."""
+    """Weights & Biases as a tracker, in the project that RecBole's settings name."""
 
     def sink(self, config: Config, folder: Path) -> Sink:
         return WandbSink()

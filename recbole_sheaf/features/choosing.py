@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ContentThere:
-    """What a dataset has of content, each by the name of its modality.
+    """The content that a dataset has, each source by the name of its modality.
 
     Attributes:
         item_file: whether it is there or not.
@@ -33,7 +33,7 @@ class ContentThere:
 
     @property
     def names(self) -> list[str]:
-        """Of all of them, each once."""
+        """Names of all modalities that are there, each once."""
         return list(dict.fromkeys([*self.files, *self.vectors, *self.texts]))
 
 
@@ -108,7 +108,7 @@ def refuse_absent(
     named: Mapping[str, Path],
     text_modalities: Mapping[str, Sequence[str]],
 ) -> None:
-    """Refuse what is chosen and not there, before any of it is read.
+    """Refuse modalities that are chosen and not there, before any of them is read.
 
     Args:
         choices: in order.

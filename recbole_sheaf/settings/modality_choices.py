@@ -55,7 +55,7 @@ MAPPING = Rule(
 
 
 def chosen_modalities(modalities: Union[str, Sequence[Any], None]) -> list[ModalityChoice]:
-    """The choices that the setting lists, of a word or a name alone that one.
+    """The setting as a list of choices; a word or a name that stands alone becomes a list of one.
 
     Raises:
         ConfigError: if a mapping has an unknown key or value, no name, two sources, or a name comes twice.
@@ -69,7 +69,7 @@ def chosen_modalities(modalities: Union[str, Sequence[Any], None]) -> list[Modal
 
 
 def refuse_contradictions(name: str, value: Any) -> None:
-    """:func:`chosen_modalities` as a rule of settings.
+    """Refuse a value of the setting that :func:`chosen_modalities` cannot read.
 
     Raises:
         ConfigError: as that.
@@ -78,7 +78,7 @@ def refuse_contradictions(name: str, value: Any) -> None:
 
 
 def refuse_unfit_names(name: str, value: Any) -> None:
-    """Keys of ``text_modalities`` as a rule of settings: files of a cache are named after them.
+    """Refuse keys of ``text_modalities`` that cannot name a file: files of a cache are named after them.
 
     Raises:
         ConfigError: if one could name a file elsewhere.
