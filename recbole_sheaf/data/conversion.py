@@ -21,8 +21,8 @@ from recbole_sheaf.data.mmrec_folder import SPLITS
 from recbole_sheaf.data.raw_features import Vectors, write_vectors
 from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
 from recbole_sheaf.errors import DataError, FeatureError, shown
+from recbole_sheaf.files.feature_files import ENDINGS as FEATURE_ENDINGS
 from recbole_sheaf.files.id_files import ENDINGS as ID_ENDINGS
-from recbole_sheaf.files.names import FEATURE_ENDINGS
 from recbole_sheaf.files.regular_files import hash_of_regular, read_regular
 from recbole_sheaf.files.tokens import refuse_written_alike
 from recbole_sheaf.files.whole_files import whole_folder

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from recbole_sheaf.errors import ConfigError, shown
-from recbole_sheaf.files.names import FEATURE_ENDINGS
 from recbole_sheaf.settings.rules import Rule
 from recbole_sheaf.settings.vocabulary import NORMALISATIONS
 
@@ -103,6 +102,13 @@ def _choice(entry: Union[str, Mapping[str, Any]]) -> ModalityChoice:
         raise ConfigError(f"{said} has no column in columns; name some of the .item file, or leave columns out")
     if choice.text_dim is not None and not choice.columns:
         raise ConfigError(f"{said} has text_dim but no columns to make text vectors of; name columns, or drop it")
-    if choice.file is not None and not choice.file.endswith(FEATURE_ENDINGS):
-        raise ConfigError(f"{said} has a file of another kind than {', '.join(FEATURE_ENDINGS)}; name one of these")
+    if choice.file is not None:
+        _refuse_other_format(said, choice.file)
     return choice
+
+
+def _refuse_other_format(said: str, file: str) -> None:
+    from recbole_sheaf.files.feature_files import ENDINGS  # with NumPy, which no help of a command waits for
+
+    if not file.endswith(ENDINGS):
+        raise ConfigError(f"{said} has a file of another kind than {', '.join(ENDINGS)}; name one of these")
