@@ -28,6 +28,7 @@ PAGES = {
         "Models": "models",
         "The mathematics": "mathematics",
         "How a run flows": "how-a-run-flows",
+        "Extending the package": "extend",
     },
     "Figures": {
         "All results": "results/README",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.parser import Parser, names_in
-from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.refusals import as_typed, one_sentence
 from recbole_sheaf.errors import ConfigError
 
 EPILOG = """\
@@ -41,7 +41,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
     check_place(options.to, options.overwrite)
     for sentence in write_dataset(_raw(options), options.to, options.overwrite):
-        print(sentence)
+        print(as_typed(sentence))
     print(f"written: {options.to}")
     print(_next_command(options))
     return 0

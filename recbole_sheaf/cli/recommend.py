@@ -47,12 +47,12 @@ def main(argv: Optional[list[str]] = None) -> int:
     check_own_model(options)
     source = open_source(options.source, options.data_path, options.trust_checkpoint)
     embeddings, rows = _users(source.embeddings, options.users)
-    among = _among(embeddings, options.among)
+    allowed = _allowed_items(embeddings, options.among)
     show_progress = options.to is not None and sys.stderr.isatty()
     if options.approximate:
-        lists = _approximate(source.scores, embeddings, rows, options, among, show_progress)
+        lists = _approximate(source.scores, embeddings, rows, options, allowed, show_progress)
     else:
-        lists = top_lists(embeddings, rows, options.k, source.scores, options.seen, among, show_progress)
+        lists = top_lists(embeddings, rows, options.k, source.scores, options.seen, allowed, show_progress)
     with until_unread():
         count = write_lists(lists, embeddings.users, embeddings.items, OF_USERS, options.to)
     if options.to is not None:
@@ -76,19 +76,20 @@ def _users(embeddings: Any, given: Optional[str]) -> tuple[Any, Any]:
     return embeddings, embeddings.user_rows(named)
 
 
-def _approximate(scores: Any, embeddings: Any, rows: Any, options: Any, among: Any, show_progress: bool) -> Any:
+def _approximate(scores: Any, embeddings: Any, rows: Any, options: Any, allowed: Any, show_progress: bool) -> Any:
     """Lists from an index, once it is said how good they are."""
     from recbole_sheaf.embeddings.approximate import ApproximateLists
 
     if scores is not None:
         raise ConfigError("this model makes its scores by itself, so that no index finds them; leave --approximate out")
-    approximate = ApproximateLists(embeddings, options.k, options.seen, among)
+    approximate = ApproximateLists(embeddings, options.k, options.seen, allowed)
     print(approximate.sentence(rows), file=sys.stderr)
     return approximate.lists(rows, show_progress)
 
 
-def _among(embeddings: Any, among: str) -> Optional[Any]:
-    if among == "all":
+def _allowed_items(embeddings: Any, which: str) -> Optional[Any]:
+    """Which items may be listed, ``all`` or ``new``; None is all."""
+    if which == "all":
         return None
     fresh = embeddings.item_is_new
     if fresh is None or not fresh.any():

@@ -35,7 +35,7 @@ def open_source(path: Path, data_path: Optional[str] = None, trust: bool = False
     """
     if holds_embeddings(path):
         if data_path is not None:
-            raise ConfigError(f"{path} holds all that is needed, but --data_path is given; leave it out")
+            raise ConfigError(f"{path} holds all that is needed, but data_path=... is given; leave it out")
         return Source(read_embeddings(path))
     # Here alone: an export is answered from without RecBole and the models
     from recbole_sheaf.embeddings.reading import embeddings_of, model_scores, without_pieces

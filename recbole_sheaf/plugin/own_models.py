@@ -94,7 +94,7 @@ def source_of(model: type) -> str:
 
 
 def note(model: type) -> None:
-    """Remember a class that a checkpoint may name."""
+    """Remember a class, so that :func:`class_at` finds it when a checkpoint names it."""
     _by_source[source_of(model)] = model
 
 
