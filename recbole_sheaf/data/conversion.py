@@ -5,10 +5,11 @@ that anything names, and ``features/``. It is built beside its place and moved t
 what was written, so that a later conversion into the same folder replaces that and leaves every other file.
 """
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -91,19 +92,41 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
     refuse_written_alike("users", raw.interactions[USER].unique())
     refuse_written_alike("items", raw.items())
     said = [*raw.said, *_summary(raw)]
-    with whole_folder(target) as building:
+    with dataset_folder(target, raw.features, said) as building:
         for part, interactions in _parts(raw):
             _write_table(building / f"{target.name}{part}.inter", interactions, TYPES)
         _write_table(building / f"{target.name}.item", _item_table(raw), {ITEM: "token"})
         for name, vectors in raw.features.items():
             write_vectors(building / FEATURES, name, vectors)
-        _write_manifest(building)
-        kept = _kept_in(target, building, _replaced_in(target), raw.features)
-        for name in kept:
-            _link(target / name, building / name)
-        if kept:
-            said.append(f"left as they are in {target}: {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}")
     return said
+
+
+@contextlib.contextmanager
+def dataset_folder(target: Path, modalities: Collection[str], said: list[str]) -> Iterator[Path]:
+    """A folder to fill, which becomes the dataset at ``target`` with what it keeps of an older one, or nothing does.
+
+    Args:
+        modalities: names of those that are written.
+        said: lines on the dataset, to which one on what was kept is added.
+
+    Raises:
+        DataError, WriteError: as :func:`write_dataset`.
+    """
+    above = [folder for folder in target.absolute().parents if not folder.exists()]
+    try:
+        with whole_folder(target) as building:
+            yield building
+            _write_manifest(building)
+            kept = _kept_in(target, building, _replaced_in(target), modalities)
+            for name in kept:
+                _link(target / name, building / name)
+            if kept:
+                said.append(f"left as they are in {target}: {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}")
+    except BaseException:
+        with contextlib.suppress(OSError):  # of one that somebody else put something into
+            for folder in above:
+                folder.rmdir()
+        raise
 
 
 def _parts(raw: RawDataset) -> list[tuple[str, pd.DataFrame]]:

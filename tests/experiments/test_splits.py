@@ -153,8 +153,8 @@ def test_settings_of_columns_tell_data_apart(toy_settings, changed):
 def over_years(toy, settings):
     """Users who come and go, items that appear, times that tie at both cuts, in a shuffled order of lines."""
     rng = np.random.default_rng(3)
-    rows = {(f"u{at // 40 + rng.integers(4)}", f"i{at // 50 + rng.integers(6)}"): 1_700_000_000 + at for at in range(400)}
-    rows = [(user, item, at - at % 7) for (user, item), at in rows.items()]
+    pairs = {(f"u{at // 40 + rng.integers(4)}", f"i{at // 50 + rng.integers(6)}"): at for at in range(400)}
+    rows = [(user, item, 1_700_000_000 + at - at % 7) for (user, item), at in pairs.items()]
     lines = ["\t".join(map(str, rows[place])) for place in rng.permutation(len(rows))]
     path = toy / "toy" / "toy.inter"
     path.write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
