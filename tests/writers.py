@@ -201,7 +201,7 @@ def raw(version: int) -> conversion.RawDataset:
     interactions = pd.DataFrame(pairs, columns=["user_id", "item_id"])
     interactions["rating"] = str(version)
     made = {"image": (tokens("i", ROWS).tolist(), matrix(version))}
-    return conversion.RawDataset(interactions, features=made)
+    return conversion.RawDataset(conversion.Interactions.of(interactions), features=made)
 
 
 def converted(folder: Path, version: int) -> None:

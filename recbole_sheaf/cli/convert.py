@@ -1,25 +1,28 @@
 """``recbole-sheaf convert``: a dataset folder from whatever tables and vectors there are."""
 
 import argparse
+import glob
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, DataError
 
 EPILOG = """\
 examples
   recbole-sheaf convert clicks.csv --to=data/shop --user=visitor --item=video --time=at \\
       --items=videos.csv --text=title --features=video=video.npy:ids.txt --features=speech=speech.parquet
   recbole-sheaf convert ratings.tsv --to=data/shop --layout=elliot --features=visual=ducho/visual_embeddings/resnet
+  recbole-sheaf convert logs/*.parquet --to=data/shop --features=video=video.npy:ids.txt
   recbole-sheaf convert MMREC/baby --to=data/baby
   recbole-sheaf convert VK-LSVD/subsamples/ur0.01 --to=data/vk --layout=vk-lsvd --weeks=20:24 --users=10000 \\
       --positive="like or share or timespent >= 0.7 * duration" --dimensions=32
 
 Interactions and items are .csv, .tsv or .parquet, with the names of their columns in the first line. Times are seconds,
 or ISO dates. What each column became is printed; --rating= and --time= leave out what would be taken by its usual name.
+Several tables of the same columns become one, in the order given; a piece of one is in memory at a time.
 Elliot's tables have no header and the columns user, item, rating, time. A folder is one of MMRec's, which 'run' also
 reads as it is; its own split is kept either way, unless --drop-split makes one table of it.
 
@@ -56,7 +59,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     if options.layout == "vk-lsvd":
         from recbole_sheaf.data.vk_lsvd import write_vk_lsvd
 
-        said = write_vk_lsvd(options.source, options.to, _wanted(options), options.overwrite)
+        said = write_vk_lsvd(_alone(options), options.to, _wanted(options), options.overwrite)
     else:
         said = write_dataset(_raw(options), options.to, options.overwrite)
     for sentence in said:
@@ -85,21 +88,45 @@ def _wanted(options: argparse.Namespace) -> Any:
     return Wanted(**given, keep_split=not options.drop_split)
 
 
+def _sources(options: argparse.Namespace) -> list[Path]:
+    """The paths that are named, each pattern as the files that it stands for."""
+    paths: list[Path] = []
+    for given in options.source:
+        found = [given] if Path(given).exists() or not glob.has_magic(given) else sorted(glob.glob(given))
+        if not found:
+            raise DataError(f"{given} stands for no file; name tables of interactions that are there")
+        paths += map(Path, found)
+    return paths
+
+
+def _alone(options: argparse.Namespace) -> Path:
+    paths = _sources(options)
+    if len(paths) > 1:
+        raise ConfigError(f"--layout={options.layout} takes one source, and {len(paths)} are given")
+    return paths[0]
+
+
 def _raw(options: argparse.Namespace) -> Any:
-    from recbole_sheaf.data.raw_datasets import item_texts, read_interactions, read_mmrec
+    from recbole_sheaf.data.raw_datasets import item_texts, read_interactions, read_mmrec, read_several
     from recbole_sheaf.data.raw_features import read_vectors
 
     named = [_feature(given) for given in options.features]
     columns = {"user_id": options.user, "item_id": options.item, "rating": options.rating, "timestamp": options.time}
     given = {field: column for field, column in columns.items() if column is not None}
-    if options.source.is_dir():
-        if options.layout == "elliot":
-            raise ConfigError(f"--layout=elliot is of tables; {options.source} is a folder, whose table has a header")
-        raw = read_mmrec(options.source, given, not options.drop_split)
-    elif options.drop_split:
-        raise ConfigError(f"--drop-split is of MMRec folders; {options.source} has no split")
+    paths = _sources(options)
+    if options.layout == "elliot" and paths[0].is_dir():
+        raise ConfigError(f"--layout=elliot is of tables; {paths[0]} is a folder, whose table has a header")
+    if options.drop_split and not paths[0].is_dir():
+        raise ConfigError(f"--drop-split is of MMRec folders; {paths[0]} has no split")
+    if options.layout == "elliot" or len(paths) == 1:
+        path = _alone(options)
+        raw = (
+            read_mmrec(path, given, not options.drop_split)
+            if path.is_dir()
+            else read_interactions(path, given, options.layout == "elliot")
+        )
     else:
-        raw = read_interactions(options.source, given, options.layout == "elliot")
+        raw = read_several(paths, given)
     features = dict(raw.features)
     for name, vectors, ids in named:
         if name in features:
@@ -142,7 +169,11 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("source", type=Path, help="interactions: .csv, .tsv, .parquet, or an MMRec folder")
+    options.add_argument(
+        "source",
+        nargs="+",
+        help="interactions: .csv, .tsv, .parquet, several of these, or a folder of MMRec or VK-LSVD",
+    )
     options.add_argument("--to", type=Path, required=True, help="the folder to write; its name is the dataset's")
     for name, what in (("user", "users"), ("item", "items"), ("rating", "ratings"), ("time", "times")):
         options.add_argument(f"--{name}", metavar="COLUMN", help=f"column of {what} (default: by its usual names)")
