@@ -10,9 +10,9 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pandas as pd
 
@@ -135,11 +135,13 @@ def _odd_line(source: str, line: int, row: list[str], width: int) -> DataError:
     )
 
 
-def _records(source: str, text: TextIO, separator: str, literal: bool = False) -> Iterator[tuple[int, list[str]]]:
+def _records(
+    source: str, rows: Iterable[str], separator: str, literal: bool = False
+) -> Iterator[tuple[int, list[str]]]:
     """Records with the number of the line on which each begins."""
     blanks = separator != "\t"  # a quote after a comma and a blank opens a cell too
     quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
-    reader = csv.reader(text, delimiter=separator, strict=True, skipinitialspace=blanks, quoting=quoting)
+    reader = csv.reader(rows, delimiter=separator, strict=True, skipinitialspace=blanks, quoting=quoting)
     line = 1
     try:
         for row in reader:

@@ -1,7 +1,9 @@
 """VK-LSVD's files into a dataset folder: each value against plain loops over the rows, each trap, each refusal."""
 
+import glob
 import hashlib
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from recbole_sheaf.data.conditions import Condition
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.features import read_features
+from tests.conftest import REPOSITORY
 from tests.data.vk_lsvd import DIMENSIONS, write_parquet, write_vk_lsvd, write_week
 
 PARTS = {3: "valid", 4: "test"}
@@ -382,3 +385,23 @@ def test_rows_beyond_the_limit_of_memory_are_put_on_disk(workplace):
     found = pd.concat(parts, ignore_index=True).set_axis(["user_id", "item_id", "timestamp"], axis=1)
     kept = every[~every["dislike"]].reset_index(drop=True)[list(found)]
     pd.testing.assert_frame_equal(found, kept, check_dtype=False)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_go_from_files_to_lists(workplace):
+    """As printed in docs/bring-your-data.md, but for the epochs."""
+    pytest.importorskip("pyarrow")
+    vk = write_vk_lsvd(workplace / "VK-LSVD", weeks=27, rows=8_000, users=150, items=120)
+    (workplace / "VK-LSVD" / "subsamples").mkdir()
+    (workplace / "VK-LSVD" / "interactions").rename(workplace / "VK-LSVD" / "subsamples" / "up0.001_ip0.001")
+    page = (REPOSITORY / "docs" / "bring-your-data.md").read_text(encoding="utf-8").partition("## VK-LSVD")[2]
+    block = page.partition("```bash\n")[2].partition("```")[0].replace("\\\n", " ")
+    commands = [shlex.split(line) for line in block.splitlines()]
+    assert [words[1] for words in commands] == ["convert", "run", "export", "recommend", "similar"]
+    for _, *words in commands:
+        arguments = [path for word in words for path in (sorted(glob.glob(word)) if "*" in word else [word])]
+        fewer = ["--epochs=2", "--show_progress=False"] if words[0] == "run" else []
+        assert main([*arguments, *fewer]) == 0
+    lists = pd.read_parquet("lists.parquet")
+    users = {str(user) for week in range(20, 25) for user in vk.tables[week]["user_id"]}
+    assert len(lists) == 20 * lists["user"].nunique() and set(lists["user"]) <= users
