@@ -81,7 +81,7 @@ def chosen_weeks(layout: Layout, source: Path, given: Optional[str], keep_split:
     """Weeks of training in a range, and those of validation and test; of one table all those in the range and no other.
 
     Args:
-        given: ``20:25``, the first and the last, or one number; all by default.
+        given: ``20:24``, the first and the last, or one number; by default all from 0 to the first that is not of them.
         keep_split: whether the published parts are kept.
 
     Raises:
@@ -97,7 +97,8 @@ def chosen_weeks(layout: Layout, source: Path, given: Optional[str], keep_split:
         )
     held_out = [week for week in layout.weeks if keep_split and week.part != SPLITS[0]]
     within = [week for week in layout.weeks if week not in held_out]
-    first, last = _range(given, [week.number for week in within])
+    last_there = held_out[0].number if held_out else within[-1].number
+    first, last = _range(given) if given is not None else (0, last_there)
     # The published validation may be named in the range: it is taken in any case.
     wanted = set(range(first, last + 1)) - {week.number for week in held_out}
     if missing := sorted(wanted - there):
@@ -110,9 +111,7 @@ def chosen_weeks(layout: Layout, source: Path, given: Optional[str], keep_split:
     return [week for week in within if week.number in wanted] + held_out
 
 
-def _range(given: Optional[str], there: Sequence[int]) -> tuple[int, int]:
-    if given is None:
-        return there[0], there[-1]
+def _range(given: str) -> tuple[int, int]:
     found = _RANGE.fullmatch(given)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
     if last < first:

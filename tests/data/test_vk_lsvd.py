@@ -143,6 +143,13 @@ def test_one_table_of_the_weeks_that_are_named(vk, workplace):
     assert (workplace / "data" / "d" / "d.dislike.inter").read_text().splitlines() == [HEADER, *files["dislike"]]
 
 
+def test_weeks_that_nobody_names_need_not_be_there(vk, workplace):
+    week_of(vk, 0).unlink()
+    week_of(vk, 2).unlink()
+    assert convert("--weeks=1") == 0
+    check(vk, workplace / "data" / "d", *expected(vk, weeks=(1, 3, 4)))
+
+
 @pytest.mark.parametrize("subsample", ["interactions", "subsamples/up0.001_ip0.001"])
 def test_a_folder_of_interactions_finds_its_metadata(vk, workplace, subsample):
     (workplace / "vk" / "subsamples").mkdir()
@@ -246,6 +253,9 @@ def week_of(vk, week):
 
 REFUSED = {
     "a week missing": (lambda vk: week_of(vk, 1).unlink(), [], "vk lacks week_01.parquet; add the file"),
+    "the first week missing": (lambda vk: week_of(vk, 0).unlink(), [], "vk lacks week_00.parquet; add the file"),
+    "the last week missing": (lambda vk: week_of(vk, 2).unlink(), [], "vk lacks week_02.parquet; add the file"),
+    "weeks missing of one table": (lambda vk: week_of(vk, 3).unlink(), ["--drop-split"], "vk lacks week_03.parquet"),
     "a week that is named": (None, ["--weeks=1:9"], "vk lacks week_05.parquet and 4 more weeks"),
     "no test": (lambda vk: week_of(vk, 4).unlink(), [], "vk has no week of test; add its file, or give --drop-split"),
     "a week of two parts": (
