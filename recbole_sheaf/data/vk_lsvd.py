@@ -25,6 +25,7 @@ from recbole_sheaf.data.vk_lsvd_embeddings import MODALITY, find_embeddings
 from recbole_sheaf.data.vk_lsvd_layout import EMBEDDINGS, ITEM, USER, chosen_weeks, find_layout
 from recbole_sheaf.data.vk_lsvd_queries import DISLIKED, METADATA, POSITIVE, REFUSED, Database, Queries, queries, text
 from recbole_sheaf.errors import ConfigError, DataError, first_line
+from recbole_sheaf.files.whole_files import BUILDING
 
 RULE = "like or share or bookmark or click_on_author or timespent >= 0.7 * duration"
 MEMORY = "2GiB"
@@ -133,7 +134,7 @@ def _database(folder: Path, files: Sequence[Path], memory: str) -> Iterator[Data
 
 @contextlib.contextmanager
 def _refusals(wanted: Wanted) -> Iterator[None]:
-    """What DuckDB refuses, in one sentence."""
+    """What DuckDB refuses, in one sentence; a full disk is an ``OSError``, which the writer of folders has words for."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:
@@ -145,6 +146,8 @@ def _refusals(wanted: Wanted) -> Iterator[None]:
         reason = first_line(error)
         if REFUSED in reason:
             raise DataError(reason.partition(REFUSED)[2]) from error
+        if BUILDING in reason:  # it names a file of the new folder: the disk is full
+            raise OSError(reason) from error
         raise DataError(
             f"these files cannot be converted by --positive={wanted.positive} ({reason[:200]}); check the condition, "
             "and that each file was copied whole"
