@@ -134,7 +134,7 @@ def _database(folder: Path, files: Sequence[Path], memory: str) -> Iterator[Data
 
 @contextlib.contextmanager
 def _refusals(wanted: Wanted) -> Iterator[None]:
-    """What DuckDB refuses, in one sentence; a full disk is an ``OSError``, which the writer of folders has words for."""
+    """What DuckDB refuses, in one sentence; a full disk is an ``OSError``, as the writer of folders has it."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:
