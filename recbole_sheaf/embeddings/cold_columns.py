@@ -22,7 +22,7 @@ from recbole_sheaf.experiments.checkpoints import Restored
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import LEVEL_SCORES, ItemSheaf, LocalItemSheaf, rare_items
 from recbole_sheaf.models.item_sheaf_forms import ClosedForm
-from recbole_sheaf.sheaf.cold_items import content_regression, hear, told_share
+from recbole_sheaf.sheaf.cold_items import content_regression, content_share, target_factors
 from recbole_sheaf.sheaf.item_signals import ItemSignals, coordinates_of, spaced_users
 
 
@@ -60,7 +60,9 @@ def cold_columns(
     if not signals.content.shape[1]:
         return ColdColumns(embeddings, _nothing(embeddings, count))
     told, factor = content_regression(signals, ridge)
-    heard = level_of_new_items(sheaf, signals, told, factor) * hear(_content(restored, modalities, weights), factor)
+    heard = level_of_new_items(sheaf, signals, told, factor) * target_factors(
+        _content(restored, modalities, weights), factor
+    )
     block = next((block for block in embeddings.blocks if block.name == COLD), None)
     if block is None:
         tells = _tells(sheaf, told)
@@ -98,10 +100,10 @@ def level_of_new_items(
         told, factor: of :func:`recbole_sheaf.sheaf.cold_items.content_regression`.
     """
     if (cold := sheaf.cold) is not None:
-        unscaled = hear(signals.content[cold.items.cpu()], factor)
-        return float(cold.heard.norm() / unscaled.norm())
+        unscaled = target_factors(signals.content[cold.items.cpu()], factor)
+        return float(cold.target_factors.norm() / unscaled.norm())
     rare = (rare_items(signals) & signals.has_content).nonzero().squeeze(1)
-    heard = hear(signals.content[rare], factor)
+    heard = target_factors(signals.content[rare], factor)
     active = (signals.user_offsets.diff() > 0).nonzero().squeeze(1)
     own, through_content = 0.0, 0.0
     for some in spaced_users(active, signals.n_items, LEVEL_SCORES).split(256):
@@ -111,7 +113,7 @@ def level_of_new_items(
         others = histories[:, rare] == 0
         own += float(scores[:, rare][others].square().sum())
         through_content += float((((histories + scores) @ told) @ heard.mT)[others].square().sum())
-    return told_share(signals) * (own / through_content) ** 0.5 if through_content else 0.0
+    return content_share(signals) * (own / through_content) ** 0.5 if through_content else 0.0
 
 
 def _tells(sheaf: ItemSheaf, told: Float[Tensor, "_ c"]) -> Float[Tensor, "n c"]:

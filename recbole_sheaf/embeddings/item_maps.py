@@ -45,15 +45,15 @@ def of_item_sheaf(sheaf: ItemSheaf, weights: Float[Tensor, " n"]) -> ItemMaps:
     if isinstance(sheaf, LocalItemSheaf) and sheaf.hubs_in.shape[1]:
         told[CONTENT], heard[CONTENT] = sheaf.hubs_in, sheaf.hubs_out.clone()
     if (cold := sheaf.cold) is not None:
-        tells = cold_told(between, cold.told, told.get(CONTENT), heard.get(CONTENT))
+        tells = cold_told(between, cold.source_factors, told.get(CONTENT), heard.get(CONTENT))
         between = _without_columns(between, cold.items)
         for rows in heard.values():
             rows[cold.items] = 0.0
         if smaller_as_coefficients(len(cold.items), sheaf.n_items, len(sheaf.user_weight), tells.shape[1]):
-            between = between + columns_at(cold.items, tells @ cold.heard.mT)
+            between = between + columns_at(cold.items, tells @ cold.target_factors.mT)
         else:
             told[COLD] = tells
-            heard[COLD] = torch.zeros_like(tells).index_copy(0, cold.items, cold.heard)
+            heard[COLD] = torch.zeros_like(tells).index_copy(0, cold.items, cold.target_factors)
     weighed = {name: rows * weights.unsqueeze(1) for name, rows in heard.items()}
     return ItemMaps(_weigh_columns(between, weights.cpu().numpy()), told, weighed)
 

@@ -16,7 +16,7 @@ from recbole_sheaf.errors import ConfigError, FeatureError
 from recbole_sheaf.exports.arrays import as_arrays
 from recbole_sheaf.features import read_features, write_features
 from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
-from recbole_sheaf.sheaf.cold_items import content_regression, hear
+from recbole_sheaf.sheaf.cold_items import content_regression, target_factors
 from recbole_sheaf.sheaf.item_signals import item_signals
 from tests.embeddings.toys import SOME_COLD, restored
 from tests.sheaf.test_item_sheaf import random_problem
@@ -151,14 +151,17 @@ def test_the_level_of_new_items_is_that_of_rare_ones_with_content_times_the_shar
     content[[1, 6]] = 0.0
     signals = item_signals(*X.nonzero(as_tuple=True), 40, 9, content, 0.5)
     sheaf = fit_item_sheaf(signals, neighbours=0, ridge=0.5, map_dropout=0.3, cold_ridge=0.3)
-    told, factor = content_regression(signals, 0.3)
+    sources, factor = content_regression(signals, 0.3)
     B = sheaf(torch.eye(9).double())
     others = X[:, 4] == 0
-    own, heard = (X @ B)[others, 4], (X @ (torch.eye(9) + B) @ told @ hear(content[[4]], factor).T)[others, 0]
+    own, heard = (
+        (X @ B)[others, 4],
+        (X @ (torch.eye(9) + B) @ sources @ target_factors(content[[4]], factor).T)[others, 0],
+    )
     share = X[:, content.any(dim=1)].sum() / X.sum()
     expected = share * (own.square().mean() / heard.square().mean()).sqrt()
     assert 0.3 < share < 0.9 and content[4].any() and (X.sum(0)[[0, 1, 2, 3, 5, 7, 8]] > 10).all()
-    assert level_of_new_items(sheaf, signals, told, factor) == pytest.approx(float(expected))
+    assert level_of_new_items(sheaf, signals, sources, factor) == pytest.approx(float(expected))
 
 
 def test_users_by_items_are_offered_new_items(toy_settings, tmp_path):

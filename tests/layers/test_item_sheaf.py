@@ -57,7 +57,7 @@ def level(scores, rare, cold):
 
 @pytest.mark.parametrize("neighbours", [0, 3])
 @pytest.mark.parametrize("backend", ["dgl", "torch"])
-def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(neighbours, backend, monkeypatch):
+def test_scores_of_cold_items_map_histories_and_what_warm_maps_add_by_content(neighbours, backend, monkeypatch):
     """Columns (I + B) K, in both forms; those of warm items and of one without content are as without."""
     monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.COLD_ENTRIES", 9)  # one cold item at a time
     X, signals = with_cold_items()
@@ -65,7 +65,7 @@ def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(n
     maps = cold_maps(signals, 0.3)
     assert maps.items.tolist() == [2, 5]
     expected = B.clone()
-    expected[:, maps.items] = (torch.eye(9).double() + B) @ maps.told @ maps.heard.T
+    expected[:, maps.items] = (torch.eye(9).double() + B) @ maps.source_factors @ maps.target_factors.T
     expected[:, maps.items] *= level(X @ expected, rare=[4], cold=[2, 5])
     assert (expected - B)[:, [2, 5]].abs().max(0).values.min() > 0.05
     sheaf = fit((X, signals), neighbours, cold_ridge=0.3, backend=backend)
@@ -77,18 +77,18 @@ def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(n
 
 
 @pytest.mark.parametrize("neighbours", [0, 3])
-def test_the_less_of_the_histories_content_tells_the_quieter_cold_items_are(neighbours):
+def test_scores_of_cold_items_shrink_with_the_share_of_interactions_that_have_content(neighbours):
     """Items 0 and 4 lose their content; what is left of the interactions is at those of items 1, 3, 6 and 8."""
     X, signals = with_cold_items()
     content = signals.content.clone()
     content[[0, 4]] = 0.0
     signals = item_signals(*X.nonzero(as_tuple=True), 40, 9, content, 0.5)
     sheaf = fit((X, signals), neighbours, cold_ridge=0.3)
-    told = float(X[:, [1, 3, 6, 8]].sum() / X.sum())
-    assert 0.4 < told < 0.9
+    share = float(X[:, [1, 3, 6, 8]].sum() / X.sum())
+    assert 0.4 < share < 0.9
     scores = sheaf.scores(USERS)
-    loudness = scores[:, [2, 5]].square().mean().sqrt() / scores[:, [4]].square().mean().sqrt()
-    assert float(loudness) == pytest.approx(told)
+    ratio = scores[:, [2, 5]].square().mean().sqrt() / scores[:, [4]].square().mean().sqrt()
+    assert float(ratio) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("neighbours", [0, 3])
