@@ -32,7 +32,7 @@ class PairedComparison:
     """Comparison of a model a with a reference b over the same users.
 
     Attributes:
-        n_users: u.
+        n_users: u, how many users are compared.
         mean_a, mean_b: the two means.
         difference: mean of d.
         relative_difference: ``difference / mean_b``; NaN where ``mean_b`` is 0.

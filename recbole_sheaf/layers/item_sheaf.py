@@ -312,7 +312,7 @@ def fit_item_sheaf(
         neighbours: K of the local form; 0 is the full form; -1 the full form up to ``FULL_UP_TO`` items, above it the
             local one with ``LOCAL_NEIGHBOURS``.
         ridge: lambda, on a scale where an interaction of a user with one item is 1.
-        map_dropout: p.
+        map_dropout: p, the share of signal that is dropped, in [0, 1).
         cold_ridge: of the learnt maps into cold items, on a scale where an item's content is 1; 0 fits those maps as
             all others. Identity maps into cold items are cosines anyway.
 

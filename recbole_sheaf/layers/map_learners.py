@@ -20,7 +20,7 @@ class ArcScales(nn.Module):
     """Scales on arcs, ``s = 1 + beta tanh(P h_src + Q h_dst + b)``, owned by the arc's destination; 1 at the start.
 
     Args:
-        in_features: f.
+        in_features: f, how many features a node has.
         stalk_dim: k, one scale for each edge-stalk coordinate.
         beta: in (0, 1], how far a scale may leave 1; below 1 no scale can reach 0.
         dropout: of the features.
@@ -65,8 +65,8 @@ class HouseholderFrames(nn.Module):
     start, and cancel.
 
     Args:
-        in_features: f.
-        stalk_dim: d.
+        in_features: f, how many features a node has.
+        stalk_dim: dimension d of the node stalks.
         dropout: of the features.
 
     Examples:

@@ -1,6 +1,6 @@
 r"""Which items are neighbours: the arcs on which a local item sheaf is learnt, without a matrix of all pairs.
 
-M and Lambda as in :mod:`.item_sheaf`. Regressing item i on item j alone lowers the ridge loss by
+M and Lambda as in :mod:`recbole_sheaf.sheaf.item_sheaf`. Regressing item i on item j alone lowers the ridge loss by
 :math:`M_{ij}^2 / (M_{jj} + \Lambda_{jj})`; the K items j that lower it most are the neighbours of i. Neither cosines,
 which rare items win by chance, nor counts, which popular ones win always, choose well where both kinds are there.
 """
@@ -20,7 +20,7 @@ def choose_neighbours(
 
     Args:
         ridge: diagonal of Lambda.
-        neighbours: K.
+        neighbours: K, how many neighbours of an item.
         chunk_pairs: how many pairs of interactions are held at once; memory O(chunk_pairs), unless one item alone has
             more.
 

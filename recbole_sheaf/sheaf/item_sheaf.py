@@ -33,7 +33,7 @@ def ridge_diagonal(diagonal: Float[Tensor, " n"], ridge: float, dropout: float) 
 
     Args:
         ridge: lambda.
-        dropout: p.
+        dropout: p, the share of signal that is dropped.
 
     Raises:
         ConfigError: if ``ridge`` is negative or ``dropout`` outside [0, 1).
@@ -78,7 +78,7 @@ def transport(precision: Float[Tensor, "nd nd"], stalk_dim: int = 1) -> Float[Te
 
     Args:
         precision: P on n stalks of dimension d, coordinate k of node i in row ``i d + k``.
-        stalk_dim: d.
+        stalk_dim: dimension d of a stalk.
 
     Raises:
         ShapeError: if the size of P is no multiple of d.

@@ -163,7 +163,7 @@ def item_signals(
     Args:
         users, items: the interactions; one that is listed twice counts once.
         content: see :func:`content_coordinates`; None is none. Its dtype is that of all results.
-        history_power: b.
+        history_power: exponent b of the weights; 0 counts interactions, 1 counts users.
         near: the neighbourhoods in each modality.
 
     Raises:

@@ -56,7 +56,7 @@ def cellular_sheaf(edge_index: Int[Tensor, "..."], num_nodes: int, maps: Float[T
 
     Args:
         edge_index: (row, col) of every arc, shape (2, a), each undirected edge in both directions.
-        num_nodes: n.
+        num_nodes: n, isolated nodes included.
         maps: diagonals (a, d) or matrices (a, k, d), one for each arc.
 
     Raises:

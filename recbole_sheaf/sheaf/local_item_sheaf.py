@@ -117,7 +117,7 @@ class Hubs:
     r"""Low-rank part of P: :math:`P \approx Q - H H^\top`, content as c further nodes that every item is joined to.
 
     Attributes:
-        factor: H.
+        factor: H, a row for each item.
         variance: diag P, that is diag Q minus the squared lengths of the rows of H.
 
     Examples:

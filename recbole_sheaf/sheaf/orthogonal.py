@@ -40,7 +40,7 @@ def orthogonal_maps(params: Float[Tensor, "a p"], stalk_dim: int, orthogonal_map
 
     Args:
         params: free parameters, p of them as :func:`num_orthogonal_parameters` says.
-        stalk_dim: d.
+        stalk_dim: size d of the matrices.
         orthogonal_map: one of ``ORTHOGONAL_MAPS``.
 
     Raises:

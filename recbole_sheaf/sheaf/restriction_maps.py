@@ -1,13 +1,15 @@
 """Restriction maps: one linear map F_{v<e} : R^d -> R^k for each arc (v, e), by family.
 
-| family | map on arc (v, e) | parameters |
-|---|---|---|
-| ``identity`` | I | none |
-| ``diagonal`` | diag(a) | a of shape (arcs, d) |
-| ``orthogonal`` | an orthogonal matrix | (arcs, p), see :mod:`recbole_sheaf.sheaf.orthogonal`, or the matrices |
-| ``general`` | any matrix | (arcs, k, d) |
-| ``factored`` | diag(s_{v,e}) R_v, orthonormal rows | scales (arcs, k), frames (n, k, d) with k <= d |
-| ``wide`` | U_v, orthonormal columns | frames (n, k, d) with k >= d |
+==============  =======================================  ==============================================
+family          map on arc (v, e)                        parameters
+==============  =======================================  ==============================================
+``identity``    I                                        none
+``diagonal``    ``diag(a)``                              a of shape (arcs, d)
+``orthogonal``  an orthogonal matrix                     (arcs, p), see :mod:`.orthogonal`, or the matrices
+``general``     any matrix                               (arcs, k, d)
+``factored``    ``diag(s_{v,e}) R_v``, orthonormal rows  scales (arcs, k), frames (n, k, d) with k <= d
+``wide``        ``U_v``, orthonormal columns             frames (n, k, d) with k >= d
+==============  =======================================  ==============================================
 
 Identity and diagonal maps are kept as their diagonals, of shape (arcs, d); all others as matrices (arcs, k, d).
 """
@@ -77,7 +79,7 @@ def factored_maps(
 
     Args:
         row: node that owns each arc.
-        scale: s.
+        scale: s, one factor for each row of R.
         frame: R, one k x d matrix for each node.
 
     Examples:
