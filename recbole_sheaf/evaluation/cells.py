@@ -40,7 +40,7 @@ def to_markdown(
     limits: Optional[Mapping[str, int]] = None,
     right: Collection[str] = (),
 ) -> str:
-    r"""Markdown table, numbers as :func:`number_format` says.
+    r"""Markdown table, numbers in the :func:`number_format` of their column.
 
     Args:
         bold: for a terminal, rows to set in bold, by column.

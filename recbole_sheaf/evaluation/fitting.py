@@ -22,7 +22,7 @@ SHARED = ("seed", "against", *PLACES)
 def fitted(table: pd.DataFrame, columns: int = COLUMNS) -> tuple[pd.DataFrame, list[str]]:
     """As much of a table as fits so many characters across, and the names of the columns that were left out.
 
-    What tells rows apart stays, and so do marks of significance, joined with their metrics.
+    Columns that distinguish rows stay, and so do marks of significance, joined with their metrics.
 
     Examples:
         >>> table = pd.DataFrame({"model": ["BPR"], "recall@20": [0.3], "ndcg@20": [0.2], "parameters": [640]})

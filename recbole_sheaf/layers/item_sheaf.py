@@ -237,7 +237,7 @@ class LocalItemSheaf(ItemSheaf):
         self.register_buffer("source_offsets", pad(out_degrees.cumsum(0), (1, 0)), persistent=False)
         self.register_buffer("hubs_in", hubs_in, persistent=False)
         self.register_buffer("hubs_out", hubs_out, persistent=False)
-        self.register_buffer("own", (hubs_in * hubs_out).sum(1), persistent=False)  # what an item would tell itself
+        self.register_buffer("own", (hubs_in * hubs_out).sum(1), persistent=False)  # through hubs to itself
 
     def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """Signals transported by the equation above. Time O(b n (K + c)), memory O(b n)."""

@@ -9,7 +9,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class ModuleList(nn.ModuleList, Generic[M]):
-    """List of modules of one kind, ``ModuleList[nn.Linear]``: torch's list, which tells a type checker no kind.
+    """List of modules of one kind, ``ModuleList[nn.Linear]``: torch's list with a kind for type checkers.
 
     Examples:
         >>> layers: ModuleList[nn.Linear] = ModuleList([nn.Linear(2, 3)])

@@ -90,7 +90,7 @@ class Transports:
 
 
 class _FewAtATime(Function):
-    """P_e and D_v with the maps of a few edges at a time; what :class:`EdgeTransports` and StalkDegree say together.
+    """P_e and D_v with the maps of a few edges at a time; the values of :class:`EdgeTransports` and StalkDegree.
 
     ``dF_{v<e} = F_{u<e} dP^T + F_{v<e} (dD_v + dD_v^T)`` and ``dF_{u<e} = F_{v<e} dP + F_{u<e} (dD_u + dD_u^T)``.
     """
@@ -139,6 +139,6 @@ def _few(pairs: EdgePairs, blocks: Float[Tensor, "e d d"]) -> "Iterator[tuple[Te
 
 
 def _numbers(at_src: Tensor, at_dst: Tensor, u: Tensor, v: Tensor) -> "list[Tensor]":
-    """What the ends of each edge u -> v say of the map of v, and of that of u."""
+    """Numbers of which the map of v on each edge u -> v is made, and of which that of u is."""
     ends = (u, v), (v, u)
     return [at_src.index_select(0, src).add_(at_dst.index_select(0, dst)) for src, dst in ends]

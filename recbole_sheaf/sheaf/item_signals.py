@@ -323,10 +323,12 @@ def gram_matrix(signals: ItemSignals, content: bool = True, block: int = 1024) -
     """Gram matrix M of the signals, dense, or without its linear content. Time O(t n + n^2 c), memory O(n^2).
 
     Examples:
-        >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), n_users=2, n_items=2)
-        >>> gram_matrix(signals)  # how many users chose both
-        tensor([[1., 1.],
-                [1., 2.]])
+        >>> users, items, content = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), torch.tensor([[3.0], [0.0]])
+        >>> gram_matrix(item_signals(users, items, n_users=2, n_items=2, content=content))
+        tensor([[10.,  1.],
+                [ 1.,  2.]])
+        >>> gram_matrix(item_signals(users, items, n_users=2, n_items=2, content=content), content=False)[0, 0]
+        tensor(1.)
     """
     n, m = signals.n_items, signals.n_rows
     weighed = signals.row_weight[signals.rows_of_item] * signals.values_of_item
@@ -347,9 +349,10 @@ def sparse_gram(signals: ItemSignals) -> sparse.csr_matrix:
     Time and memory O(t), t the sum over rows of their squared numbers of items.
 
     Examples:
-        >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2]), n_users=2, n_items=3)
-        >>> sparse_gram(signals).toarray().tolist()
-        [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+        >>> users, items = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2])
+        >>> signals = item_signals(users, items, n_users=2, n_items=3, history_power=1.0)
+        >>> sparse_gram(signals).toarray().tolist()  # user 0 has two items and so the weight 1 / 2
+        [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
     """
     offsets, rows = signals.item_offsets.numpy(), signals.rows_of_item.numpy()
     values, shape = signals.values_of_item.numpy(), (signals.n_items, signals.n_rows)
@@ -449,7 +452,7 @@ def spaced_users(active: Int[Tensor, " a"], n_items: int, scores: int) -> Int[Te
 
 
 def chunks(cost: Int[Tensor, " n"], budget: int) -> Iterator[Int[Tensor, " _"]]:
-    """Groups of rows of similar cost, the dearest first, each with its number times its dearest row within a budget.
+    """Groups of rows of similar cost, the costliest first; size times costliest row of a group is within a budget.
 
     Examples:
         >>> [group.tolist() for group in chunks(torch.tensor([1, 9, 2, 5]), budget=10)]

@@ -134,14 +134,14 @@ def content_hubs(maps: LocalMaps, content: Float[Tensor, "n c"]) -> Hubs:
 
     Content is dense: every item is near every other, and K neighbours alone would have to carry what the n - 1 of the
     full regression share, so rare items are scored far too high. But its rank c is small. With Q the inverse of
-    :math:`X^\top W X + \Lambda` as the arcs know it (column i: ``variance_i`` times 1 at i, ``-w_i`` at N_i),
+    :math:`X^\top W X + \Lambda` as far as the arcs give it (column i: ``variance_i`` times 1 at i, ``-w_i`` at N_i),
 
     .. math:: P = Q - Y G^{-1} Y^\top, \qquad Y = Q C, \qquad G = I + C^\top Q C, \qquad H = Y G^{-1/2},
 
     with the symmetric part of Q in Y. With all other items as neighbours Q and so P are exact.
 
     Raises:
-        ConfigError: if G is not positive definite or a variance not positive, which a larger ridge mends.
+        ConfigError: if G is not positive definite or a variance not positive, which a larger ridge avoids.
 
     Time O(n K c + n c^2 + c^3), memory O(n c).
 
