@@ -15,10 +15,15 @@ MOST_CHARACTERS = 2**26  # of a line; one with the losses of 10,000 epochs has 2
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The runs that ``--result_file`` wrote, one JSON object a line.
+    """Runs that ``--result_file`` wrote, one JSON object a line.
 
     Raises:
         DataError: if the file is absent, cannot be read, holds no run, or a line is not such an object.
+
+    Examples:
+        >>> read_rows(Path("no/runs.jsonl"))
+        Traceback (most recent call last):
+        recbole_sheaf.errors.DataError: there is no result file no/runs.jsonl; runs write theirs with result_file=...
     """
     if not os.path.exists(path):
         raise DataError(f"there is no result file {path}; runs write theirs with result_file=...")

@@ -34,6 +34,12 @@ def register(model: type, settings: Union[str, Path, Mapping[str, Any], None] = 
 
     Raises:
         ConfigError: if it is no RecBole recommender, its name is taken, or the settings cannot be read.
+
+    Examples:
+        >>> from recbole.model.general_recommender import BPR
+        >>> register(BPR)
+        Traceback (most recent call last):
+        recbole_sheaf.errors.ConfigError: ...BPR cannot be registered: RecBole has a model BPR; rename the class
     """
     _refuse_no_recommender(model, repr(model))
     name = model.__name__

@@ -53,6 +53,11 @@ def keep_reproducible(config: Any) -> None:
 
     RecBole fixes seeds and cuDNN only; with two threads PyTorch adds those gradients in whatever order threads arrive,
     and two runs of one seed part ways in the last digits.
+
+    Examples:
+        >>> keep_reproducible({"reproducibility": False})
+        >>> torch.are_deterministic_algorithms_enabled()
+        False
     """
     torch.use_deterministic_algorithms(bool(config["reproducibility"]), warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch adds it at import
