@@ -476,6 +476,20 @@ def maps_into_new(
 
     Returns:
         source, target, on the CPU.
+
+    Examples:
+        Into two new items, one with the content of item 0 and one with that of item 1. Item 2 is like item 0:
+
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> content = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]])
+        >>> chosen = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 2, 1, 2])
+        >>> signals = item_signals(*chosen, n_users=2, n_items=3, content=content)
+        >>> sheaf = fit_item_sheaf(signals, neighbours=0, ridge=1.0)
+        >>> source, target = maps_into_new(sheaf, signals, content[:2], ridge=1.0)
+        >>> (sheaf.through_warm(source) @ target.mT).round(decimals=2)
+        tensor([[ 0.3500, -0.0500],
+                [ 0.0200,  0.3400],
+                [ 0.3100,  0.1200]])
     """
     source, factor = content_regression(signals, ridge)
     level = sheaf.cold_level if sheaf.cold is not None else _level_by_rare_items(sheaf, signals, source, factor)
