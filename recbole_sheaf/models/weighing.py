@@ -26,6 +26,7 @@ from recbole_sheaf.models.item_sheaf_forms import ClosedForm, Form
 from recbole_sheaf.settings.rules import Choices
 
 MOST_USERS = 6000  # of validation, evenly spaced, by whom a weighing is chosen
+LEAST_STEPS = 300  # of training before early stopping begins to count; few users make epochs of 8 steps
 ASKED_EACH_EPOCH = 2000  # by whom it is seen whether the stalks still learn
 CUTOFFS = (10, 20, 50)  # of the lists by which it is chosen, whatever `topk` reports
 SCORES_AT_ONCE = 2**24  # 64 MiB, of which a few are held
@@ -201,7 +202,7 @@ def settled_on_validation(fit: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if self.start_epoch == 0:
             choose_form(self, valid_data)
-        callback = patient(self, valid_data, callback_fn)
+        callback = patient(self, valid_data, callback_fn, len(train_data))
         fit(self, train_data, valid_data, verbose, saved, show_progress, callback)
         if saved:
             weigh_on_validation(self, valid_data)
@@ -210,12 +211,13 @@ def settled_on_validation(fit: Callable[..., Any]) -> Callable[..., Any]:
     return _fit
 
 
-def patient(trainer: Any, valid_data: Any, callback_fn: Optional[Callback]) -> Optional[Callback]:
+def patient(trainer: Any, valid_data: Any, callback_fn: Optional[Callback], steps_an_epoch: int) -> Optional[Callback]:
     """Lets early stopping count epochs in which neither the weighed sum nor the stalks alone rank better than before.
 
     The item sheaf is whole before the first epoch, so that the sum can be at its best while the stalks have learnt
-    nothing yet. Which epoch is kept is still the sum's own best. The best of the stalks is a number of the model, so
-    that a training that goes on from its file goes on with it.
+    nothing yet, and on few users these take a hundred steps to show anything: the first ``LEAST_STEPS`` count never.
+    Which epoch is kept is still the sum's own best. The best of the stalks is a number of the model, so that a training
+    that goes on from its file goes on with it.
 
     Returns:
         What ``Trainer.fit`` calls after each validation: the given function behind it, and alone for other models. Time
@@ -230,10 +232,12 @@ def patient(trainer: Any, valid_data: Any, callback_fn: Optional[Callback]) -> O
     def validated(epoch: int, valid_score: float) -> None:
         (metrics,) = _judged(valid_data, lambda users: iter([model.stalk_scores(users)]), 1, most=ASKED_EACH_EPOCH)
         alone = float(metrics.mean())
-        if alone > getattr(model, "best_of_stalks", -float("inf")):
+        better = alone > getattr(model, "best_of_stalks", -float("inf"))
+        if better:
             model.best_of_stalks = alone
-            if trainer.cur_step <= trainer.stopping_step:
-                trainer.cur_step = 0
+        young = (epoch + 1) * steps_an_epoch < LEAST_STEPS
+        if (better or young) and trainer.cur_step <= trainer.stopping_step:
+            trainer.cur_step = 0
         if callback_fn is not None:
             callback_fn(epoch, valid_score)
 

@@ -137,6 +137,7 @@ def test_the_fewer_users_asked_the_choice_may_be_wrong_but_never_worse_than_befo
 @pytest.mark.parametrize(("name", "epochs"), [("MMSheaf", 7), ("LightGCN", 4)])
 def test_training_goes_on_while_the_stalks_alone_get_better(toy_settings, monkeypatch, name, epochs):
     """The sum of the sheaves is best at once; the stalks learn for three more epochs, and then nothing for three."""
+    monkeypatch.setattr("recbole_sheaf.models.weighing.LEAST_STEPS", 0)
     settings = {**toy_settings, "epochs": 30, "stopping_step": 2}
     if name == "MMSheaf":
         settings |= {**FIXED, "item_sheaf_weight": 8.0, "item_sheaf_rarity": 1.0, "item_sheaf_user_power": 0.5}
@@ -150,6 +151,20 @@ def test_training_goes_on_while_the_stalks_alone_get_better(toy_settings, monkey
     if name == "MMSheaf":
         assert ready.model.best_of_stalks == pytest.approx(0.4)
         assert _counters(ready.model)["best_of_stalks"] == ready.model.best_of_stalks  # a resumed training is told
+
+
+def test_early_stopping_does_not_count_the_first_steps(toy_settings, monkeypatch):
+    """Nothing gets better after the first: nine epochs are not counted, and three end the training."""
+    _, ready = prepared("MMSheaf", {**toy_settings, **FIXED, "epochs": 30, "stopping_step": 2})
+    steps = len(ready.train_data)
+    monkeypatch.setattr("recbole_sheaf.models.weighing.LEAST_STEPS", 9 * steps + 1)
+    validated = []
+    scores = iter([1.0] + [0.9] * 29)
+    monkeypatch.setattr(ready.trainer, "_valid_epoch", lambda *given, **named: (next(scores), {"recall@10": 0.0}))
+    monkeypatch.setattr("recbole_sheaf.models.weighing._judged", lambda *given, **named: [torch.tensor([[0.1]])])
+    monkeypatch.setattr("recbole_sheaf.models.weighing.weigh_on_validation", lambda *given: None)
+    ready.trainer.fit(ready.train_data, ready.valid_data, callback_fn=lambda epoch, score: validated.append(epoch))
+    assert validated == list(range(9 + 3)) and steps > 1
 
 
 def test_stalks_are_judged_without_the_item_sheaf(toy_settings):
