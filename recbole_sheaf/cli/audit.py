@@ -56,7 +56,8 @@ def _show(audit: Any) -> None:
     print(textwrap.fill(one_line(f"{audit.dataset}: {sizes}"), COLUMNS))
     for finding in audit.findings:
         print(textwrap.fill(one_line(f"[{finding.verdict}] {finding.title}"), COLUMNS))
-        print(textwrap.fill(finding.sentence, COLUMNS, initial_indent="    ", subsequent_indent="    "))
+        said = finding.sentence + (f" Such as: {', '.join(finding.examples)}." if finding.examples else "")
+        print(textwrap.fill(one_line(said), COLUMNS, initial_indent="    ", subsequent_indent="    "))
     print(f"verdict: {audit.summary}")
 
 
