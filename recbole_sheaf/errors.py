@@ -36,6 +36,10 @@ class FeatureError(SheafError):
     """A modality's feature file does not fit the dataset's items, or holds values that cannot be used."""
 
 
+class NoContent(FeatureError):
+    """A dataset has no content of any kind."""
+
+
 class GraphError(SheafError):
     """An arc list does not describe an undirected graph on the given nodes."""
 

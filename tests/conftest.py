@@ -17,7 +17,9 @@ import jaxtyping
 # Shapes and types of arguments and results are checked at every call in the rooms that say shapes. First of all, before
 # they are imported; not in the whole package, since a call through the check costs 15 microseconds and more, and mypy
 # knows the types of the others.
-SHAPE_CHECKED = ("data", "embeddings", "evaluation", "exports", "features", "files", "layers", "models", "nsd", "sheaf")
+SHAPE_CHECKED = (
+    *("audit", "data", "embeddings", "evaluation", "exports", "features", "files", "layers", "models", "nsd", "sheaf"),
+)
 jaxtyping.install_import_hook(
     [f"recbole_sheaf.{room}" for room in SHAPE_CHECKED],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",

@@ -24,7 +24,7 @@ PAGES = sorted(
     for path in REPOSITORY.glob(pattern)
 )
 READMES = ("README.md", "README.ru.md")
-WITH_SETTINGS = {"run", "compare", "tune"}  # what follows as --key=value is a setting there
+WITH_SETTINGS = {"audit", "run", "compare", "tune"}  # what follows as --key=value is a setting there
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`]+)`")
 

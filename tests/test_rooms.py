@@ -40,10 +40,11 @@ ROOMS = {
     "exports": {"embeddings", "errors", "experiments", "extras", "files", "lazy_names"},  # experiments: checkpoints
     "serving": {"embeddings", "errors", "exports", "files"},
     "report": {"embeddings", "errors", "evaluation", "experiments", "exports", "files", "settings", "store"},
+    "audit": {"data", "errors", "experiments", "features", "models", "report", "settings"},  # models: reading content
     "nsd": {"environment", "errors", "files", "layers", "settings", "sheaf"},
     "cli": {
-        *{"data", "embeddings", "environment", "errors", "evaluation", "experiments", "exports", "extras", "features"},
-        *{"files", "nsd", "plugin", "report", "serving", "settings", "store"},
+        *{"audit", "data", "embeddings", "environment", "errors", "evaluation", "experiments", "exports", "extras"},
+        *{"features", "files", "nsd", "plugin", "report", "serving", "settings", "store"},
     },
     # Modules beside the rooms.
     "environment": {"errors"},

@@ -157,7 +157,9 @@ def _feature(given: str) -> tuple[str, Path, Optional[Path]]:
 def _next_command(options: argparse.Namespace) -> str:
     texts = names_in(options.text)
     text = f" --text_modalities='{{{', '.join(f'{name}: [{name}]' for name in texts)}}}'" if texts else ""
-    return f"next: recbole-sheaf run --dataset={options.to.name} --data_path={options.to.parent}{text}"
+    settings = f"--data_path={options.to.parent}{text}"
+    look = f"look at it first: recbole-sheaf audit {options.to.name} {settings}"
+    return f"{look}\nnext: recbole-sheaf run --dataset={options.to.name} {settings}"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -102,6 +102,12 @@ def _load_columns(config: Config) -> None:
         _load(config, _table_with(config, "val_interval", field, ["inter", "user", "item", *config["load_col"]]), field)
 
 
+def load_times(config: Config) -> None:
+    """Load times too, where the dataset has a column of them, though neither split nor model asks for it."""
+    if config["load_col"] is not None:
+        _load(config, "inter", config["TIME_FIELD"])
+
+
 def _load(config: Config, table: str, field: str) -> None:
     ids = {"user": [config["USER_ID_FIELD"]], "item": [config["ITEM_ID_FIELD"]]}
     columns = config["load_col"].get(table, ids.get(table, []))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Optional
 
-from recbole_sheaf.errors import FeatureError, nearest, shown
+from recbole_sheaf.errors import FeatureError, NoContent, nearest, shown
 from recbole_sheaf.features.folder import MMREC_SUFFIX
 from recbole_sheaf.files.atomic import column_names
 from recbole_sheaf.files.feature_files import ENDINGS
@@ -82,11 +82,11 @@ def refuse_nothing(
     """Refuse a dataset without content.
 
     Raises:
-        FeatureError: saying where it was looked for.
+        NoContent: saying where it was looked for.
     """
     features = features_path or folder / "features"
     columns = {name: list(names) for name, names in text_modalities.items()}
-    raise FeatureError(
+    raise NoContent(
         f"dataset '{dataset_name}' has no item content: looked for {features}/*.npz, .npy, .parquet and .safetensors, "
         f"{folder}/*{MMREC_SUFFIX}.npy, columns of float_seq in {dataset_name}.item and its columns {columns}; provide "
         "<modality>.npz with item_id and feature, name columns in text_modalities, or set modalities: [] to do without"

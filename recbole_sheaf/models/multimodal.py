@@ -211,7 +211,7 @@ def _naming_what_was_given(read: Callable) -> Callable:
             return read(config, dataset)
         except FeatureError as error:
             folder = config["data_path"]
-            raise FeatureError(str(error).replace(folder, str(origin_of(Path(folder))))) from error
+            raise type(error)(str(error).replace(folder, str(origin_of(Path(folder))))) from error
 
     return wrapped
 

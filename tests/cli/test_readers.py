@@ -43,6 +43,7 @@ def commands(trained):
     yield ["export", str(checkpoint), f"--data_path={data}", f"--to={export.parent}/y.npz"]
     yield ["results", str(store)]
     yield ["results", str(store), "--sql=SELECT count(*) FROM runs"]
+    yield ["audit", "toy", f"--data_path={data}", f"--cache_dir={store.parents[1]}/cache"]
     yield ["models"]
     yield ["--help"]
 
