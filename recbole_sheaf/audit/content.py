@@ -163,6 +163,6 @@ def co_choice(modality: str, arcs: WeightedArcs, features: ModalityFeatures, spl
         said += ": as noise would; see whether rows belong to their items, or do without this modality."
         return Finding(name, BROKEN, said, numbers, modality)
     if real < null + LITTLE:
-        said += ": it foretells little; try another encoder, and compare with --features=shuffled."
+        said += ": it foretells little; try another encoder, and compare with features=shuffled."
         return Finding(name, LOOK, said, numbers, modality)
     return Finding(name, OK, f"{said}: it foretells what people choose.", numbers, modality)

@@ -14,7 +14,7 @@ from recbole_sheaf.environment import let_threads_sleep
 
 COMMANDS = {
     "convert": "write a dataset folder from your tables and vectors: CSV, Parquet, npy, safetensors",
-    "audit": "say what to know of a dataset and its split before training: leaks, cold items, worth of content",
+    "audit": "look at a dataset before training: leaks, cold items, what content is worth",
     "encode": "make vectors from the texts or images of items: TF-IDF, sentence-transformers, vision models",
     "run": "train and evaluate one model, or several side by side",
     "compare": "run a grid of datasets, models, ablations and seeds into one store",
