@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recbole_sheaf.data import conversion, mmrec
+from recbole_sheaf.data import conversion, mmrec, vk_lsvd
 from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
 from recbole_sheaf.embeddings.ranking import Lists
 from recbole_sheaf.evaluation import write_table
@@ -34,6 +34,7 @@ from recbole_sheaf.files.checkpoint_file import read_checkpoint_file, write_chec
 from recbole_sheaf.files.feature_files import read_features, write_features
 from recbole_sheaf.files.whole_files import BUILDING, append_json, whole_files_in, write_whole
 from recbole_sheaf.store.store import Store
+from tests.data.vk_lsvd import write_vk_lsvd
 
 ROWS, WIDTH = 400, 200  # of float32: 312 KiB
 USERS = 300
@@ -201,7 +202,7 @@ def raw(version: int) -> conversion.RawDataset:
     interactions = pd.DataFrame(pairs, columns=["user_id", "item_id"])
     interactions["rating"] = str(version)
     made = {"image": (tokens("i", ROWS).tolist(), matrix(version))}
-    return conversion.RawDataset(interactions, features=made)
+    return conversion.RawDataset(conversion.Interactions.of(interactions), features=made)
 
 
 def converted(folder: Path, version: int) -> None:
@@ -215,6 +216,29 @@ def in_converted(folder: Path) -> list[set]:
     ratings = pd.read_csv(there / "toy.inter", sep="\t")["rating:float"]
     assert len(ratings) == 5000 and (there / "toy.item").read_text().count("\n") == ROWS + 1
     return [{*ratings.astype(float), *in_features(there / "features" / "image.npz")}]
+
+
+@functools.cache
+def weeks_of_vk_lsvd() -> Path:
+    """A folder in its layout."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write_vk_lsvd(folder, rows=20_000, users=400, items=400)
+    return folder
+
+
+def converted_weeks(folder: Path, version: int) -> None:
+    wanted = vk_lsvd.Wanted(positive=f"timespent >= 0 and {version} > 0", dimensions=version)
+    vk_lsvd.write_vk_lsvd(weeks_of_vk_lsvd(), folder / "vk", wanted, overwrite=True)
+
+
+def in_converted_weeks(folder: Path) -> list[set]:
+    there = folder / "vk"
+    if not there.exists():
+        return []
+    rows = sum(len(pd.read_csv(path, sep="\t")) for path in there.glob("*.inter"))
+    assert rows == 20_000 and len(list(there.glob("*.inter"))) == 4 and not (there / "work").exists()
+    return [{float(read_features(there / "features" / "content.npy")[1].shape[1])}]
 
 
 @functools.cache
@@ -306,6 +330,7 @@ WRITERS = {
     "text": of_file(text, "x.yaml", in_text),
     "report": of_file(report, "**/*.*", in_text),
     "converted folder": Writer(converted, in_converted),
+    "converted weeks": Writer(converted_weeks, in_converted_weeks),
     "cached folder": Writer(cached_folder, in_cached_folder),
     "result file": of_file(result_file, "results.jsonl", in_lines),
     "appended lines": of_file(appended, "rows.jsonl", in_lines),

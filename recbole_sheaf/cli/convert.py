@@ -1,23 +1,28 @@
 """``recbole-sheaf convert``: a dataset folder from whatever tables and vectors there are."""
 
 import argparse
+import glob
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, DataError
 
 EPILOG = """\
 examples
   recbole-sheaf convert clicks.csv --to=data/shop --user=visitor --item=video --time=at \\
       --items=videos.csv --text=title --features=video=video.npy:ids.txt --features=speech=speech.parquet
   recbole-sheaf convert ratings.tsv --to=data/shop --layout=elliot --features=visual=ducho/visual_embeddings/resnet
+  recbole-sheaf convert logs/*.parquet --to=data/shop --features=video=video.npy:ids.txt
   recbole-sheaf convert MMREC/baby --to=data/baby
+  recbole-sheaf convert VK-LSVD/subsamples/ur0.01 --to=data/vk --layout=vk-lsvd --weeks=20:24 --users=10000 \\
+      --positive="like or share or timespent >= 0.7 * duration" --dimensions=32
 
 Interactions and items are .csv, .tsv or .parquet, with the names of their columns in the first line. Times are seconds,
 or ISO dates. What each column became is printed; --rating= and --time= leave out what would be taken by its usual name.
+Several tables of the same columns become one, in the order given; a piece of one is in memory at a time.
 Elliot's tables have no header and the columns user, item, rating, time. A folder is one of MMRec's, which 'run' also
 reads as it is; its own split is kept either way, unless --drop-split makes one table of it.
 
@@ -28,9 +33,19 @@ reads as it is; its own split is kept either way, unless --drop-split makes one 
   .safetensors   a tensor of rows; item_id in the metadata (a JSON list), or as a tensor
   a folder       <item>.npy for each item, as Ducho writes them; of frames their mean is taken
 
-Items without interactions are kept. The folder appears whole or not at all. --overwrite replaces what an earlier
-conversion wrote, as convert.json in the folder lists it, and leaves every other file there.
+--layout=vk-lsvd is of VK-LSVD's folder, the one that holds interactions/, or one of subsamples/; metadata/ is looked
+for there and up to two folders above. Weeks are read a piece at a time, within --memory. What --positive says, a
+condition in SQL over the columns of interactions and metadata, is an interaction, if it is no dislike; dislikes go to
+<name>.dislike.inter. Without it: like or share or bookmark or click_on_author or timespent >= 0.7 * duration. Rows are
+in the order of time, of which there is no column: timestamp is their number. Vectors become the modality 'content'.
+The published split is kept, its weeks of validation and test whole, unless --drop-split makes one table.
+
+Items without interactions are kept, but for VK-LSVD's. The folder appears whole or not at all. --overwrite replaces
+what an earlier conversion wrote, as convert.json in the folder lists it, and leaves every other file there.
 """
+
+OF_TABLES = ("user", "item", "rating", "time", "items_id", "text", "features")
+OF_VK_LSVD = ("weeks", "users", "seed", "positive", "dimensions", "memory")
 
 
 @one_sentence
@@ -39,29 +54,79 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser().parse_args(argv)
     from recbole_sheaf.data.conversion import check_place, write_dataset
 
+    _refuse_of_other_layouts(options)
     check_place(options.to, options.overwrite)
-    for sentence in write_dataset(_raw(options), options.to, options.overwrite):
+    if options.layout == "vk-lsvd":
+        from recbole_sheaf.data.vk_lsvd import write_vk_lsvd
+
+        said = write_vk_lsvd(_alone(options), options.to, _wanted(options), options.overwrite)
+    else:
+        said = write_dataset(_raw(options), options.to, options.overwrite)
+    for sentence in said:
         print(sentence)
     print(f"written: {options.to}")
     print(_next_command(options))
     return 0
 
 
+def _refuse_of_other_layouts(options: argparse.Namespace) -> None:
+    vk_lsvd = options.layout == "vk-lsvd"
+    for name in OF_TABLES if vk_lsvd else OF_VK_LSVD:
+        if getattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} is {'not ' if vk_lsvd else ''}for --layout=vk-lsvd; leave {option} out")
+
+
+def _wanted(options: argparse.Namespace) -> Any:
+    from recbole_sheaf.data.vk_lsvd import Wanted
+
+    given = {name: getattr(options, name) for name in OF_VK_LSVD if getattr(options, name) is not None}
+    if options.items is not None:
+        if not options.items.isdecimal():
+            raise ConfigError(f"--items={options.items} is no number; of VK-LSVD it is how many items are drawn")
+        given["items"] = int(options.items)
+    return Wanted(**given, keep_split=not options.drop_split)
+
+
+def _sources(options: argparse.Namespace) -> list[Path]:
+    """The paths that are named, each pattern as the files that it stands for."""
+    paths: list[Path] = []
+    for given in options.source:
+        found = [given] if Path(given).exists() or not glob.has_magic(given) else sorted(glob.glob(given))
+        if not found:
+            raise DataError(f"{given} stands for no file; name tables of interactions that are there")
+        paths += map(Path, found)
+    return paths
+
+
+def _alone(options: argparse.Namespace) -> Path:
+    paths = _sources(options)
+    if len(paths) > 1:
+        raise ConfigError(f"--layout={options.layout} takes one source, and {len(paths)} are given")
+    return paths[0]
+
+
 def _raw(options: argparse.Namespace) -> Any:
-    from recbole_sheaf.data.raw_datasets import item_texts, read_interactions, read_mmrec
+    from recbole_sheaf.data.raw_datasets import item_texts, read_interactions, read_mmrec, read_several
     from recbole_sheaf.data.raw_features import read_vectors
 
     named = [_feature(given) for given in options.features]
     columns = {"user_id": options.user, "item_id": options.item, "rating": options.rating, "timestamp": options.time}
     given = {field: column for field, column in columns.items() if column is not None}
-    if options.source.is_dir():
-        if options.layout == "elliot":
-            raise ConfigError(f"--layout=elliot is of tables; {options.source} is a folder, whose table has a header")
-        raw = read_mmrec(options.source, given, not options.drop_split)
-    elif options.drop_split:
-        raise ConfigError(f"--drop-split is of MMRec folders; {options.source} has no split")
+    paths = _sources(options)
+    if options.layout == "elliot" and paths[0].is_dir():
+        raise ConfigError(f"--layout=elliot is of tables; {paths[0]} is a folder, whose table has a header")
+    if options.drop_split and not paths[0].is_dir():
+        raise ConfigError(f"--drop-split is of MMRec folders; {paths[0]} has no split")
+    if options.layout == "elliot" or len(paths) == 1:
+        path = _alone(options)
+        raw = (
+            read_mmrec(path, given, not options.drop_split)
+            if path.is_dir()
+            else read_interactions(path, given, options.layout == "elliot")
+        )
     else:
-        raw = read_interactions(options.source, given, options.layout == "elliot")
+        raw = read_several(paths, given)
     features = dict(raw.features)
     for name, vectors, ids in named:
         if name in features:
@@ -69,7 +134,7 @@ def _raw(options: argparse.Namespace) -> Any:
         features[name] = read_vectors(vectors, ids)
     raw = replace(raw, features=features)
     if options.items is not None:
-        texts, said = item_texts(options.items, options.items_id, names_in(options.text), options.item)
+        texts, said = item_texts(Path(options.items), options.items_id, names_in(options.text), options.item)
         return replace(raw, texts=texts, said=[*raw.said, *said])
     for option, value in (("text", options.text), ("items-id", options.items_id)):
         if value:
@@ -104,16 +169,26 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("source", type=Path, help="interactions: .csv, .tsv, .parquet, or an MMRec folder")
+    options.add_argument(
+        "source",
+        nargs="+",
+        help="interactions: .csv, .tsv, .parquet, several of these, or a folder of MMRec or VK-LSVD",
+    )
     options.add_argument("--to", type=Path, required=True, help="the folder to write; its name is the dataset's")
     for name, what in (("user", "users"), ("item", "items"), ("rating", "ratings"), ("time", "times")):
         options.add_argument(f"--{name}", metavar="COLUMN", help=f"column of {what} (default: by its usual names)")
-    options.add_argument("--layout", choices=("header", "elliot"), default="header", help="default: header")
-    options.add_argument("--items", type=Path, help="table of items: .csv, .tsv or .parquet")
+    options.add_argument("--layout", choices=("header", "elliot", "vk-lsvd"), default="header", help="default: header")
+    options.add_argument("--items", help="table of items: .csv, .tsv or .parquet; of VK-LSVD: how many to draw")
     options.add_argument("--items-id", metavar="COLUMN", help="its column of ids (default: as above)")
     options.add_argument("--text", metavar="COLUMNS", help="its columns of text, with commas between")
     options.add_argument("--features", action="append", default=[], metavar="NAME=PATH[:IDS]", help="see below")
-    options.add_argument("--drop-split", action="store_true", help="of an MMRec folder: leave its x_label out")
+    options.add_argument("--drop-split", action="store_true", help="of MMRec and VK-LSVD: one table, without its split")
+    options.add_argument("--weeks", metavar="FIRST:LAST", help="of VK-LSVD: weeks of training (default: all)")
+    options.add_argument("--users", type=int, metavar="N", help="of VK-LSVD: how many to draw of those with positives")
+    options.add_argument("--seed", type=int, metavar="N", help="of VK-LSVD: what both draws begin with (default: 2020)")
+    options.add_argument("--positive", metavar="CONDITION", help="of VK-LSVD: which interactions count, in SQL")
+    options.add_argument("--dimensions", type=int, metavar="K", help="of VK-LSVD: the first K numbers of the vectors")
+    options.add_argument("--memory", metavar="SIZE", help="of VK-LSVD: what DuckDB may take at most (default: 2GiB)")
     options.add_argument(
         "--overwrite", action="store_true", help="replace a dataset that is there, but no file of yours"
     )

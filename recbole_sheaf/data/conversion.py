@@ -5,10 +5,11 @@ that anything names, and ``features/``. It is built beside its place and moved t
 what was written, so that a later conversion into the same folder replaces that and leaves every other file.
 """
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -33,19 +34,41 @@ MANIFEST, FEATURES = "convert.json", "features"
 
 
 @dataclass(frozen=True)
+class Interactions:
+    """Tables under RecBole's names, which need not be in memory.
+
+    Attributes:
+        pieces: gives the rows, a table at a time, as often as it is asked.
+        users: each once, in order of appearance.
+        items: likewise.
+        count: of rows.
+    """
+
+    pieces: Callable[[], Iterable[pd.DataFrame]]
+    users: Sequence[str]
+    items: Sequence[str]
+    count: int
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Interactions":
+        """Those of one table."""
+        return cls(lambda: [table], table[USER].unique().tolist(), table[ITEM].unique().tolist(), len(table))
+
+
+@dataclass(frozen=True)
 class RawDataset:
     """What a dataset folder is made of.
 
     Attributes:
-        interactions: columns under RecBole's names.
+        interactions: as they are.
         texts: columns of text by name, rows by item token; None without an item table.
         features: tokens and rows of each modality.
         listed: items that there are whatever else names them.
-        parts: train, valid or test for each interaction; None without a split of its own.
+        parts: train, valid or test for each interaction of one table; None without a split of its own.
         said: lines on what became of the columns of its tables.
     """
 
-    interactions: pd.DataFrame
+    interactions: Interactions
     texts: Optional[pd.DataFrame] = None
     features: Mapping[str, Vectors] = field(default_factory=dict)
     listed: Sequence[str] = ()
@@ -56,7 +79,7 @@ class RawDataset:
         """Every item: those of interactions, of the item table, of vectors and those listed, each once."""
         listed = [] if self.texts is None else self.texts.index.tolist()
         of_features = [token for tokens, _ in self.features.values() for token in tokens]
-        return list(dict.fromkeys([*self.interactions[ITEM].unique().tolist(), *self.listed, *listed, *of_features]))
+        return list(dict.fromkeys([*self.interactions.items, *self.listed, *listed, *of_features]))
 
 
 def check_place(target: Path, overwrite: bool) -> None:
@@ -88,29 +111,53 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
     Time and memory O(interactions + items + what is not mapped of the features).
     """
     check_place(target, overwrite)
-    refuse_written_alike("users", raw.interactions[USER].unique())
+    refuse_written_alike("users", raw.interactions.users)
     refuse_written_alike("items", raw.items())
     said = [*raw.said, *_summary(raw)]
-    with whole_folder(target) as building:
-        for part, interactions in _parts(raw):
-            _write_table(building / f"{target.name}{part}.inter", interactions, TYPES)
-        _write_table(building / f"{target.name}.item", _item_table(raw), {ITEM: "token"})
+    with dataset_folder(target, raw.features, said) as building:
+        for part, tables in _parts(raw):
+            _write_table(building / f"{target.name}{part}.inter", tables, TYPES)
+        _write_table(building / f"{target.name}.item", [_item_table(raw)], {ITEM: "token"})
         for name, vectors in raw.features.items():
             write_vectors(building / FEATURES, name, vectors)
-        _write_manifest(building)
-        kept = _kept_in(target, building, _replaced_in(target), raw.features)
-        for name in kept:
-            _link(target / name, building / name)
-        if kept:
-            said.append(f"left as they are in {target}: {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}")
     return said
 
 
-def _parts(raw: RawDataset) -> list[tuple[str, pd.DataFrame]]:
+@contextlib.contextmanager
+def dataset_folder(target: Path, modalities: Collection[str], said: list[str]) -> Iterator[Path]:
+    """A folder to fill, which becomes the dataset at ``target`` with what it keeps of an older one, or nothing does.
+
+    Args:
+        modalities: names of those that are written.
+        said: lines on the dataset, to which one on what was kept is added.
+
+    Raises:
+        DataError, WriteError: as :func:`write_dataset`.
+    """
+    above = [folder for folder in target.absolute().parents if not folder.exists()]
+    try:
+        with whole_folder(target) as building:
+            yield building
+            _write_manifest(building)
+            kept = _kept_in(target, building, _replaced_in(target), modalities)
+            for name in kept:
+                _link(target / name, building / name)
+            if kept:
+                said.append(f"left as they are in {target}: {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}")
+    except BaseException:
+        with contextlib.suppress(OSError):  # of one that somebody else put something into
+            for folder in above:
+                folder.rmdir()
+        raise
+
+
+def _parts(raw: RawDataset) -> Iterator[tuple[str, Iterable[pd.DataFrame]]]:
     """Interactions with what their file's name has before ``.inter``: all in one, or the parts of a split."""
     if raw.parts is None:
-        return [("", raw.interactions)]
-    return [(f".{part}", raw.interactions[raw.parts == part]) for part in SPLITS]
+        yield "", raw.interactions.pieces()
+        return
+    (table,) = raw.interactions.pieces()
+    yield from ((f".{part}", [table[raw.parts == part]]) for part in SPLITS)
 
 
 def _write_manifest(folder: Path) -> None:
@@ -173,20 +220,21 @@ def _item_table(raw: RawDataset) -> pd.DataFrame:
     return table.join(raw.texts, on=ITEM).fillna("")
 
 
-def _write_table(path: Path, table: pd.DataFrame, types: Mapping[str, str]) -> None:
-    """Every column is text, with neither tabs nor line ends by now."""
-    out = table.rename(columns={name: f"{name}:{types.get(name, 'token_seq')}" for name in table})
-    lines = out.agg("\t".join, axis=1) if len(out.columns) > 1 else out.iloc[:, 0]
+def _write_table(path: Path, tables: Iterable[pd.DataFrame], types: Mapping[str, str]) -> None:
+    """Tables of the same columns, one below the other; all is text, with neither tabs nor line ends by now."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("\n".join(["\t".join(out.columns), *lines]) + "\n")
+        for place, table in enumerate(tables):
+            header = ["\t".join(f"{name}:{types.get(name, 'token_seq')}" for name in table)] if not place else []
+            lines = table.agg("\t".join, axis=1) if len(table.columns) > 1 else table.iloc[:, 0]
+            file.write("\n".join([*header, *lines]) + "\n")
 
 
 def _summary(raw: RawDataset) -> list[str]:
     inter = raw.interactions
-    seen, items = set(inter[ITEM].unique()), raw.items()
+    seen, items = set(inter.items), raw.items()
     cold = len(items) - len(seen)
     ranked = "load_col with item: [item_id] ranks them" if raw.parts is None else "are ranked"
-    said = [f"{len(inter):,} interactions of {inter[USER].nunique():,} users with {len(seen):,} items"]
+    said = [f"{inter.count:,} interactions of {len(inter.users):,} users with {len(seen):,} items"]
     if cold:
         said.append(
             f"{cold:,} of {len(items):,} items have no interaction and are kept as cold items: they are in the .item "

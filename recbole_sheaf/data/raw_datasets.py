@@ -1,20 +1,30 @@
 """The pieces of a raw dataset from their files: interactions, texts of items, and folders of MMRec."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
 import pandas as pd
 
-from recbole_sheaf.data.conversion import RawDataset
+from recbole_sheaf.data.conversion import Interactions, RawDataset
 from recbole_sheaf.data.mmrec_folder import LABEL, SPLITS, is_mmrec_folder, read_mmrec_folder
-from recbole_sheaf.data.raw_interactions import ELLIOT, GUESSES, ITEM, fields_of, interactions_of, said_of
+from recbole_sheaf.data.raw_interactions import (
+    ELLIOT,
+    GUESSES,
+    ITEM,
+    USER,
+    fields_of,
+    has_times_in_numbers,
+    interactions_of,
+    said_of,
+)
 from recbole_sheaf.errors import DataError, shown
 from recbole_sheaf.files.atomic import column_names
-from recbole_sheaf.files.raw_tables import RawTable, place_of, read_raw
+from recbole_sheaf.files.raw_tables import RawTable, pieces_of, place_of, read_raw
 
+ROWS = 1 << 17  # of several tables, held at once
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -28,7 +38,54 @@ def read_interactions(path: Path, columns: Mapping[str, str], elliot: bool = Fal
     if elliot:
         table = _under_elliots_names(table)
     fields = fields_of(table, columns)
-    return RawDataset(interactions_of(table, fields), said=said_of(table, fields, columns))
+    return RawDataset(Interactions.of(interactions_of(table, fields)), said=said_of(table, fields, columns))
+
+
+def read_several(paths: Sequence[Path], columns: Mapping[str, str]) -> RawDataset:
+    """Interactions of several tables of the same columns, one below the other, a piece of one in memory at a time.
+
+    Args:
+        paths: of the tables, in the order of their rows.
+        columns: as for :func:`.raw_interactions.fields_of`.
+
+    Raises:
+        DataError: if a file is no such table, they have different columns, or times as numbers and as dates.
+
+    Memory O(users + items) beside a piece; reads the files once here, and once more where they are written.
+    """
+    users: dict[str, None] = {}
+    items: dict[str, None] = {}
+    count, said, first = 0, [], None
+    for table in _pieces(paths):
+        fields = fields_of(table, columns)
+        numbers = has_times_in_numbers(table, fields)
+        if first is None:
+            first, said = (table, numbers), said_of(table, fields, columns)
+        if set(table.names) != set(first[0].names):
+            raise DataError(
+                f"{table.name} has the columns {', '.join(table.names[:20])} and {first[0].name} has "
+                f"{', '.join(first[0].names[:20])}; expected the same in every file"
+            )
+        if numbers is not first[1]:
+            words = [f"{'numbers' if each else 'dates'} in {where.name}" for where, each in (first, (table, numbers))]
+            raise DataError(f"times are {words[0]} and {words[1]}; write them in one way")
+        piece = interactions_of(table, fields)
+        users.update(dict.fromkeys(piece[USER].unique().tolist()))
+        items.update(dict.fromkeys(piece[ITEM].unique().tolist()))
+        count += len(piece)
+
+    def pieces() -> Iterator[pd.DataFrame]:
+        for table in _pieces(paths):
+            yield interactions_of(table, fields_of(table, columns))
+
+    names = ", ".join(path.name for path in paths[:10])
+    said = [f"{len(paths)} files, in this order: {names}{', ...' if len(paths) > 10 else ''}", *said]
+    return RawDataset(Interactions(pieces, list(users), list(items), count), said=said)
+
+
+def _pieces(paths: Sequence[Path]) -> Iterator[RawTable]:
+    for path in paths:
+        yield from pieces_of(path, ROWS)
 
 
 def item_texts(
@@ -119,7 +176,7 @@ def read_mmrec(folder: Path, columns: Mapping[str, str], keep_split: bool = True
     fields = fields_of(table, columns)
     header = RawTable(table.name, pd.DataFrame(columns=column_names(folder / table.name)))
     return RawDataset(
-        interactions_of(table, fields),
+        Interactions.of(interactions_of(table, fields)),
         features=read.features,
         listed=[str(item) for item in range(read.n_items)],
         parts=read.interactions[LABEL].map(dict(enumerate(SPLITS))) if keep_split else None,

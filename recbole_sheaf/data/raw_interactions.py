@@ -70,6 +70,11 @@ def interactions_of(table: RawTable, fields: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(out).reset_index(drop=True)
 
 
+def has_times_in_numbers(table: RawTable, fields: Mapping[str, str]) -> Optional[bool]:
+    """Whether every time is a number, as it stands, and no date; None where there are no times."""
+    return next((bool(_are_numbers(table.texts[name]).all()) for name, field in fields.items() if field == TIME), None)
+
+
 def said_of(table: RawTable, fields: Mapping[str, str], columns: Mapping[str, str]) -> list[str]:
     """What became of each column of a table of interactions; where no times were found, which may hold some."""
     hints = {}

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import IO, BinaryIO, Literal, Union
 
 import numpy as np
+from jaxtyping import Num
 
 from recbole_sheaf.errors import FeatureError, SheafError, shown
+from recbole_sheaf.files.blocks import BLOCK_BYTES
 from recbole_sheaf.files.cache import UNREADABLE
 from recbole_sheaf.files.regular_files import open_regular, refuse_beyond_memory
 
@@ -94,11 +96,7 @@ def read_member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) ->
     Raises:
         FeatureError: if its header claims what is not there, or it unfolds beyond bounds.
     """
-    if info.file_size > max(LARGE, MOST_UNFOLDED * info.compress_size):
-        raise FeatureError(
-            f"{source} claims that {info.compress_size:,} bytes of '{info.filename}' unfold into {info.file_size:,}; "
-            "save it again, by numpy.savez"
-        )
+    _refuse_unfolding(source, info)
     with archive.open(info) as file:
         _refuse_false_claim(source, file, info.file_size)
     with archive.open(info) as file:
@@ -107,22 +105,86 @@ def read_member(source: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) ->
     return array
 
 
+def blocks_of_member(
+    path: Path, archive: zipfile.ZipFile, name: str, names: Sequence[str]
+) -> Iterator[Num[np.ndarray, "_ *dim"]]:
+    """An array of numbers of an archive, a block of its rows at a time: it may be larger than the memory.
+
+    Args:
+        path: of the archive.
+        archive: of :func:`opened_npz`.
+        name: of the array.
+        names: the arrays that the archive should have.
+
+    Raises:
+        FeatureError: as :func:`shape_of_member`.
+
+    Memory some 16 MiB; reads the archive once.
+    """
+    shape_of_member(path, archive, name, names)
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as file:
+        shape, dtype, _ = _claim(path.name, file, info.file_size)
+        of_row = math.prod(shape[1:]) * dtype.itemsize
+        step = BLOCK_BYTES // of_row
+        for start in range(0, shape[0], step):
+            rows = min(step, shape[0] - start)
+            yield np.frombuffer(file.read(rows * of_row), dtype).reshape(rows, *shape[1:])
+
+
+def shape_of_member(path: Path, archive: zipfile.ZipFile, name: str, names: Sequence[str]) -> tuple[int, ...]:
+    """The shape of an array of numbers of an archive; arguments as of :func:`blocks_of_member`.
+
+    Raises:
+        FeatureError: as :func:`read_npz`, or if it holds no numbers, or its rows do not follow one another.
+    """
+    _refuse_absent(path.name, names, archive.namelist())
+    info = archive.getinfo(f"{name}.npy")
+    _refuse_unfolding(path.name, info)
+    with archive.open(info) as file:
+        shape, dtype, order = _claim(path.name, file, info.file_size)
+    if dtype.hasobject:
+        raise holds_objects(path.name, f"an .npz with {_quoted(names)}")
+    of_row = math.prod(shape[1:]) * dtype.itemsize
+    if dtype.kind not in "iuf" or len(shape) not in (1, 2) or order == "F" or not 0 < of_row <= BLOCK_BYTES:
+        raise FeatureError(
+            f"{path.name} has '{name}' of type {dtype}, shape {shape} and order {order}; expected numbers, a row for "
+            "each item, in order C: save it again, by numpy.savez"
+        )
+    return shape
+
+
+def _refuse_unfolding(source: str, info: zipfile.ZipInfo) -> None:
+    if info.file_size > max(LARGE, MOST_UNFOLDED * info.compress_size):
+        raise FeatureError(
+            f"{source} claims that {info.compress_size:,} bytes of '{info.filename}' unfold into {info.file_size:,}; "
+            "save it again, by numpy.savez"
+        )
+
+
 def _refuse_false_claim(source: str, file: Union[IO[bytes], zipfile.ZipExtFile], size: int) -> Claim:
     """Refuse an array whose header claims more or fewer bytes than there are, or more than the machine could hold."""
+    claim = shape, dtype, _ = _claim(source, file, size)
+    if not dtype.hasobject:  # read_array refuses those
+        refuse_beyond_memory(source, _n_bytes(shape, dtype), FeatureError)
+    return claim
+
+
+def _claim(source: str, file: Union[IO[bytes], zipfile.ZipExtFile], size: int) -> Claim:
+    """What a header claims, which has to be the bytes that follow it."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise FeatureError(f"{source} is of version {version} of .npy, for tables of named columns; save plain numbers")
     shape, fortran, dtype = _HEADERS[version](file)
     claim: Claim = shape, dtype, "F" if fortran else "C"
     if dtype.hasobject:
-        return claim  # read_array refuses it
+        return claim
     claimed, there = _n_bytes(shape, dtype), size - file.tell()
     if claimed != there:
         raise FeatureError(
             f"{source} cannot be read (its header claims {shown(shape)} of {shown(str(dtype))}, {claimed:,} bytes, "
             f"and {there:,} follow); write or copy it anew"
         )
-    refuse_beyond_memory(source, claimed, FeatureError)
     return claim
 
 
@@ -153,12 +215,17 @@ def _refuse_absent(source: str, names: Sequence[str], members: Sequence[str]) ->
 def unreadable(path: Path, error: BaseException, expected: str) -> FeatureError:
     """The error to raise for a file on which numpy or zipfile fails."""
     if "Object arrays" in str(error):
-        return FeatureError(
-            f"{path.name} holds Python objects, which are never unpickled; expected {expected}: "
-            "save it again with astype(str) tokens and float rows"
-        )
+        return holds_objects(path.name, expected)
     reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
     return FeatureError(f"{path.name} cannot be read ({reason}); expected {expected}, so write or copy it anew")
+
+
+def holds_objects(source: str, expected: str) -> FeatureError:
+    """The error to raise for an array that would have to be unpickled."""
+    return FeatureError(
+        f"{source} holds Python objects, which are never unpickled; expected {expected}: "
+        "save it again with astype(str) tokens and float rows"
+    )
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Tables as people have them, CSV, TSV and Parquet, read as text: ids and titles are what stands there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
@@ -12,7 +12,7 @@ from recbole_sheaf.errors import DataError, FeatureError, nearest, shown
 from recbole_sheaf.files.parquet_file import import_pyarrow
 from recbole_sheaf.files.parquet_pages import chunks_of
 from recbole_sheaf.files.regular_files import open_regular, refuse_beyond_memory
-from recbole_sheaf.files.text_tables import LINE, SEPARATORS, read_text_table
+from recbole_sheaf.files.text_tables import LINE, SEPARATORS, pieces_of_text, read_text_table
 from recbole_sheaf.files.tokens import fault_of
 
 ENDINGS = (*SEPARATORS, ".parquet")
@@ -102,59 +102,103 @@ def read_raw(path: Path, header: bool = True) -> RawTable:
     Memory O(values).
     """
     path = Path(path)
+    _refuse_other_endings(path)
+    if path.suffix == ".parquet":
+        (table,) = _parquet(path)
+    else:
+        table = _of_text(path.name, read_text_table(path, header))
+    if not len(table.texts):
+        raise _no_row(path.name)
+    return table
+
+
+def pieces_of(path: Path, rows: int) -> Iterator[RawTable]:
+    """A table with a header as :func:`read_raw` reads it, so many rows at a time.
+
+    Raises:
+        DataError, EnvironmentMismatch: as :func:`read_raw`.
+
+    Memory O(rows), and of Parquet a row group.
+    """
+    _refuse_other_endings(path)
+    some = False
+    texts = (_of_text(path.name, texts) for texts in pieces_of_text(path, rows)) if path.suffix != ".parquet" else None
+    for piece in texts or _parquet(path, rows):
+        some = True
+        yield piece
+    if not some:
+        raise _no_row(path.name)
+
+
+def _refuse_other_endings(path: Path) -> None:
     if path.suffix not in ENDINGS:
         packed = "; unpack it first" if path.suffix in (".gz", ".zip", ".bz2", ".xz", ".zst") else ""
         raise DataError(f"{path.name} ends in '{path.suffix}', expected a table: {', '.join(ENDINGS)}{packed}")
-    if path.suffix == ".parquet":
-        table = _parquet(path)
-    else:
-        texts = read_text_table(path, header)
-        named = [name != "" for name in texts.columns]
-        table = RawTable(path.name, texts.loc[:, named], unnamed=named.count(False))
-    if not len(table.texts):
-        raise DataError(f"{path.name} has no row; expected a header and a line for each of them")
-    return table
+
+
+def _of_text(source: str, texts: pd.DataFrame) -> RawTable:
+    named = [name != "" for name in texts.columns]
+    return RawTable(source, texts.loc[:, named], unnamed=named.count(False))
+
+
+def _no_row(source: str) -> DataError:
+    return DataError(f"{source} has no row; expected a header and a line for each of them")
 
 
 def place_of(rows: Any, row: int) -> str:
     """Where a row of a table or column of text stands in its file: its line, or its number where it has none."""
-    return f"line {rows.index[row]}" if rows.index.name == LINE else f"row {row + 1}"
+    return f"line {rows.index[row]}" if rows.index.name == LINE else f"row {rows.index[row] + 1}"
 
 
 def _as_shown(name: str) -> str:
     return name if name.isprintable() and len(name) <= 60 else shown(name)
 
 
-def _parquet(path: Path) -> RawTable:
-    """Strings stay in dictionaries, so that one which comes again takes no memory again."""
+def _parquet(path: Path, rows: Optional[int] = None) -> Iterator[RawTable]:
+    """The whole table, or so many rows at a time.
+
+    Strings stay in dictionaries, so that one which comes again takes no memory again.
+    """
     pyarrow = import_pyarrow()
-    texts, no_ids, unread = {}, {}, {}
     with open_regular(path, DataError) as file:
         try:
             schema = pyarrow.parquet.ParquetFile(file).schema
             leaves = [schema.column(number) for number in range(len(schema))]
             strings = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
             parquet = pyarrow.parquet.ParquetFile(file, read_dictionary=strings)
-            most = _most_bytes(path, file, parquet.metadata)
+            most = _most_bytes(path, file, parquet.metadata, whole=rows is None)
             names = parquet.schema_arrow.names
             if len(set(names)) < len(names):
                 raise DataError(f"{path.name} names a column twice; name each column once")
-            table = parquet.read()
-            for name in names:
-                try:
-                    texts[name], kind = _as_text(pyarrow, path.name, table.column(name), most)
-                except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):  # no cast to text
-                    unread[name] = str(table.column(name).type)
-                else:
-                    no_ids.update({name: kind} if kind else {})
+            before = 0
+            for batch in [parquet.read()] if rows is None else parquet.iter_batches(rows):
+                table = batch if rows is None else pyarrow.Table.from_batches([batch])
+                yield _of_arrow(pyarrow, path.name, table, most, before)
+                before += table.num_rows
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"{path.name} cannot be read ({reason}); expected Parquet, so write it anew") from error
-    return RawTable(path.name, pd.DataFrame(texts, range(table.num_rows), dtype=object), no_ids, unread)
 
 
-def _most_bytes(path: Path, file: BinaryIO, metadata: Any) -> int:
+def _of_arrow(pyarrow: Any, source: str, table: Any, most: int, before: int) -> RawTable:
+    """Rows of which so many come before them in their file."""
+    texts, no_ids, unread = {}, {}, {}
+    for name in table.column_names:
+        try:
+            texts[name], kind = _as_text(pyarrow, source, table.column(name), most)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):  # no cast to text
+            unread[name] = str(table.column(name).type)
+        else:
+            no_ids.update({name: kind} if kind else {})
+    rows = range(before, before + table.num_rows)
+    return RawTable(source, pd.DataFrame(texts, rows, dtype=object), no_ids, unread)
+
+
+def _most_bytes(path: Path, file: BinaryIO, metadata: Any, whole: bool) -> int:
     """Bytes that the values may take; few bytes may stand for many values, all alike.
+
+    Args:
+        whole: whether they are in memory all at once.
 
     Raises:
         DataError: if the file claims more.
@@ -168,7 +212,8 @@ def _most_bytes(path: Path, file: BinaryIO, metadata: Any) -> int:
     most = max(LARGE, MOST_UNFOLDED * path.stat().st_size)
     if claimed > most or min(values, default=0) < 0:
         raise _beyond(path.name, claimed)
-    refuse_beyond_memory(path.name, claimed, DataError)
+    if whole:
+        refuse_beyond_memory(path.name, claimed, DataError)
     return most
 
 

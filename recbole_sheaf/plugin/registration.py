@@ -260,18 +260,21 @@ def split_by_its_own_seed(build: Callable) -> Callable:
     """Split a dataset by ``split_seed``, so that runs that differ in ``seed`` only share their split.
 
     RecBole splits by the state that ``seed`` left behind, so each model seed would be judged on other interactions.
-    Our models have a ``split_seed`` by default, RecBole's where it was set; where it is None RecBole splits. A split by
-    items, which RecBole does not have, is made here.
+    Our models have a ``split_seed`` by default, RecBole's where it was set; where it is None RecBole splits. Splits by
+    items, and at one moment for everybody, which RecBole does not have, are made here.
     """
     import numpy as np
     import torch
 
     from recbole_sheaf.data.cold_split import cold_item_parts
     from recbole_sheaf.data.identity import note_parts
+    from recbole_sheaf.data.time_split import time_global_parts
+
+    own = {"cold_items": cold_item_parts, "time_global": time_global_parts}
 
     def parts_of(self: Any) -> Any:
-        if self.config["split"] == "cold_items":
-            return cold_item_parts(self)
+        if self.config["split"] in own:
+            return own[self.config["split"]](self)
         if self.config["split_seed"] is None:
             return build(self)
         numpy_state = np.random.get_state()

@@ -248,6 +248,7 @@ _SHARES = {"RS": [0.8, 0.1, 0.1]}
 EVAL_ARGS: Mapping[str, Mapping[str, Any]] = {  # what each `split` means to RecBole
     "random": {"split": _SHARES, "order": "RO", "group_by": "user"},
     "time": {"split": _SHARES, "order": "TO", "group_by": "user"},
+    "time_global": {"split": _SHARES, "order": "TO", "group_by": "none"},  # `data.time_split` makes it
     "leave_one_out": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user"},
     "cold_items": {"split": _SHARES, "order": "RO", "group_by": "user"},  # unused: `data.cold_split` makes it
 }
@@ -275,8 +276,8 @@ def apply_split(config: Any) -> None:
             f"dataset '{config['dataset']}' comes with its own split; leave out split: {split}, or convert the folder "
             "by 'recbole-sheaf convert --drop-split'"
         )
-    if split == "cold_items" and config["MODEL_TYPE"] is ModelType.SEQUENTIAL:
-        raise ConfigError(f"split: cold_items is not for sequential models such as {config['model']}; leave it out")
+    if split in ("cold_items", "time_global") and config["MODEL_TYPE"] is ModelType.SEQUENTIAL:
+        raise ConfigError(f"split: {split} is not for sequential models such as {config['model']}; leave it out")
     config.final_config_dict["eval_args"] = {**config["eval_args"], **meant}
 
 

@@ -1,5 +1,7 @@
 """``convert``: tables and vectors of any kind become a dataset folder that loads, or one sentence and nothing."""
 
+import csv
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -502,3 +504,120 @@ def test_one_bad_time_is_named_by_its_row(raw, capsys, times, message):
     )
     assert convert("log.csv", "--to=data/log") == 2
     assert message in capsys.readouterr().err and not (raw / "data").exists()
+
+
+def rows_of_log(count, dates=False):
+    """Users, items, ratings and times, with cells that quotes hold together."""
+    at = [str(np.datetime64("2024-05-31T00:00:00") + row) for row in range(count)] if dates else range(100, 100 + count)
+    return [(f"u,{row % 7}", f'i"{row % 11}', f"{row % 5}.0", time) for row, time in zip(range(count), at)]
+
+
+def write_log(path, rows, header=("user", "item", "rating", "time"), **how):
+    with open(path, "w", newline="", encoding=how.pop("encoding", "utf-8")) as file:
+        csv.writer(file, **how).writerows([header, *rows])
+
+
+@pytest.fixture
+def logs(workplace, monkeypatch):
+    """Three files of 40 rows, read 7 at a time: with commas and CRLF, with semicolons and a mark, with tabs."""
+    monkeypatch.setattr("recbole_sheaf.data.raw_datasets.ROWS", 7)
+    (workplace / "raw").mkdir()
+    rows = rows_of_log(120)
+    write_log(workplace / "raw" / "a.csv", rows[:40])
+    write_log(workplace / "raw" / "b.csv", rows[40:80], delimiter=";", encoding="utf-8-sig", lineterminator="\n\n")
+    write_log(workplace / "raw" / "c.tsv", rows[80:], delimiter="\t", lineterminator="\n")
+    return rows
+
+
+def lines_of(folder):
+    return (folder / f"{folder.name}.inter").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("sources", [["raw/a.csv", "raw/b.csv", "raw/c.tsv"], ["raw/*.csv", "raw/?.tsv"]])
+def test_several_tables_become_one(logs, workplace, capsys, sources):
+    assert convert(*sources, "--to=data/d") == 0
+    assert lines_of(workplace / "data" / "d") == [
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float",
+        *(f"{user}\t{item}\t{rating[0]}\t{time}" for user, item, rating, time in logs),
+    ]
+    said = capsys.readouterr().out
+    assert "3 files, in this order: a.csv, b.csv, c.tsv" in said and "120 interactions of 7 users with 11 items" in said
+
+
+def test_several_tables_are_as_one_table_of_them(logs, workplace):
+    """With texts, vectors and dates, whatever the pieces."""
+    rows = rows_of_log(50, dates=True)
+    write_log(workplace / "all.csv", rows)
+    write_log(workplace / "one.csv", rows[:20])
+    write_log(workplace / "two.csv", rows[20:])
+    write_log(workplace / "items.csv", [('i"3', "three"), ("cold", "x")], ("item", "title"))
+    np.savez(workplace / "v.npz", item_id=np.array(['i"1', "other"]), feature=np.ones((2, 3)))
+    given = ["--items=items.csv", "--text=title", "--features=v=v.npz"]
+    assert convert("all.csv", "--to=whole/d", *given) == 0
+    assert convert("one.csv", "two.csv", "--to=several/d", *given) == 0
+    for name in ("d.inter", "d.item", "features/v.npz"):
+        assert (workplace / "whole" / "d" / name).read_bytes() == (workplace / "several" / "d" / name).read_bytes()
+
+
+def test_several_parquet_files_become_one_table(workplace, monkeypatch, capsys):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    monkeypatch.setattr("recbole_sheaf.data.raw_datasets.ROWS", 7)
+    for name, start in (("a", 0), ("b", 30)):
+        rows = range(start, start + 30)
+        table = {"user": [row % 7 for row in rows], "item": [f"i{row % 11}" for row in rows], "time": [*rows]}
+        parquet.write_table(pyarrow.table(table), workplace / f"{name}.parquet", row_group_size=11)
+    assert convert("*.parquet", "--to=data/d") == 0
+    assert lines_of(workplace / "data" / "d")[1:] == [f"{row % 7}\ti{row % 11}\t{row}" for row in range(60)]
+    table = {"user": [*range(29), None], "item": [1] * 30, "time": [*range(30)]}
+    parquet.write_table(pyarrow.table(table), workplace / "b.parquet")
+    assert convert("*.parquet", "--to=data/e") == 2
+    assert "user is empty in 1 rows of b.parquet (first: row 30)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name, rows, how, message",
+    [
+        (
+            "z.csv",
+            rows_of_log(30, dates=True),
+            {},
+            "times are numbers in a.csv and dates in z.csv; write them in one way",
+        ),
+        (
+            "z.csv",
+            [row[:3] for row in rows_of_log(9)],
+            {"header": ("user", "item", "rating")},
+            "z.csv has the columns user",
+        ),
+        ("z.csv", [*rows_of_log(9), ("", "b", 1, 2)], {}, "user is empty in 1 rows of z.csv (first: line 11)"),
+        ("z.csv", [*rows_of_log(9), ("a", "b", 1)], {}, "which has 4 (line 11 has 3); mend that line"),
+        ("z.csv", [*rows_of_log(9), ("a", "b", "x", 1)], {}, "rating is 'x' in line 11 of z.csv"),
+        ("z.csv", [("u,0.0", "b", 1, 1), ("7", "b", 1, 1), ("7.0", "b", 1, 1)], {}, "'7' and '7.0' differ in how they"),
+        ("z.csv", [], {}, "z.csv has no row"),
+        ("z.csv", [("ж", "b", 1, 1)], {"encoding": "cp1251"}, "z.csv is not text in utf-8"),
+        ("z.csv", [*rows_of_log(9), ("user", "item", "rating", "time")], {}, "line 11 of z.csv is its header again"),
+        ("z.txt", [("a" * 200_000, "b", 1, 1)], {"delimiter": "\t"}, "line 2 of z.txt is no CSV (field larger"),
+        ("z.xlsx", [], {}, "z.xlsx ends in '.xlsx'"),
+    ],
+)
+def test_one_bad_file_among_several_is_named(logs, workplace, capsys, name, rows, how, message):
+    write_log(workplace / "raw" / name, rows, **how)
+    assert convert("raw/a.csv", f"raw/{name}", "--to=data/d") == 2
+    assert message in capsys.readouterr().err and not (workplace / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (["raw/*.parquet"], "raw/*.parquet stands for no file"),
+        (["raw/a.csv", "raw/b.csv", "--layout=elliot"], "--layout=elliot takes one source, and 2 are given"),
+        (["raw/a.csv", "raw/b.csv", "--layout=vk-lsvd"], "--layout=vk-lsvd takes one source, and 2 are given"),
+        (["raw/a.csv", "raw/gone.csv"], "gone.csv cannot be read (No such file or directory)"),
+        (["raw/a.csv", "raw"], "ends in '', expected a table"),
+    ],
+)
+def test_sources_that_do_not_go_together(logs, workplace, capsys, given, message):
+    assert convert(*given, "--to=data/d") == 2
+    assert message in capsys.readouterr().err and not (workplace / "data").exists()

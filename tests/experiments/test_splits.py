@@ -147,3 +147,60 @@ def test_whatever_recboles_dataset_reads_tells_data_apart():
 def test_settings_of_columns_tell_data_apart(toy_settings, changed):
     (one,), (other,) = (resolve_configs(["BPR"], "toy", [], {**toy_settings, **more}) for more in ({}, changed))
     assert same_data(one, one) and not same_data(one, other)
+
+
+@pytest.fixture
+def over_years(toy, settings):
+    """Users who come and go, items that appear, times that tie at both cuts, in a shuffled order of lines."""
+    rng = np.random.default_rng(3)
+    pairs = {(f"u{at // 40 + rng.integers(4)}", f"i{at // 50 + rng.integers(6)}"): at for at in range(400)}
+    rows = [(user, item, 1_700_000_000 + at - at % 7) for (user, item), at in pairs.items()]
+    lines = ["\t".join(map(str, rows[place])) for place in rng.permutation(len(rows))]
+    path = toy / "toy" / "toy.inter"
+    path.write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
+    return {**settings, "repeated_interactions": "drop"}, rows
+
+
+def test_a_global_cut_lets_training_see_no_future(over_years, caplog):
+    settings, rows = over_years
+    times = sorted(at for _, _, at in rows)
+    first, second = times[int(len(rows) * 0.8)], times[int(len(rows) * 0.9)]
+    expected = [[], [], []]
+    for user, item, at in rows:
+        expected[(at >= first) + (at >= second)].append((user, item))
+    trained = {user for user, _ in expected[0]}
+    later = [pair for part in expected[1:] for pair in part]
+    kept = [[pair for pair in part if pair[0] in trained] for part in expected[1:]]
+    found = parts(config_of(settings, split="time_global"))
+    assert [sorted(part) for part in found] == [sorted(expected[0]), *map(sorted, kept)]
+    left_out = len(later) - sum(map(len, kept))
+    assert left_out and f"{left_out} of {len(later)} interactions of dataset 'toy' in validation" in caplog.text
+    at = {(user, item): time for user, item, time in rows}
+    latest = [max(at[pair] for pair in part) for part in found]
+    assert latest[0] < min(at[pair] for pair in found[1]) and latest[1] < min(at[pair] for pair in found[2])
+    assert [at[pair] for pair in found[0]] == sorted(at[pair] for pair in found[0])
+    assert {item for _, item in found[2]} - {item for _, item in found[0]}  # cold ones stay
+
+
+def test_a_global_cut_keeps_times_and_a_run_on_it_ends(over_years):
+    settings, rows = over_years
+    split = load_split(config_of(settings, split="time_global"))
+    times = [part.inter_feat["timestamp"].numpy() for part in split.parts]
+    assert all(set(part.tolist()) <= set(np.float32([at for _, _, at in rows]).tolist()) for part in times)
+    assert not same_data(config_of(settings, split="time_global"), config_of(settings, split="time"))
+
+
+@pytest.mark.parametrize("time", ["7", ""])
+def test_a_global_cut_wants_times_that_differ(toy, settings, time):
+    lines = [f"u{user}\ti{item}\t{time}" for user in range(3) for item in range(5)]
+    header = "user_id:token\titem_id:token\ttimestamp:float"
+    (toy / "toy" / "toy.inter").write_text("\n".join([header, *lines]) + "\n")
+    message = "time_global of dataset 'toy' has no training part" if time else "timestamp"
+    with pytest.raises(DataError, match=message):
+        load_split(config_of(settings, split="time_global"))
+
+
+def test_a_global_cut_is_not_for_sequential_models(settings):
+    settings = {key: settings[key] for key in ("data_path", "cache_dir", "show_progress")}
+    with pytest.raises(ConfigError, match="time_global is not for sequential models such as GRU4Rec"):
+        resolve_configs(["GRU4Rec"], "toy", [], {**settings, "split": "time_global", "train_neg_sample_args": None})
