@@ -36,14 +36,10 @@ class ItemTable:
         table = read_table(Path(path))
         self.name = table.name
         types = list(field_types(table.name, table.header).items())
-        names = {
-            name.lower(): place for place, (name, _) in reversed(list(enumerate(types)))
-        }  # as SQL tells them apart
-        kept = [place for place in sorted(names.values()) if types[place][1] in _IN_SQL and '"' not in types[place][0]]
+        first = {name.lower(): place for place, (name, _) in reversed(list(enumerate(types)))}  # SQL knows no case
+        kept = [place for place in sorted(first.values()) if types[place][1] in _IN_SQL and '"' not in types[place][0]]
         if types[0][1] != "token" or 0 not in kept:
-            raise DataError(
-                f"the first column of {table.name} is {shown(table.header[0])}; expected item_id:token there"
-            )
+            raise DataError(f"{table.name} begins with {shown(table.header[0])}; expected item_id:token first")
         self.columns = {types[place][0]: _IN_SQL[types[place][1]] for place in kept}
         frame = table.read(kept)
         frame.columns = list(self.columns)

@@ -177,19 +177,33 @@ def best_first(scores: Float[np.ndarray, "b n"], k: int) -> tuple[Int[np.ndarray
 def best_of_groups(
     scores: Float[np.ndarray, "b n"], k: int, at_most: AtMost
 ) -> tuple[Int[np.ndarray, "b k"], Float[np.ndarray, "b k"]]:
-    """The same with no more than so many of a group; places that are left over score -inf. Time O(b n log n)."""
+    """The same with no more than so many of a group, equal ones in their order; what is left over scores -inf.
+
+    Time O(b (n + k log k)) where few groups are full, at most O(b n log n).
+    """
     places = np.zeros((len(scores), k), dtype=np.int64)
     best = np.full((len(scores), k), -np.inf, dtype=scores.dtype)
     for row, own in enumerate(scores):
-        order = np.argsort(-own, kind="stable")
+        kept = _kept_of_groups(own, k, at_most)
+        places[row, : len(kept)], best[row, : len(kept)] = kept, own[kept]
+    return places, best
+
+
+def _kept_of_groups(scores: Float[np.ndarray, " n"], k: int, at_most: AtMost) -> Int[np.ndarray, " _"]:
+    """Of the highest scores first, and of more of them until k are kept."""
+    looked_at = min(len(scores), 8 * k)
+    while True:
+        some = np.flatnonzero(scores >= np.partition(scores, -looked_at)[-looked_at])
+        order = some[np.argsort(-scores[some], kind="stable")]
         groups = at_most.groups[order]
         side_by_side = np.argsort(groups, kind="stable")
         first = np.searchsorted(groups[side_by_side], groups[side_by_side])
-        nth = np.empty(len(own), dtype=np.int64)
-        nth[side_by_side] = np.arange(len(own)) - first
+        nth = np.empty(len(order), dtype=np.int64)
+        nth[side_by_side] = np.arange(len(order)) - first
         kept = order[(groups < 0) | (nth < at_most.most)][:k]
-        places[row, : len(kept)], best[row, : len(kept)] = kept, own[kept]
-    return places, best
+        if len(kept) == k or looked_at == len(scores):
+            return kept
+        looked_at = min(len(scores), 8 * looked_at)
 
 
 def popular_lists(
