@@ -83,6 +83,8 @@ def _refuse_idle(options: argparse.Namespace) -> None:
 
 
 def _lists(source: Any, options: argparse.Namespace) -> None:
+    import numpy as np
+
     from recbole_sheaf.embeddings.ranking import popular_lists, top_lists
     from recbole_sheaf.exports.lists import OF_USERS, write_lists
 
@@ -99,11 +101,11 @@ def _lists(source: Any, options: argparse.Namespace) -> None:
             *(embeddings, rows, length, source.scores, options.seen),
             *(choice.allowed, show_progress, choice.at_most),
         )
-    owners = embeddings.users
+    owners, n_users = embeddings.users, len(embeddings.users)
     if unknown:
         popular = popular_lists(embeddings, len(unknown), length, choice.allowed, choice.at_most)
-        lists = chain(lists, (replace(some, rows=some.rows + len(owners)) for some in popular))
-        owners = [*owners.tolist(), *unknown]
+        lists = chain(lists, (replace(some, rows=some.rows + n_users) for some in popular))
+        owners = np.array([*owners.tolist(), *unknown], dtype=object)
         print(_of_unknown(unknown), file=sys.stderr)
     with until_unread():
         count = write_lists(lists, owners, embeddings.items, OF_USERS, options.to)
@@ -187,9 +189,7 @@ def _approximate(
     if scores is not None:
         raise ConfigError("this model makes its scores by itself, so that no index finds them; leave --approximate out")
     if choice.at_most is not None:
-        raise ConfigError(
-            "an index finds the nearest items, not some of each kind; leave --approximate or --at-most out"
-        )
+        raise ConfigError("an index knows no groups of items; leave --approximate or --at-most out")
     approximate = ApproximateLists(embeddings, length, options.seen, choice.allowed)
     print(approximate.sentence(rows), file=sys.stderr)
     return approximate.lists(rows, show_progress)

@@ -2,15 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Optional, Protocol, Union, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
-from recbole_sheaf.embeddings.item_table import ItemTable
 from recbole_sheaf.embeddings.ranking import AtMost, check_k
 from recbole_sheaf.errors import ConfigError
+
+
+@runtime_checkable
+class Columns(Protocol):
+    """What is asked of an item table (:class:`~recbole_sheaf.embeddings.item_table.ItemTable`), which wants DuckDB."""
+
+    def where(self, condition: str) -> Bool[np.ndarray, " n"]:
+        """Items for which a condition is true."""
+
+    def groups(self, column: str) -> Int[np.ndarray, " n"]:
+        """A number for each value of a column; -1 where there is none."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Wanted:
     per: Optional[str] = None
     named: str = "among"
 
-    def of(self, embeddings: Embeddings, table: Callable[[], ItemTable]) -> "Choice":
+    def of(self, embeddings: Embeddings, table: Callable[[], Columns]) -> "Choice":
         """What that is of these items.
 
         Args:

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from recbole_sheaf.embeddings.choice import Columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.ranking import Scores
 from recbole_sheaf.errors import ConfigError, DataError, NoPieces
 from recbole_sheaf.exports.files import holds_embeddings, read_embeddings
-
-if TYPE_CHECKING:
-    from recbole_sheaf.embeddings.item_table import ItemTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +26,13 @@ class Source:
     scores: Optional[Scores] = None
     item_file: Optional[Path] = None
 
-    def item_table(self, path: Optional[Path] = None) -> "ItemTable":
+    def item_table(self, path: Optional[Path] = None) -> Columns:
         """Columns of the items, from this file or the dataset's own.
 
         Raises:
             DataError: if there is none, or it is no such table.
         """
-        from recbole_sheaf.embeddings.item_table import ItemTable  # Here alone: most lists want no columns
+        from recbole_sheaf.embeddings.item_table import ItemTable  # Here alone: lists without conditions want no DuckDB
 
         path = self.item_file if path is None else path
         if path is None or not path.is_file():

@@ -9,10 +9,9 @@ from typing import Any, Optional
 
 import numpy as np
 
-from recbole_sheaf.embeddings.choice import Choice, Wanted
+from recbole_sheaf.embeddings.choice import Choice, Columns, Wanted
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.explanation import HISTORY, RARE, Contributions, contributions
-from recbole_sheaf.embeddings.item_table import ItemTable
 from recbole_sheaf.embeddings.new_users import with_clicks, with_users
 from recbole_sheaf.embeddings.ranking import PieceScores, Scores, popular_lists, top_lists
 from recbole_sheaf.embeddings.similarity import CoefficientRows, Likeness, similar_items
@@ -221,7 +220,7 @@ class Catalogue:
         return CoefficientRows(self.embeddings)
 
     @cached_property
-    def _table(self) -> ItemTable:
+    def _table(self) -> Columns:
         return self.source.item_table(self.item_table)
 
     def _choice(self, wanted: Wanted) -> Choice:
