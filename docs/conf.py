@@ -2,9 +2,10 @@
 
     python -m sphinx -E -W --keep-going -c docs . site
 
-Sources are the Markdown files as they lie in the repository, README included, so that nothing is written twice and
-every link between them is checked. The site asks no other host for anything: its theme brings what it needs, and
-formulas become MathML while it is built. Sphinx, because MkDocs 1 has had no release since August 2024.
+Sources are the Markdown files as they lie in the repository, README included, and the docstrings, which the pages of
+``docs/reference/`` take in, so that nothing is written twice and every link between them is checked. The site asks no
+other host for anything: its theme brings what it needs, and formulas become MathML while it is built. Sphinx, because
+MkDocs 1 has had no release since August 2024.
 """
 
 import re
@@ -28,6 +29,14 @@ PAGES = {
         "Models": "models",
         "The mathematics": "mathematics",
         "How a run flows": "how-a-run-flows",
+        "Extending the package": "extend",
+    },
+    "Reference": {
+        "Sheaves": "reference/sheaf",
+        "Layers": "reference/layers",
+        "Evaluation": "reference/evaluation",
+        "Model classes": "reference/models",
+        "From Python": "reference/python",
     },
     "Figures": {
         "All results": "results/README",
@@ -57,8 +66,15 @@ PAGES = {
 project = "recbole-sheaf"
 copyright = "the authors of recbole-sheaf"
 root_doc = "docs/index"
-extensions = ["myst_parser"]
-include_patterns = ["*.md", "docs/*.md", "docs/results/*.md", "docs/report/*.md", "benchmarks/*.md"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+include_patterns = [
+    "*.md",
+    "docs/*.md",
+    "docs/reference/*.rst",
+    "docs/results/*.md",
+    "docs/report/*.md",
+    "benchmarks/*.md",
+]
 exclude_patterns = [".*", "*.egg-info", "build", "dist", "site", "recbole_sheaf", "tests"]  # not even walked through
 templates_path = ["_templates"]
 
@@ -66,6 +82,12 @@ myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]  # fenced as GitHub wants it
 myst_heading_anchors = 4
 myst_dmath_allow_digits = False  # "$5 and $6" are prices
+
+# Docstrings, in the order of the code; shapes stand in the signatures, a long one with a line for each argument.
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_inherit_docstrings = False
+napoleon_custom_sections = [("Attributes", "params_style")]  # a list, in which several names share a line
+maximum_signature_line_length = 100
 
 html_theme = "furo"
 html_title = "recbole-sheaf"
@@ -78,11 +100,16 @@ html_show_copyright = False
 pygments_style = "default"
 
 
+def files_of(page: str) -> list[Path]:
+    """Where a page may be: in Markdown, or in reStructuredText, where docstrings are taken in."""
+    return [DOCS / f"{page}.md", DOCS / f"{page}.rst"]
+
+
 def navigation() -> str:
     """Tables of contents for the side of every page; what is not there yet, such as the report, is left out."""
     blocks = []
     for caption, pages in PAGES.items():
-        there = [f"{title} <{page}>" for title, page in pages.items() if (DOCS / f"{page}.md").is_file()]
+        there = [f"{title} <{page}>" for title, page in pages.items() if any(map(Path.is_file, files_of(page)))]
         blocks.append("\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *there, "```"]))
     timings = "\n".join(f"../benchmarks/{path.stem}" for path in sorted((DOCS.parent / "benchmarks").glob("*.md")))
     blocks.append(f"```{{toctree}}\n:hidden:\n:caption: Speed\n\n{timings}\n```")
@@ -102,6 +129,16 @@ def adapt(app: Any, page: str, source: list[str]) -> None:
     source[0] = re.sub(r"\]\(((?!\w+:)[^()#\s]*/)\)", readme, source[0])
     if page == root_doc:
         source[0] += navigation()
+
+
+def leave_out_fields(app: Any, kind: str, name: str, thing: Any, skipped: bool, options: Any) -> Any:
+    """Leave out a named tuple's fields, which its docstring describes; None leaves anything else to autodoc."""
+    return True if str(thing.__doc__).startswith("Alias for field number") else None
+
+
+def readable(app: Any, kind: str, name: str, thing: Any, options: Any, arguments: Any, returned: Any) -> Any:
+    """A signature that Sphinx can take apart: the default of a dataclass's field that is made anew is no Python."""
+    return arguments and arguments.replace("<factory>", "..."), returned
 
 
 def mathml(latex: str, display: str) -> str:
@@ -145,6 +182,8 @@ def refuse_other_hosts(app: Any, error: Any) -> None:
 
 def setup(app: Any) -> None:
     """Tell Sphinx of the above."""
+    app.connect("autodoc-process-signature", readable)
+    app.connect("autodoc-skip-member", leave_out_fields)
     app.connect("build-finished", refuse_other_hosts)
     app.connect("source-read", adapt)
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))

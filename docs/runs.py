@@ -8,11 +8,9 @@ that stand on them (``*-differences.csv`` has these), learning curves, strata, v
 to the defaults of its day. Seconds are those of training, epochs times seconds an epoch.
 """
 
-import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pandas as pd
 
@@ -92,13 +90,7 @@ def _entries(values: dict[str, float]) -> list[dict[str, Any]]:
     return [{"k": key, "v": value} for key, value in values.items()]
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Write, and say what."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("store", type=Path, help="the DuckDB file to write")
-    path = parser.parse_args(argv).store
-    print("{} runs in {} places of experiments in {}".format(*write_runs(Store(path)), path))
-
-
 if __name__ == "__main__":
-    main()
+    from into_store import into_store
+
+    into_store(__doc__ or "", write_runs, "{} runs in {} places of experiments in {}")

@@ -6,10 +6,7 @@ settings are today's: of MMGCN and GRCN one was renamed since. Those of MMSheaf'
 are left out.
 """
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 import pandas as pd
 
@@ -42,13 +39,7 @@ def write_searches(store: Store) -> tuple[int, int]:
     return len(studies), len(trials)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Write, and say what."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("store", type=Path, help="the DuckDB file to write")
-    path = parser.parse_args(argv).store
-    print("{} searches, {} trials in {}".format(*write_searches(Store(path)), path))
-
-
 if __name__ == "__main__":
-    main()
+    from into_store import into_store
+
+    into_store(__doc__ or "", write_searches, "{} searches, {} trials in {}")

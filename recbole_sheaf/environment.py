@@ -85,7 +85,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise :class:`Terminated` inside, so that what is open is closed and what is kept is said.
+    """A context in which SIGTERM raises :class:`Terminated`, so that what is open is closed and what is kept is said.
 
     It is set where long work starts, since Ray sets a handler of its own when it is imported. Outside of the main
     thread, where Python allows no handlers, nothing is done.
@@ -108,7 +108,7 @@ SPINS = 10_000  # of a few nanoseconds each
 
 
 def let_threads_sleep() -> None:
-    """Have OpenMP's threads wait for each other asleep, not awake, once a wait is longer than a tenth of a millisecond.
+    """Let OpenMP's threads sleep, not spin, when they wait for each other longer than a tenth of a millisecond.
 
     Where another process has one of the cores, a thread that spins keeps the very core that the thread it waits for
     would run on. A step of MMSheaf on ml-100k took 12 ms on two quiet cores and 80 to 730 ms beside one busy process;

@@ -10,7 +10,7 @@ from recbole_sheaf.errors import EnvironmentMismatch
 
 @contextlib.contextmanager
 def from_extra(name: str, what: str, instead: str = "") -> Iterator[None]:
-    """Around the imports of what ``pip install "recbole-sheaf[name]"`` brings.
+    """A context around the imports of packages that ``pip install "recbole-sheaf[name]"`` brings.
 
     Args:
         what: needs it, at the head of the sentence.

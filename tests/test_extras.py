@@ -25,7 +25,7 @@ from recbole_sheaf.features.text_encoders import sentence_encoder
         ("transformers", lambda: image_encoder("a-folder"), r"encoder a-folder needs transformers.*\[image\]\"$"),
         ("soundfile", lambda: audio_encoder("m"), r"audio encoder m needs soundfile.*\[audio\]\"$"),
         ("sentence_transformers", lambda: sentence_encoder("m"), r"needs sentence_transformers.*\[text\]\", or leave"),
-        ("faiss", import_faiss, r"approximate search .*faiss.*\[ann\]\", or leave --approximate out$"),
+        ("faiss", import_faiss, r"approximate search .*faiss.*\[ann\]\", or leave approximate=True out$"),
         ("qdrant_client", import_qdrant, r"Qdrant .*qdrant_client.*\[qdrant\]\", or name a .duckdb file$"),
         ("psycopg", import_psycopg, r"PostgreSQL .*psycopg.*\[postgres\]\", or name a .duckdb file$"),
         ("pgvector.psycopg", import_psycopg, r"PostgreSQL .*pgvector.*\[postgres\]\""),

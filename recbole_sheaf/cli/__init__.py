@@ -57,6 +57,6 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def usage() -> str:
-    """What there is, in the reader's language."""
+    """The list of commands, in the reader's language."""
     commands = "\n".join(f"  {name:11} {say(what)}" for name, what in COMMANDS.items())
     return f"{say(USAGE)}\n\n{say(HEADING)}\n{commands}\n\n{say(MORE)}"

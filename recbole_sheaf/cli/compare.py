@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.parser import Parser
-from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.refusals import as_typed, one_sentence
 from recbole_sheaf.cli.run import QUIET, read_settings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.files.plain_text import one_line
 
 EPILOG = """\
 an experiment file
@@ -81,4 +80,4 @@ def _say(report: Any, experiment: Any) -> None:
         f"of {report.runs}; see them with: recbole-sheaf results {experiment.store}"
     )
     for run, error in report.failed.items():
-        print(one_line(f"failed: {run}: {error}"), file=sys.stderr)
+        print(as_typed(f"failed: {run}: {error}"), file=sys.stderr)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.parser import Parser, names_in
-from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.refusals import as_typed, one_sentence
 from recbole_sheaf.errors import ConfigError, DataError
 
 EPILOG = """\
@@ -63,7 +63,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     else:
         said = write_dataset(_raw(options), options.to, options.overwrite)
     for sentence in said:
-        print(sentence)
+        print(as_typed(sentence))
     print(f"written: {options.to}")
     print(_next_command(options))
     return 0

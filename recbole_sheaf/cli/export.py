@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def summary(embeddings: Any) -> str:
-    """What a file of embeddings holds, in a sentence."""
+    """A sentence on what a file of embeddings holds."""
     metadata, said = embeddings.metadata, embeddings.coefficients
     blocks = ", ".join(f"{block.name} {block.stop - block.start}" for block in embeddings.blocks) or "none"
     error = metadata["checked_against_the_model"]["largest_error"]

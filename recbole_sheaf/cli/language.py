@@ -42,7 +42,7 @@ def help_language() -> str:
 
 @cache
 def words(language: str) -> gettext.NullTranslations:
-    """The texts of a language by the English ones; a text that it lacks stays English."""
+    """The translations into a language, by their English texts; a text without one stays English."""
     if language == "en":
         return gettext.NullTranslations()
     import polib
@@ -58,7 +58,7 @@ def say(text: str) -> str:
 
 
 def paragraphs(text: str) -> list[str]:
-    """What is translated at a time, and the blank lines between: all of it together is the text.
+    """A text cut into the pieces that are translated each, and the blank lines between; joined they are the text again.
 
     Lines set in under a heading of one line stand alone, so that examples, which are commands in any language, need no
     translation.
@@ -72,7 +72,7 @@ def paragraphs(text: str) -> list[str]:
 
 @contextmanager
 def argparse_in(language: str) -> Iterator[None]:
-    """Have argparse say its own words, such as ``usage``, in a language: two names of its module look them up."""
+    """A context in which argparse says its own words, such as ``usage``, in a language."""
     own, texts = vars(argparse), words(language)
     before = {name: own[name] for name in ("_", "ngettext")}
     own.update(_=texts.gettext, ngettext=texts.ngettext)
@@ -84,7 +84,7 @@ def argparse_in(language: str) -> Iterator[None]:
 
 @contextmanager
 def written_whole() -> Iterator[None]:
-    """Say in one sentence that a screen has no letters for a text.
+    """A context that says in one sentence that a screen has no letters for a text.
 
     Raises:
         ConfigError: in place of a ``UnicodeEncodeError``.
@@ -101,7 +101,7 @@ def written_whole() -> Iterator[None]:
 
 @contextmanager
 def _strict(stream: Any) -> Iterator[None]:
-    """Have a stream refuse what it cannot encode, and not write its escape."""
+    """A context in which a stream refuses what it cannot encode, instead of writing an escape."""
     if not isinstance(stream, io.TextIOWrapper):
         yield
         return

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import sys
 from typing import Callable, Optional
 
@@ -11,6 +12,36 @@ from recbole_sheaf.errors import SheafError, as_sentence, first_line
 from recbole_sheaf.files.plain_text import one_line
 
 Command = Callable[[Optional[list[str]]], int]
+
+OPTIONS = {  # of a command, where the library has another name, by how its sentences write it
+    "user_id=": "--user=",
+    "item_id=": "--item=",
+    "timestamp=": "--time=",
+    "label=": "--model=",
+    "target=": "--to=",
+    "at_most=": "--at-most=",
+    "per_user=": "--per-user=",
+    "item_table=": "--item-table=",
+    "trust=True": "--trust-checkpoint",
+    "keep_split=False": "--drop-split",
+}
+_PARAMETER = re.compile(r"(?<![^\s(])([a-z]\w*=|[A-Z_]+_FIELD=)(True\b|False\b|)(\.{3}(?!\w))?")
+
+
+def as_typed(sentence: str) -> str:
+    """A sentence of the library, in one line, with options in place of parameters and settings.
+
+    The library writes ``name=value``, ``name=...`` where any value will do, and ``name=True`` of what is on or off.
+    """
+
+    def option(found: re.Match) -> str:
+        name, switch, any_value = found.groups()
+        if switch:
+            return OPTIONS.get(name + switch, f"--{name[:-1]}" if switch == "True" else found[0])
+        typed = OPTIONS.get(name, f"--{name}")
+        return typed.removesuffix("=") if any_value else typed
+
+    return one_line(_PARAMETER.sub(option, sentence))
 
 
 def one_sentence(command: Command) -> Command:
@@ -49,6 +80,6 @@ def one_sentence(command: Command) -> Command:
 
     def say(sentence: str) -> None:
         with contextlib.suppress(OSError):
-            print(one_line(sentence), file=sys.stderr)
+            print(as_typed(sentence), file=sys.stderr)
 
     return main

@@ -121,7 +121,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def _quiet_beside_a_bar() -> dict[str, Any]:
-    """On a terminal a bar tells how far the command is; in a log RecBole's lines do."""
+    """Settings that hush RecBole: all of it on a terminal, where a bar of ours shows, else its bars alone."""
     return QUIET if sys.stderr.isatty() else {"show_progress": False}
 
 

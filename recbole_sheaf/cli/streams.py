@@ -45,7 +45,7 @@ class _Output(io.FileIO):
 
 @contextlib.contextmanager
 def steady_streams() -> Iterator[None]:
-    """Let writing to the standard output and error raise nothing inside.
+    """A context in which writing to the standard output and error raises nothing.
 
     Raises:
         OSError: in the end, if the standard output could not be written for another reason than that nobody reads it.
@@ -61,7 +61,7 @@ def steady_streams() -> Iterator[None]:
 
 @contextlib.contextmanager
 def until_unread() -> Iterator[None]:
-    """Stop by :class:`Unread` inside once nobody reads the standard output."""
+    """A context that :class:`Unread` ends once nobody reads the standard output."""
     output = _output_of(sys.stdout)
     if output is None:
         yield

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Optional
 
 from recbole_sheaf.cli.parser import Parser
-from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.cli.refusals import as_typed, one_sentence
 from recbole_sheaf.cli.run import QUIET, model_names, read_settings
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.settings.config import class_name
 
 EPILOG = """\
@@ -60,7 +59,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     for search, path in found.items():
         print(f"{search}: {path or 'no trial was completed'}")
     for trial, error in errors.items():
-        print(one_line(f"failed: {trial}: {error}"), file=sys.stderr)
+        print(as_typed(f"failed: {trial}: {error}"), file=sys.stderr)
     return 1 if errors else 0
 
 

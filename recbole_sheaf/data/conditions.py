@@ -43,7 +43,7 @@ def read_condition(option: str, text: str, columns: Mapping[str, str]) -> Condit
     A word that SQL keeps for itself, such as ``like``, is the column of that name where there is one.
 
     Args:
-        option: of the command that it was given by.
+        option: the parameter that it was given by, as sentences name it.
         text: the condition.
         columns: of the table, with DuckDB's types.
 
@@ -51,8 +51,8 @@ def read_condition(option: str, text: str, columns: Mapping[str, str]) -> Condit
         ConfigError: if it is no SQL, or something else than a condition over these columns.
 
     Examples:
-        >>> read_condition("--positive", "like or timespent >= 10", {"like": "BOOLEAN", "timespent": "UTINYINT"}).sql
-        '("like" OR ("timespent" >= 10))'
+        >>> read_condition("positive=...", "like or timespent >= 10", {"like": "BOOLEAN", "timespent": "UTINYINT"}).sql
+        '("like" OR (timespent >= 10))'
     """
     if len(text) > _LONGEST:
         raise ConfigError(f"{option} has {len(text):,} characters, expected at most {_LONGEST:,}; write less")

@@ -22,8 +22,8 @@ from recbole_sheaf.data.mmrec_folder import SPLITS
 from recbole_sheaf.data.raw_features import Vectors, write_vectors
 from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
 from recbole_sheaf.errors import DataError, FeatureError, shown
+from recbole_sheaf.files.feature_files import ENDINGS as FEATURE_ENDINGS
 from recbole_sheaf.files.id_files import ENDINGS as ID_ENDINGS
-from recbole_sheaf.files.names import FEATURE_ENDINGS
 from recbole_sheaf.files.regular_files import hash_of_regular, read_regular
 from recbole_sheaf.files.tokens import refuse_written_alike
 from recbole_sheaf.files.whole_files import whole_folder
@@ -57,7 +57,7 @@ class Interactions:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """What a dataset folder is made of.
+    """Everything that a dataset folder is written from.
 
     Attributes:
         interactions: as they are.
@@ -76,7 +76,7 @@ class RawDataset:
     said: Sequence[str] = ()
 
     def items(self) -> list[str]:
-        """Every item: those of interactions, of the item table, of vectors and those listed, each once."""
+        """Every item once: those of interactions, of the item table, of vectors and those listed."""
         listed = [] if self.texts is None else self.texts.index.tolist()
         of_features = [token for tokens, _ in self.features.values() for token in tokens]
         return list(dict.fromkeys([*self.interactions.items, *self.listed, *listed, *of_features]))
@@ -94,7 +94,7 @@ def check_place(target: Path, overwrite: bool) -> None:
     if not os.path.lexists(target):
         return
     if not overwrite:
-        raise DataError(f"{target} exists; give another place, or --overwrite to replace it")
+        raise DataError(f"{target} exists; give another place, or overwrite=True to replace it")
     if target.is_symlink() or not ((target / f"{name}.inter").is_file() or has_own_split(target, name)):
         raise DataError(f"{target} exists and is no dataset folder (no {name}.inter), so it is not replaced")
 
@@ -257,7 +257,7 @@ def _coverage(name: str, tokens: list[str], matrix: np.ndarray, known: set[str],
         some = f"{shown(tokens[0])} there and {shown(items[0])} here" if tokens else "no row at all"
         raise FeatureError(
             f"the features '{name}' name none of the items of the interactions ({some}); give the ids of its rows as "
-            f"--features={name}=PATH:IDS, or correct them"
+            f"features={name}=PATH:IDS, or correct them"
         )
     beyond = f", {len(tokens) - met:,} of them of items that nothing else names" if met < len(tokens) else ""
     absent = f", {len(items) - len(tokens):,} items have none" if len(tokens) < len(items) else ""

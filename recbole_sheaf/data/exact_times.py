@@ -20,7 +20,7 @@ DIGITS_OF_FLOAT64 = 15  # any number of so many digits or fewer is another float
 
 
 def keys_of_times(written: pd.Series, numbers: Float64[np.ndarray, " rows"]) -> Shaped[np.ndarray, " rows"]:
-    """Numbers that are in the order of the times and equal where those are; a missing time comes after all others.
+    """Sort keys of the times, equal where those are equal; a missing time comes after all others.
 
     Args:
         written: the times as text, exact.
@@ -60,7 +60,7 @@ def _reads_order_alone(config: Any) -> bool:
 
 
 def keys_kept(reset_index: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Keys of the interactions that RecBole's filters leave; their labels are gone afterwards."""
+    """Sort keys of the interactions that RecBole's filters leave, whose labels are gone afterwards."""
 
     @functools.wraps(reset_index)
     def _reset_index(self: Any) -> None:
@@ -72,7 +72,7 @@ def keys_kept(reset_index: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def duplicates_removed(remove_duplication: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The first or last of a pair by exact time; RecBole's sort does not keep the order of equal times."""
+    """Keep a pair's first or last interaction by exact time; RecBole's sort does not keep the order of equal times."""
 
     @functools.wraps(remove_duplication)
     def _remove_duplication(self: Any) -> None:

@@ -75,7 +75,7 @@ def _expected(data_path: Path, name: str) -> str:
     return (
         f"expected {folder}/{name}.inter, tab separated, with the header 'user_id:token<tab>item_id:token...' "
         f"(beside it, if you have them, {name}.item and features/<modality>.npz), or an MMRec-style folder whose "
-        f"{name}.inter has userID, itemID and x_label; name the folder above it with --data_path"
+        f"{name}.inter has userID, itemID and x_label; name the folder above it with data_path=..."
     )
 
 

@@ -55,7 +55,7 @@ class DataRead:
     expected: Optional[StoredData] = None
 
     def table(self, name: str, frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-        """Note a table that RecBole loads; gives it in the expected order.
+        """Record a table that RecBole loads; gives it in the expected order.
 
         Raises:
             CheckpointError: if another was expected.
@@ -68,7 +68,7 @@ class DataRead:
         return there if stored is None else sorted(there, key=[*stored.columns, *there].index)
 
     def text(self, modality: str, frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-        """Note the text of a modality; gives it in the expected order (CheckpointError as of :meth:`table`)."""
+        """Record the text of a modality; gives it in the expected order (CheckpointError as of :meth:`table`)."""
         name = f"the text of modality '{modality}'"
         return self._noted("texts", modality, name, frame, keys)
 
@@ -86,7 +86,7 @@ class DataRead:
         return in_order_of(frame, read, stored)
 
     def refuse_other_split(self) -> None:
-        """After a dataset was loaded and split: whether that is the expected one.
+        """Refuse a split that is not the expected one; called after a dataset was loaded and split.
 
         Raises:
             CheckpointError: naming a table that is gone, or the part that is another.
@@ -103,7 +103,7 @@ class DataRead:
             )
 
     def refuse_other_content(self, dataset: Any) -> None:
-        """After a model was built on a dataset: whether its content is the expected one.
+        """Refuse content that is not the expected one; called after a model was built on a dataset.
 
         Raises:
             CheckpointError: naming the modality and the first item whose row is another.
@@ -123,7 +123,7 @@ class DataRead:
                 raise _other_data(path, f"modality '{name}' has other rows of {len(other):,} items (first: {first})")
 
     def packed(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """As JSON and tensors for a checkpoint; 4 bytes for a row of a table, beside the tokens."""
+        """The record as JSON and tensors for a checkpoint; 4 bytes for a row of a table, beside the tokens."""
         tensors: dict[str, Tensor] = {f"features:{name}": _tensor(f.row_hashes) for name, f in self.features.items()}
         about: dict[str, Any] = {"parts": self.parts, "features": list(self.features)}
         for kind, tables in (("tables", self.tables), ("texts", self.texts)):
@@ -137,7 +137,7 @@ class DataRead:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that was read, in the order in which it was; asked for once all is."""
+        """SHA-256 of everything that was read, in that order; to be asked for once all of it was read."""
         about, tensors = self.packed()
         content = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for name in sorted(tensors):
@@ -146,18 +146,18 @@ class DataRead:
 
 
 def data_read(config: Any) -> DataRead:
-    """What was read for a ``Config`` so far."""
+    """The record of what was read for a ``Config`` so far."""
     return vars(config).setdefault("data_read", DataRead())
 
 
 def read_for_model(config: Any, loaded: Any) -> None:
-    """Begin the notes of a model on a dataset that was loaded for the ``Config`` ``loaded``, perhaps another one."""
+    """Start recording what a model reads, on a dataset that was loaded for ``loaded``, perhaps another ``Config``."""
     theirs = data_read(loaded)
     vars(config)["data_read"] = DataRead(theirs.tables, parts=theirs.parts, expected=theirs.expected)
 
 
 def note_parts(dataset: Any, parts: Sequence[Any]) -> None:
-    """Note which number each token has and which interactions each part; 0.05 seconds for a million."""
+    """Record the number of each token and the interactions of each part; 0.05 seconds for a million."""
     fields = [name for name in (dataset.uid_field, dataset.iid_field) if name]
     digests = {"numbering": hashlib.sha256()}
     for name in fields:

@@ -47,7 +47,7 @@ class ConvertedFolder:
 
     @property
     def data_path(self) -> Path:
-        """What to give RecBole as ``data_path`` where it still joins the name to it."""
+        """The folder above, to give RecBole as ``data_path`` where it appends the dataset's name itself."""
         return self.path.parent
 
 

@@ -31,7 +31,7 @@ MOST_ITEMS_FOR_EACH, FEW_ITEMS = 10, 10_000  # numbers of items without features
 
 @dataclass(frozen=True)
 class MmrecFolder:
-    """Such a folder, read.
+    """The content of an MMRec-style folder.
 
     Attributes:
         interactions: ids and labels as whole numbers, ratings and times as the text that stands there.

@@ -114,7 +114,7 @@ def item_texts(
     columns = {text: table.texts[table.column(text)] for text in wanted}
     for text in wanted:
         if text in GUESSES or set(text) & set(":\t\n") or text != text.strip():
-            raise DataError(f"--text={text} cannot name a column of {path.name} in a dataset; rename that column")
+            raise DataError(f"text={text} cannot name a column of {path.name} in a dataset; rename that column")
     words = {
         text: column.map({each: _in_one_line(each) for each in column.unique()}) for text, column in columns.items()
     }
@@ -149,7 +149,7 @@ def _under_elliots_names(table: RawTable) -> RawTable:
         raise DataError(f"{table.name} has {width} columns; expected user, item, rating and time")
     usual = {name for names in GUESSES.values() for name in names}
     if all(cell.strip().partition(":")[0].lower() in usual for cell in table.texts.iloc[0]):
-        raise DataError(f"{table.name} names its columns in {place_of(table.texts, 0)}; leave --layout=elliot out")
+        raise DataError(f"{table.name} names its columns in {place_of(table.texts, 0)}; leave layout=elliot out")
     return replace(table, texts=table.texts.set_axis(ELLIOT[:width], axis=1))
 
 

@@ -12,7 +12,7 @@ from recbole_sheaf.files.names import ITEM_NAMES, USER_NAMES
 from recbole_sheaf.files.raw_tables import RawTable, place_of
 
 USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "timestamp"
-OPTIONS = {USER: "user", ITEM: "item", RATING: "rating", TIME: "time"}  # of the command, by RecBole's field
+NOUNS = {USER: "user", ITEM: "item", RATING: "rating", TIME: "time"}  # by RecBole's field
 GUESSES: Mapping[str, tuple[str, ...]] = {  # in lower case
     USER: USER_NAMES,
     ITEM: ITEM_NAMES,
@@ -47,7 +47,7 @@ def fields_of(table: RawTable, columns: Mapping[str, str]) -> dict[str, str]:
         if field not in columns and (usual := _usual(table, field, found)):
             found[usual] = field
     if absent := [field for field in (USER, ITEM) if field not in found.values()]:
-        raise DataError(f"--{OPTIONS[absent[0]]} is empty; interactions need users and items, so name their columns")
+        raise DataError(f"{absent[0]}=... is empty; interactions need users and items, so name their columns")
     return found
 
 
@@ -76,11 +76,11 @@ def has_times_in_numbers(table: RawTable, fields: Mapping[str, str]) -> Optional
 
 
 def said_of(table: RawTable, fields: Mapping[str, str], columns: Mapping[str, str]) -> list[str]:
-    """What became of each column of a table of interactions; where no times were found, which may hold some."""
+    """Lines that say what became of each column, and where no times were found, which columns may hold some."""
     hints = {}
     if TIME not in fields.values() and TIME not in columns:
         likely = filter(LIKE_TIMES.search, table.texts.columns)
-        hints = {name: f"; if it holds times, name it with --time={name}" for name in likely}
+        hints = {name: f"; if it holds times, name it with {TIME}={name}" for name in likely}
     return table.said(fields, hints)
 
 
@@ -110,20 +110,20 @@ def _seconds(ticks: int, digits: int) -> str:
 
 def _usual(table: RawTable, field: str, taken: Mapping[str, str]) -> Optional[str]:
     """The column under a usual name of a field, among those that are not taken; None where there may be none."""
-    option, optional = OPTIONS[field], field in (RATING, TIME)
+    noun, optional = NOUNS[field], field in (RATING, TIME)
     names = [name for name in table.names if name not in taken]
     usual = [name for name in names if name.partition(":")[0].lower() in GUESSES[field]]
     if len(usual) > 1:
-        out = f", or leave all out with --{option}=" if optional else ""
+        out = f", or leave all out with {field}=" if optional else ""
         raise DataError(
-            f"{table.name} has {len(usual)} columns that may be its {option}s, {', '.join(map(shown, usual))}; name "
-            f"one with --{option}=COLUMN{out}"
+            f"{table.name} has {len(usual)} columns that may be its {noun}s, {', '.join(map(shown, usual))}; name "
+            f"one with {field}=COLUMN{out}"
         )
     if usual or optional:
         return table.column(usual[0]) if usual else None
     raise DataError(
-        f"{table.name} has no column of {option}s under a usual name; its columns are "
-        f"{', '.join(table.names[:20])}: name it with --{option}=COLUMN, or say --layout=elliot "
+        f"{table.name} has no column of {noun}s under a usual name; its columns are "
+        f"{', '.join(table.names[:20])}: name it with {field}=COLUMN, or say layout=elliot "
         "where there is no header and the columns are user, item, rating, time"
     )
 
@@ -136,14 +136,14 @@ def _numbers(source: str, field: str, texts: pd.Series) -> pd.Series:
 
 
 def _are_numbers(texts: pd.Series) -> np.ndarray:
-    """Finite ones as both CSV and Python have them."""
+    """Which texts are finite numbers as both CSV and Python write them."""
     stripped = texts.str.strip()
     numbers = pd.to_numeric(stripped, errors="coerce").to_numpy(np.float64)
     return stripped.str.fullmatch(NUMBER).to_numpy(bool) & np.isfinite(numbers)
 
 
 def _as_written(texts: pd.Series) -> pd.Series:
-    """No digit is lost; a whole number has no point."""
+    """Numbers as text with every digit they were written with; a whole number has no point."""
     return texts.str.strip().str.replace(r"\.0*$", "", regex=True)
 
 

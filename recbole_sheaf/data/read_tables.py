@@ -22,7 +22,7 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no column's hash is l
 
 @dataclass(frozen=True, eq=False)
 class TokenRows:
-    """The tokens of a column, and of each the sum of the hashes of its rows."""
+    """The tokens of a column, each with the sum of the hashes of its rows."""
 
     tokens: Sequence[str]
     sums: UInt64[np.ndarray, " tokens"]
@@ -47,7 +47,7 @@ class StoredTable:
 
 @dataclass(frozen=True, eq=False)
 class ReadTable:
-    """A table that was read just now; attributes as of :class:`StoredTable`, and the hash of each row."""
+    """A table that was just read: the attributes of :class:`StoredTable`, and the hash of each row."""
 
     columns: tuple[str, ...]
     rows: UInt64[np.ndarray, " rows"]
@@ -83,7 +83,7 @@ class ReadTable:
 
 
 def read_of(frame: pd.DataFrame, keys: Sequence[str]) -> ReadTable:
-    """Hashes of a table's rows, and of the tokens in the columns that say whose they are.
+    """A table as it was read: the hashes of its rows, and of the tokens in the columns that say whose they are.
 
     The order of columns does not count. About 0.1 seconds for a million interactions.
     """
@@ -111,7 +111,7 @@ def in_order_of(frame: pd.DataFrame, read: ReadTable, stored: StoredTable) -> pd
 
 
 def differences(read: ReadTable, stored: StoredTable) -> str:
-    """In words, whose rows are there no more, are new, or are others than they were."""
+    """Words for what differs: whose rows are gone, are new, or are others than they were."""
     if set(read.columns) != set(stored.columns):
         return f"its columns were {', '.join(stored.columns)} and are {', '.join(read.columns)}"
     said = []

@@ -35,7 +35,7 @@ def time_global_parts(dataset: Any) -> list[Any]:
     if not len(train):
         raise DataError(
             f"split: time_global of dataset '{dataset.dataset_name}' has no training part: too many interactions have "
-            "the earliest time; choose another split, such as --split=random"
+            "the earliest time; choose another split, such as split=random"
         )
     known = [rows[np.isin(users[rows], users[train])] for rows in later]
     _tell(dataset.dataset_name, np.concatenate(later), np.concatenate(known), items, items[train])

@@ -69,9 +69,9 @@ class Wanted:
         for name in ("users", "items", "dimensions"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ConfigError(f"--{name}={value} is out of range, expected 1 or more")
+                raise ConfigError(f"{name}={value} is out of range, expected 1 or more")
         if not _MEMORY.fullmatch(self.memory):
-            raise ConfigError(f"--memory={self.memory} is no amount of memory; write it such as --memory={MEMORY}")
+            raise ConfigError(f"memory={self.memory} is no amount of memory; write it such as memory={MEMORY}")
 
 
 def write_vk_lsvd(source: Path, target: Path, wanted: Wanted, overwrite: bool = False) -> list[str]:
@@ -134,12 +134,12 @@ def _database(folder: Path, files: Sequence[Path], memory: str) -> Iterator[Data
 
 @contextlib.contextmanager
 def _refusals(wanted: Wanted) -> Iterator[None]:
-    """What DuckDB refuses, in one sentence; a full disk is an ``OSError``, which the writer of folders has words for."""
+    """What DuckDB refuses, in one sentence; a full disk is an ``OSError``, as the writer of folders has it."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:
         raise DataError(
-            f"--memory={wanted.memory} is too little for this ({first_line(error)[:100]}); give more, or take fewer "
+            f"memory={wanted.memory} is too little for this ({first_line(error)[:100]}); give more, or take fewer "
             "weeks, users or items"
         ) from error
     except duckdb.Error as error:
@@ -149,7 +149,7 @@ def _refusals(wanted: Wanted) -> Iterator[None]:
         if BUILDING in reason:  # it names a file of the new folder: the disk is full
             raise OSError(reason) from error
         raise DataError(
-            f"these files cannot be converted by --positive={wanted.positive} ({reason[:200]}); check the condition, "
+            f"these files cannot be converted by positive={wanted.positive} ({reason[:200]}); check the condition, "
             "and that each file was copied whole"
         ) from error
 
@@ -168,7 +168,7 @@ def _make_rows(db: Database, asked: Queries, wanted: Wanted, said: list[str]) ->
             db.execute(f"CREATE TABLE drawn_{name} AS SELECT {key} FROM ({there}) {draw}")
             drawn += f" SEMI JOIN drawn_{name} USING ({key})"
             if (every := _number(db, f"FROM drawn_{name}")) < number:
-                said.append(f"--{name}={number} are more than the {every:,} that there are, which are all taken")
+                said.append(f"{name}={number} are more than the {every:,} that there are, which are all taken")
     db.execute(
         f"CREATE TABLE rows AS SELECT part, ordinal, {USER}::UINTEGER AS {USER}, {ITEM}::UINTEGER AS {ITEM}, kind "
         f"FROM ({asked.rows}) AS rows{drawn} WHERE kind > 0"
@@ -176,7 +176,7 @@ def _make_rows(db: Database, asked: Queries, wanted: Wanted, said: list[str]) ->
     for name, key in (("users", USER), ("items", ITEM)):
         db.execute(f"CREATE TABLE {name} AS SELECT DISTINCT {key} FROM rows WHERE kind = {POSITIVE}")
     if not _number(db, "FROM items"):
-        raise DataError(f"--positive={wanted.positive} makes no interaction of these weeks positive; give another rule")
+        raise DataError(f"positive={wanted.positive} makes no interaction of these weeks positive; give another rule")
 
 
 def _write_tables(db: Database, path: Path, keep_split: bool, said: list[str]) -> None:
@@ -184,7 +184,9 @@ def _write_tables(db: Database, path: Path, keep_split: bool, said: list[str]) -
     positives = f"FROM rows WHERE kind = {POSITIVE}"
     for part in SPLITS if keep_split else ():
         if not _number(db, f"{positives} AND part = '{part}'"):
-            raise DataError(f"the {part} part has no positive interaction; take more weeks or users, or --drop-split")
+            raise DataError(
+                f"the {part} part has no positive interaction; take more weeks or users, or keep_split=False"
+            )
     for ending, within in [(f".{part}", f" AND part = '{part}'") for part in SPLITS] if keep_split else [("", "")]:
         _copy(db, f"SELECT {_FIELDS} {positives}{within} ORDER BY ordinal", path, f"{ending}.inter")
     _copy(db, f'SELECT {ITEM} AS "{ITEM}:token" FROM items ORDER BY {ITEM}', path, ".item")

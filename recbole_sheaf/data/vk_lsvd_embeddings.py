@@ -90,7 +90,7 @@ def find_embeddings(path: Optional[Path], dimensions: Optional[int]) -> Optional
     """
     if path is None:
         if dimensions is not None:
-            raise ConfigError(f"--dimensions={dimensions} is of metadata/{EMBEDDINGS}, which is not there; add it")
+            raise ConfigError(f"dimensions={dimensions} is of metadata/{EMBEDDINGS}, which is not there; add it")
         return None
     with opened_npz(path, _EXPECTED) as archive:
         ids, vectors = (shape_of_member(path, archive, name, NAMES) for name in NAMES)
@@ -102,7 +102,7 @@ def find_embeddings(path: Optional[Path], dimensions: Optional[int]) -> Optional
             "for each row of floats: take the file as it was published"
         )
     if dimensions is not None and dimensions > vectors[1]:
-        raise ConfigError(f"--dimensions={dimensions} is more than the {vectors[1]} that {path.name} has")
+        raise ConfigError(f"dimensions={dimensions} is more than the {vectors[1]} that {path.name} has")
     return Embeddings(path, dimensions or vectors[1])
 
 

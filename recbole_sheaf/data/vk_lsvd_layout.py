@@ -92,8 +92,8 @@ def chosen_weeks(layout: Layout, source: Path, given: Optional[str], keep_split:
     parts = {week.part for week in layout.weeks}
     if keep_split and (absent := [name for name, part in FOLDERS.items() if part not in parts]):
         raise DataError(
-            f"{source} has no week of {' and '.join(absent)}; add its file, or give --drop-split to have one table, "
-            "which run splits by --split=time_global"
+            f"{source} has no week of {' and '.join(absent)}; add its file, or give keep_split=False to have one "
+            "table, which run splits by split=time_global"
         )
     held_out = [week for week in layout.weeks if keep_split and week.part != SPLITS[0]]
     within = [week for week in layout.weeks if week not in held_out]
@@ -104,10 +104,10 @@ def chosen_weeks(layout: Layout, source: Path, given: Optional[str], keep_split:
     if missing := sorted(wanted - there):
         raise DataError(
             f"{source} lacks week_{missing[0]:02}.parquet{_and_more(missing)}; add the file, or choose other weeks by "
-            f"--weeks=FIRST:LAST (there are {_ranges(sorted(there))})"
+            f"weeks=FIRST:LAST (there are {_ranges(sorted(there))})"
         )
     if not wanted:
-        raise ConfigError(f"--weeks={given} holds no week of training; those are {_ranges([w.number for w in within])}")
+        raise ConfigError(f"weeks={given} holds no week of training; those are {_ranges([w.number for w in within])}")
     return [week for week in within if week.number in wanted] + held_out
 
 
@@ -115,7 +115,7 @@ def _range(given: str) -> tuple[int, int]:
     found = _RANGE.fullmatch(given)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
     if last < first:
-        raise ConfigError(f"--weeks={given} is no range of weeks; write the first and the last, such as --weeks=20:24")
+        raise ConfigError(f"weeks={given} is no range of weeks; write the first and the last, such as weeks=20:24")
     return first, last
 
 

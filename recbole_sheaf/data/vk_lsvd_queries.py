@@ -63,12 +63,12 @@ def queries(db: Database, weeks: Sequence[Week], tables: Mapping[str, Path], pos
     there |= {name: kind for name, kind in of_weeks[0].items() if name in _COLUMNS and kind in NUMBERS | LOGICAL}
     if ITEM not in tables and re.search(r"\bduration\b", positive, re.IGNORECASE):
         raise DataError(
-            f"--positive={positive} reads durations, but metadata/{METADATA[ITEM]} does not lie near the interactions; "
-            "add it, or give another --positive"
+            f"positive={positive} reads durations, but metadata/{METADATA[ITEM]} does not lie near the interactions; "
+            "add it, or give another positive=..."
         )
     for week, found in zip(weeks, of_weeks):
         _check_columns(week.path, found, {name: _COLUMNS[name] for name in _ALWAYS})
-    condition = read_condition("--positive", positive, {name: _wide(kind) for name, kind in there.items()})
+    condition = read_condition("positive=...", positive, {name: _wide(kind) for name, kind in there.items()})
     read = [name for name in _COLUMNS if name in condition.columns.union(_ALWAYS)]
     for week, found in zip(weeks, of_weeks):
         _check_columns(week.path, found, {name: _COLUMNS[name] for name in read})

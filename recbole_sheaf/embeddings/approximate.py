@@ -40,7 +40,7 @@ class ApproximateLists:
         if not embeddings.item_vectors.shape[1]:
             raise ConfigError(
                 f"{embeddings.metadata.get('model', 'this model')} has no vectors that an index could search; leave "
-                "--approximate out"
+                "approximate=True out"
             )
         self.masked = masked_parts(seen, embeddings.metadata.get("seen_at_test", PARTS[:2]))
         self.by_item = coefficients_by_item(embeddings)
@@ -127,7 +127,7 @@ class ApproximateSimilar:
     def __init__(self, embeddings: Embeddings, k: int, by: str = "auto") -> None:
         check_k(k, len(embeddings.items) - 1)
         if chosen_by(embeddings, by) != "embeddings":
-            raise ConfigError("an index searches embeddings, not coefficients; leave --approximate out")
+            raise ConfigError("an index searches embeddings, not coefficients; leave approximate=True out")
         self.embeddings, self.k = embeddings, k
         rows = embeddings.embeddings.astype(np.float32, copy=False)
         self.unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

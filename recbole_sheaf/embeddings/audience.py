@@ -48,9 +48,9 @@ def audiences(
     as ``PAIRS_HELD`` allows and k at least; there a list may stay shorter than k. Time O(u m f + u m log u), memory of
     the candidates and of ``SCORES_AT_ONCE`` scores.
     """
-    for name, value in (("k", k), ("per-user", per_user)):
+    for name, value in (("k", k), ("per_user", per_user)):
         if value < 1:
-            raise ConfigError(f"{name} is {value}; give a whole number from 1")
+            raise ConfigError(f"{name}={value} is below 1; give a whole number from 1")
     rows = np.arange(len(embeddings.users)) if users is None else np.unique(users)
     wanted = min(k + (len(items) - 1) * k // per_user, max(k, PAIRS_HELD // max(len(items), 1)), len(rows))
     masked = masked_parts(seen, embeddings.metadata.get("seen_at_test", PARTS[:2]))

@@ -54,10 +54,12 @@ class Wanted:
             DataError: if an item is unknown.
         """
         if (self.at_most is None) != (self.per is None):
-            given, other = ("at-most", "per") if self.per is None else ("per", "at-most")
-            raise ConfigError(f"{given} is given without {other}; give both, such as at-most 2 per author, or neither")
+            given, other = ("at_most", "per") if self.per is None else ("per", "at_most")
+            raise ConfigError(f"{given}=... is given without {other}=...; give both, or neither")
         if self.at_most is not None and self.at_most < 1:
-            raise ConfigError(f"at-most is {self.at_most}; give a whole number from 1, or leave at-most and per out")
+            raise ConfigError(
+                f"at_most={self.at_most} is below 1; give a whole number from 1, or leave it and per=... out"
+            )
         among = self._among(embeddings)
         left = among.copy()
         left[embeddings.item_rows(self.without)] = False

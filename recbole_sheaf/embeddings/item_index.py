@@ -74,6 +74,6 @@ def import_faiss() -> Any:
     Raises:
         EnvironmentMismatch: if it is not installed.
     """
-    with from_extra("ann", "approximate search", "leave --approximate out"):
+    with from_extra("ann", "approximate search", "leave approximate=True out"):
         import faiss
     return faiss

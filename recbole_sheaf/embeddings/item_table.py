@@ -65,7 +65,7 @@ class ItemTable:
         """
         if column not in self.columns:
             raise ConfigError(
-                f"per names the column {shown(column)}{nearest(column, self.columns)}; "
+                f"per=... names the column {shown(column)}{nearest(column, self.columns)}; "
                 f"{self.name} has {', '.join(self.columns)}"
             )
         return pd.factorize(self._cells[column])[0].astype(np.int64)

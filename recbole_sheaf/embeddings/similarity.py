@@ -115,7 +115,7 @@ def chosen_by(embeddings: Embeddings, by: str) -> str:
     if first is None:
         raise ConfigError(f"{model} has neither embeddings nor coefficients, so no item is like another to it")
     if by != "auto":
-        raise ConfigError(f"{model} has no {by}; take --by={first}")
+        raise ConfigError(f"{model} has no {by}; take by={first}")
     return first
 
 

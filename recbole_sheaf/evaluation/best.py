@@ -1,4 +1,4 @@
-"""Which value of a metric is the better one, and where in a table the best stand."""
+"""Better and best values of a metric in a table."""
 
 from collections.abc import Mapping
 
@@ -17,19 +17,34 @@ PLACES = ("experiment", "dataset", "ablation")  # only what shares them is compa
 
 
 def bigger_is_better(metric: str) -> bool:
-    """Whether more of a metric is better: of all but the few whose names are known."""
+    """Whether more of a metric is better: for all but the few whose names are known.
+
+    Examples:
+        >>> bigger_is_better("Recall@20"), bigger_is_better("giniindex@20")
+        (True, False)
+    """
     return metric.lower().partition("@")[0] not in SMALLER_IS_BETTER
 
 
 def is_metric(column: str) -> bool:
-    """Whether a column holds a metric's means: ``recall@20``, ``valid recall@20``."""
+    """Whether a column holds a metric's means, such as ``recall@20`` or ``valid recall@20``.
+
+    Examples:
+        >>> [name for name in ("model", "recall@20", "recall@20 std", "recall@20 mark") if is_metric(name)]
+        ['recall@20']
+    """
     return "@" in column and not column.endswith((" std", " mark"))
 
 
 def best_cells(table: pd.DataFrame) -> Mapping[str, list[bool]]:
-    """For each column of a metric, which rows hold the best as it is shown.
+    """For each column of a metric, which rows hold the best value as it is shown.
 
-    Rows of one experiment, dataset and ablation are compared; one alone is no best. Ties are all best.
+    Rows of one experiment, dataset and ablation are compared; one row alone is no best. Ties are all best.
+
+    Examples:
+        >>> table = pd.DataFrame({"dataset": ["a", "a", "a", "b"], "recall@20": [0.12341, 0.12342, 0.1, 0.9]})
+        >>> best_cells(table)["recall@20"]  # both are shown as 0.1234
+        [True, True, False, False]
     """
     places = [name for name in PLACES if name in table]
     numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in table if is_metric(str(name))}

@@ -1,4 +1,4 @@
-"""What the lists are like, whoever they are for: how many items they show, how evenly, how popular, how new.
+"""Properties of the lists that do not depend on who they are for: coverage, evenness, popularity, novelty.
 
 Only the first k places count. n_i is the number of training interactions of item i and N their sum.
 """
@@ -34,7 +34,7 @@ def beyond_accuracy(
       each item is given one interaction more, p(i) = (n_i + 1) / (N + n_items).
 
     Args:
-        rankings: what one evaluation said.
+        rankings: lists of an evaluation.
         item_popularity: n_i of each id. RecBole counts its padding id 0 among the items; so does n_items where the
             counts start with that id, and coverage and Gini are then RecBole's to the last digit.
         topk: cut-offs.
@@ -48,6 +48,13 @@ def beyond_accuracy(
         ConfigError: if a cut-off does not fit the lists, or ``head_share`` is outside (0, 1).
 
     Time and memory O(u k + n_items log n_items).
+
+    Examples:
+        >>> top = np.array([[1, 2], [1, 3]])  # two users
+        >>> rankings = Rankings(np.array([1, 2]), top, np.array([0, 1, 2]), np.array([1, 3]))
+        >>> values = beyond_accuracy(rankings, np.array([0, 7, 2, 1]), topk=[1, 2])
+        >>> values["itemcoverage@1"], values["itemcoverage@2"], values["averagepopularity@2"]
+        (0.25, 0.75, 4.25)
     """
     check_counts("item_popularity", item_popularity, rankings.top)
     check_topk(rankings.top.shape[1], topk)
@@ -71,16 +78,20 @@ def beyond_accuracy(
 def long_tail(
     item_popularity: Int[np.ndarray, " n_items"], head_share: float = HEAD_SHARE
 ) -> Bool[np.ndarray, " n_items"]:
-    """Which items are outside of the head, the most popular items that gather ``head_share`` of the interactions.
+    """Whether each item is in the long tail, outside of the head.
 
-    The head takes items by falling popularity until it holds that share of N; items as popular as the last one taken
-    belong to it as well, so equal items are treated alike. Cold items are in the tail.
+    The head takes items by falling popularity until it holds ``head_share`` of all interactions; items as popular as
+    the last one taken belong to it as well, so equal items are treated alike. Cold items are in the tail.
 
     Raises:
         DataError: if no item has a training interaction.
         ConfigError: if ``head_share`` is outside (0, 1).
 
     Time O(n_items log n_items).
+
+    Examples:
+        >>> long_tail(np.array([70, 10, 10, 6, 4, 0]), head_share=0.8).tolist()  # the two of 10 tie
+        [False, False, False, True, True, True]
     """
     if not 0 < head_share < 1:
         raise ConfigError(f"head_share {head_share} is outside (0, 1); it is the head's share of training interactions")

@@ -40,12 +40,18 @@ def to_markdown(
     limits: Optional[Mapping[str, int]] = None,
     right: Collection[str] = (),
 ) -> str:
-    """A Markdown table, numbers as :func:`number_format` says.
+    r"""Markdown table, numbers in the :func:`number_format` of their column.
 
     Args:
         bold: for a terminal, rows to set in bold, by column.
         limits: for a screen, how wide columns of texts may be, whose cells are broken into lines.
         right: columns of texts that are set as numbers are.
+
+    Examples:
+        >>> print(to_markdown(pd.DataFrame({"model": ["a|b"], "recall@20": [0.1]})))
+        | model   |   recall@20 |
+        |:--------|------------:|
+        | a\|b    |      0.1000 |
     """
     cells = _with_cells(table, in_markdown)
     formats = {str(name): number_format(str(name), table[name]) for name in table}
@@ -59,9 +65,13 @@ def to_markdown(
 
 
 def number_format(name: str, values: pd.Series) -> str:
-    """Four decimals for a metric that lies in [-1, 1], as papers have it, four digits for all else.
+    """Format of a column's numbers: four decimals for a metric in [-1, 1], as papers have it, four digits for all else.
 
     A column of metrics of which the largest is below .01 keeps four digits, or little would be left of it.
+
+    Examples:
+        >>> number_format("recall@20", pd.Series([0.1234])), number_format("seconds", pd.Series([0.1234]))
+        ('.4f', '.4g')
     """
     if "@" not in name or not is_numeric_dtype(values):
         return FOUR_DIGITS
@@ -77,7 +87,15 @@ def _in_bold(column: pd.Series, rows: Sequence[bool], number: str) -> list[Any]:
 
 
 def to_html(table: pd.DataFrame, legend: str = "") -> str:
-    """A page with the table and nothing to fetch; texts are texts, whatever they hold."""
+    """HTML page with the table, which fetches nothing; what texts hold is text and no HTML.
+
+    Args:
+        legend: a line above the table.
+
+    Examples:
+        >>> "&lt;b&gt;" in to_html(pd.DataFrame({"model": ["<b>"]}))
+        True
+    """
     cells = _with_cells(table, one_line)
     written = {
         name: f"{{:{number_format(str(name), table[before])}}}".format
@@ -90,7 +108,14 @@ def to_html(table: pd.DataFrame, legend: str = "") -> str:
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """CSV, every digit of a number; a text that a spreadsheet would compute begins with an apostrophe."""
+    r"""CSV of the table, with every digit of a number.
+
+    A text that a spreadsheet would compute begins with an apostrophe.
+
+    Examples:
+        >>> to_csv(pd.DataFrame({"model": ["=1+1"], "recall@20": [1 / 3]}))
+        "model,recall@20\n'=1+1,0.3333333333333333\n"
+    """
     return _with_cells(table, in_csv).to_csv(index=False, lineterminator="\n")
 
 

@@ -1,8 +1,8 @@
-r"""What lists in random order are worth: each metric's expectation, without a draw.
+r"""Metrics that lists in random order are expected to have, without a draw.
 
-Of n candidates, of which |R| are held out, a list shows k in an order that is equally likely to be any. A place holds a
-held-out item with probability |R| / n, two places do with |R| (|R| - 1) / (n (n - 1)), and the first j hold none with
-:math:`S_j = \prod_{i \le j} (n - |R| - i + 1) / (n - i + 1)`. The metrics are those of
+Of n candidates, of which :math:`|R|` are held out, a list shows k in an order that is equally likely to be any. A place
+holds a held-out item with probability :math:`|R| / n`, two places do with :math:`|R| (|R| - 1) / (n (n - 1))`, and the
+first j hold none with :math:`S_j = \prod_{i \le j} (n - |R| - i + 1) / (n - i + 1)`. The metrics are those of
 :func:`~recbole_sheaf.evaluation.ranking.per_user_metrics`.
 """
 
@@ -25,7 +25,7 @@ def expected_metrics(
 
     Args:
         n_candidates: n, how many items may be in a user's list.
-        n_relevant: |R|, how many of these are held out.
+        n_relevant: how many of these are held out.
         metrics: names in :data:`~recbole_sheaf.evaluation.ranking.METRICS`, in any case.
         topk: cut-offs k; places beyond n are empty.
 

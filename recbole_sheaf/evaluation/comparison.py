@@ -20,10 +20,17 @@ COLD_COLUMNS = (  # where the test part holds enough items without training inte
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One line per run: validation score that chose the epoch, test metrics, cost.
+    """Table with one line per run: the validation score that chose the epoch, test metrics, cost.
 
     Args:
         rows: what ``--result_file`` holds, a mapping per run.
+
+    Examples:
+        >>> run = {"model": "BPR", "seed": 1, "config": {"valid_metric": "Recall@20"}, "best_epoch": 3, "epochs": 5}
+        >>> run |= {"seconds_per_epoch": 0.5, "peak_memory_mib": 100, "parameters": 640}
+        >>> run |= {"valid": {"recall@20": 0.31}, "test": {"recall@20": 0.29}}
+        >>> comparison_table([run])[["model", "valid Recall@20", "Recall@20"]].values.tolist()
+        [['BPR', 0.31, 0.29]]
     """
     return pd.DataFrame([_line(row) for row in rows])
 
@@ -52,7 +59,7 @@ def _score(metrics: Mapping[str, float], name: str) -> float:
 def significance_marks(
     table: pd.DataFrame, comparisons: Mapping[str, pd.DataFrame], *, alpha: float = 0.05, test: str = "permutation"
 ) -> tuple[pd.DataFrame, str]:
-    """Mark where a model is significantly better or worse than the reference, in a column beside each metric.
+    """Table with marks beside each metric, where a model is significantly better or worse than the reference.
 
     The numbers stay numbers: the marks have a column of their own, named ``<metric> mark``, with ``▲`` for a mean
     above the reference's and ``▼`` below it where Holm's adjusted p is under ``alpha``, and nothing elsewhere. Higher
@@ -60,8 +67,8 @@ def significance_marks(
 
     Args:
         table: a row per model, named in column ``model``, with a column of means for every metric.
-        comparisons: what :func:`compare_models` said of each metric, by the metric's column in ``table``, or, for
-            ``permutation``, :func:`randomisation_tests`.
+        comparisons: for each metric, by its column in ``table``, the table of :func:`compare_models` or, for
+            ``permutation``, of :func:`randomisation_tests`.
         alpha: level of significance, the chance of even one false mark in a column.
         test: ``permutation``, which tests the means that the table shows, or ``wilcoxon``.
 
@@ -71,6 +78,12 @@ def significance_marks(
     Raises:
         ConfigError: if ``test`` is neither of the two, or ``alpha`` outside (0, 1).
         DataError: if a metric has no column, the comparisons have several references, or a model was not compared.
+
+    Examples:
+        >>> table = pd.DataFrame({"model": ["ours", "BPR"], "recall@20": [0.3, 0.2]})
+        >>> p = pd.DataFrame({"model": ["ours"], "against": "BPR", "difference": 0.1, "permutation_p_holm": 0.01})
+        >>> significance_marks(table, {"recall@20": p})[0]["recall@20 mark"].tolist()
+        ['▲', '']
     """
     if test not in TESTS or not 0 < alpha < 1:
         raise ConfigError(f"test {test!r} at level {alpha}; choose one of {', '.join(TESTS)} and a level in (0, 1)")
@@ -100,9 +113,13 @@ def _marks(frame: pd.DataFrame, p: str, alpha: float) -> dict[str, str]:
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A LaTeX ``tabular``, numbers as in Markdown; wants the packages ``booktabs`` and ``amssymb``.
+    r"""LaTeX ``tabular``, numbers as in Markdown; needs the packages ``booktabs`` and ``amssymb``.
 
     Whatever LaTeX would take for a command is escaped in cells and headings; significance marks become triangles.
+
+    Examples:
+        >>> print(to_latex(pd.DataFrame({"model": ["a_b"], "recall@20": [0.25]})).splitlines()[4])
+        a\_b & 0.2500 \\
     """
     floats = table.select_dtypes("float")
     numbers = {column: f"{{:{number_format(str(column), floats[column])}}}".format for column in floats}
@@ -113,10 +130,16 @@ def to_latex(table: pd.DataFrame) -> str:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> list[Path]:
-    """Write ``<path>.csv`` and ``<path>.md``, both or neither; gives the paths written.
+    """Paths of ``<path>.csv`` and ``<path>.md``, which it writes, both or neither.
 
     Raises:
         WriteError: if they cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in write_table(pd.DataFrame({"model": ["BPR"]}), Path(folder) / "runs")]
+        ['runs.csv', 'runs.md']
     """
     stem = path.with_suffix("") if path.suffix in (".csv", ".md") else path
     files = [stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".md")]

@@ -1,4 +1,4 @@
-"""Tables that fit a screen: what a reader can spare goes first, and is named; long texts are broken into lines."""
+"""Tables that fit a screen: columns that matter least go first and are named; long texts are broken into lines."""
 
 from collections.abc import Mapping
 
@@ -20,9 +20,15 @@ SHARED = ("seed", "against", *PLACES)
 
 
 def fitted(table: pd.DataFrame, columns: int = COLUMNS) -> tuple[pd.DataFrame, list[str]]:
-    """As much of a table as fits so many characters across, and the names of what was left out.
+    """As much of a table as fits so many characters across, and the names of the columns that were left out.
 
-    What tells rows apart stays, and so do marks of significance, joined with their metrics.
+    Columns that distinguish rows stay, and so do marks of significance, joined with their metrics.
+
+    Examples:
+        >>> table = pd.DataFrame({"model": ["BPR"], "recall@20": [0.3], "ndcg@20": [0.2], "parameters": [640]})
+        >>> shown, left_out = fitted(table, columns=40)
+        >>> list(shown), left_out
+        (['model', 'recall@20', 'ndcg@20'], ['parameters'])
     """
     shown, left_out = joined(table) if _width(table) > columns else table, []
     for name in _expendable(shown):
@@ -34,7 +40,12 @@ def fitted(table: pd.DataFrame, columns: int = COLUMNS) -> tuple[pd.DataFrame, l
 
 
 def joined(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with each mark of significance before its number, in one column: ``▲ 0.4116``."""
+    """The table with each mark of significance before its number, in one column.
+
+    Examples:
+        >>> joined(pd.DataFrame({"recall@20": [0.4116], "recall@20 mark": ["▲"]})).values.tolist()
+        [['▲ 0.4116']]
+    """
     shown = table.copy()
     for name in [str(name) for name in table if f"{name} mark" in table]:
         marks = shown.pop(f"{name} mark").fillna("")
@@ -44,7 +55,12 @@ def joined(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def limits(table: pd.DataFrame, columns: int = COLUMNS) -> dict[str, int]:
-    """How wide columns of texts may be, where the table is wider than the screen; the widest give way first."""
+    """Widths for columns of texts, where the table is wider than the screen; the widest give way first.
+
+    Examples:
+        >>> limits(pd.DataFrame({"model": ["BPR"], "note": ["so many words " * 20]}), columns=60)
+        {'note': 46}
+    """
     found: dict[str, int] = {}
     widths = {str(name): _longest(table[name]) for name in table.select_dtypes(["object", "string"])}
     while (excess := _width(table, found) - columns) > 0:

@@ -1,4 +1,4 @@
-"""What one evaluation ranked and what it should have found, and each user's metrics from that.
+"""Lists of one evaluation beside the held-out items, and each user's metrics from these.
 
 u users, k places in a list, r pairs of a user and a held-out item. User j's held-out items are
 ``relevant_items[relevant_offsets[j]:relevant_offsets[j + 1]]``; ranks count from 1. The metrics are those of RecBole
@@ -22,6 +22,8 @@ from recbole_sheaf.evaluation._checks import check_topk, check_whole
 class Rankings:
     """Top lists of one evaluation beside each user's held-out items; checked where it is made.
 
+    Time O(u k log k + r log r) to check, memory O(u k + r).
+
     Attributes:
         users: id of each user, all different.
         top: item ids, best first; an item at most once in a list. Ids that nobody holds out are never looked up, so a
@@ -30,9 +32,13 @@ class Rankings:
         relevant_items: the held-out items, an item at most once for a user, in any order.
 
     Raises:
-        DataError: if the arrays do not fit each other as said above.
+        DataError: if the arrays do not fit each other in this way.
 
-    Time O(u k log k + r log r) to check, memory O(u k + r).
+    Examples:
+        >>> top = np.array([[5, 1, 2], [4, 3, 1]])  # user 7 holds out items 1 and 9, user 8 item 4
+        >>> rankings = Rankings(np.array([7, 8]), top, np.array([0, 2, 3]), np.array([1, 9, 4]))
+        >>> rankings.ranks.tolist()
+        [2, 0, 1]
     """
 
     users: Int[np.ndarray, " u"]
@@ -125,9 +131,11 @@ class Rankings:
 def per_user_metrics(rankings: Rankings, metrics: Sequence[str], topk: Sequence[int]) -> pd.DataFrame:
     """Each user's metrics as RecBole defines them, at every cut-off.
 
-    With h_j = 1 where place j holds one of the user's |R| held-out items, P@j = (1/j) Σ_{i≤j} h_i and
-    DCG(h) = Σ_{j≤k} h_j / log₂(j + 1): Recall = Σ_{j≤k} h_j / |R|, Precision = P@k, Hit = max_{j≤k} h_j,
-    MRR = max_{j≤k} h_j / j, NDCG = DCG(h) / DCG(min(|R|, k) ones), MAP = Σ_{j≤k} h_j P@j / min(|R|, k).
+    With R held-out items of a user, and h_j = 1 where place j holds one of them, at a cut-off k:
+
+    - Recall ``Σ_{j≤k} h_j / R``, Precision ``P@k = Σ_{j≤k} h_j / k``, Hit ``max_{j≤k} h_j``, MRR ``max_{j≤k} h_j / j``;
+    - NDCG ``DCG(h) / DCG(min(R, k) ones)`` with ``DCG(h) = Σ_{j≤k} h_j / log₂(j + 1)``;
+    - MAP ``Σ_{j≤k} h_j P@j / min(R, k)``.
 
     Args:
         rankings: lists of at least max(topk) places.
@@ -142,6 +150,12 @@ def per_user_metrics(rankings: Rankings, metrics: Sequence[str], topk: Sequence[
         ConfigError: if a metric is unknown, or a cut-off is below 1 or beyond the lists.
 
     Time and memory O(u k) for each metric.
+
+    Examples:
+        >>> top = np.array([[5, 1, 2], [4, 3, 1]])  # user 7 holds out items 1 and 9, user 8 item 4
+        >>> rankings = Rankings(np.array([7, 8]), top, np.array([0, 2, 3]), np.array([1, 9, 4]))
+        >>> per_user_metrics(rankings, ["Recall", "MRR"], topk=[2]).loc[7].to_dict()
+        {'recall@2': 0.5, 'mrr@2': 0.5}
     """
     check_topk(rankings.top.shape[1], topk)
     hits = rankings.hits.astype(np.float64)

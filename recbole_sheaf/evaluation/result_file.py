@@ -15,13 +15,18 @@ MOST_CHARACTERS = 2**26  # of a line; one with the losses of 10,000 epochs has 2
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The runs that ``--result_file`` wrote, one JSON object a line.
+    """Runs that ``--result_file`` wrote, one JSON object a line.
 
     Raises:
         DataError: if the file is absent, cannot be read, holds no run, or a line is not such an object.
+
+    Examples:
+        >>> read_rows(Path("no/runs.jsonl"))
+        Traceback (most recent call last):
+        recbole_sheaf.errors.DataError: there is no result file no/runs.jsonl; runs write theirs with result_file=...
     """
     if not os.path.exists(path):
-        raise DataError(f"there is no result file {path}; runs write theirs with --result_file")
+        raise DataError(f"there is no result file {path}; runs write theirs with result_file=...")
     try:
         with io.TextIOWrapper(open_regular(path, DataError), encoding="utf-8") as file:
             lines = list(iter(lambda: file.readline(MOST_CHARACTERS), ""))
@@ -31,7 +36,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not a result file ({error}); expected one JSON object a line") from error
     if not rows:
-        raise DataError(f"{path} holds no run; give a file that --result_file wrote")
+        raise DataError(f"{path} holds no run; give a file that result_file=... wrote")
     for number, row in rows:
         _refuse_strange(path, number, row)
     return [row for _, row in rows]
@@ -40,12 +45,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _refuse_strange(path: Path, number: int, row: Any) -> None:
     if not isinstance(row, dict) or not {"model", "test", "config"} <= set(row):
         raise DataError(
-            f"{path} holds a line without model, test and config (line {number}); expected what --result_file writes"
+            f"{path} holds a line without model, test and config (line {number}); expected what result_file=... writes"
         )
     for key, fits in _FIELDS.items():
         if not fits(row.get(key)):
             raise DataError(
-                f"line {number} of {path} has {key} {row.get(key)!r:.60}; expected what --result_file writes"
+                f"line {number} of {path} has {key} {row.get(key)!r:.60}; expected what result_file=... writes"
             )
 
 

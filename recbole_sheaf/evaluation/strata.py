@@ -28,7 +28,7 @@ def user_strata(
     """Metrics of users grouped by how many training interactions they have; a value is the mean over the group.
 
     Args:
-        rankings: what one evaluation said.
+        rankings: lists and held-out items of one evaluation.
         user_history: training interactions of each user id.
         metrics: names that :func:`per_user_metrics` knows.
         topk: cut-offs.
@@ -43,6 +43,12 @@ def user_strata(
         ConfigError: if a metric is unknown, a cut-off does not fit the lists, or ``groups`` is below 1.
 
     Time O(u log u) beside that of :func:`per_user_metrics`.
+
+    Examples:
+        >>> top = np.array([[5, 1], [4, 3]])  # user 0 finds item 1 of two, user 1 finds its only one
+        >>> rankings = Rankings(np.array([0, 1]), top, np.array([0, 2, 3]), np.array([1, 9, 4]))
+        >>> user_strata(rankings, np.array([3, 50]), ["Recall"], [2], groups=2)[["stratum", "value"]].values.tolist()
+        [['history 3', 0.5], ['history 50', 1.0]]
     """
     check_counts("user_history", user_history, rankings.users)
     values = per_user_metrics(rankings, metrics, topk)
@@ -69,7 +75,7 @@ def item_strata(
     quantiles over all items with training interactions, held out or not, so deciles by default.
 
     Args:
-        rankings: what one evaluation said.
+        rankings: lists and held-out items of one evaluation.
         item_popularity: training interactions of each item id.
         metrics: names that :func:`per_user_metrics` knows.
         topk: cut-offs.
@@ -84,6 +90,12 @@ def item_strata(
         ConfigError: if a metric is unknown, a cut-off does not fit the lists, or ``groups`` is below 1.
 
     Time that of :func:`per_user_metrics` on each stratum's users.
+
+    Examples:
+        >>> rankings = Rankings(np.array([0]), np.array([[2, 1]]), np.array([0, 2]), np.array([2, 3]))
+        >>> table = item_strata(rankings, np.array([0, 9, 4, 0]), ["Recall"], [2], groups=1)
+        >>> table[["stratum", "value"]].values.tolist()  # item 3, which is cold, is not in the list
+        [['cold', 0.0], ['popularity 4-9', 1.0]]
     """
     check_counts("item_popularity", item_popularity, rankings.relevant_items)
     trained = item_popularity > 0

@@ -52,7 +52,7 @@ def resolved(run: Run) -> Config:
 
 
 def carry_out(run: Run, folder: Path, listeners: Sequence[Callable[[Epoch], None]] = (), test: bool = True) -> Outcome:
-    """Train and judge in this process; takes up where an earlier sitting left it.
+    """Train and judge a run in this process; a run that was interrupted goes on from its last whole epoch.
 
     Args:
         folder: of this run alone, for its state, its checkpoint and what trackers keep.
@@ -98,7 +98,7 @@ def _trained(
 
 @contextlib.contextmanager
 def _alone_in(folder: Path, run: Run) -> Iterator[None]:
-    """Hold a run's folder; a training of the same run whose command has died is waited for."""
+    """A context that holds a run's folder; a training of the same run whose command has died is waited for."""
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=SECONDS_TO_WAIT)
@@ -112,7 +112,7 @@ def _alone_in(folder: Path, run: Run) -> Iterator[None]:
 
 @contextlib.contextmanager
 def limited_to(threads: int) -> Iterator[None]:
-    """Let PyTorch, DGL and BLAS use so many threads in this process."""
+    """A context in which PyTorch, DGL and BLAS use so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -98,12 +98,12 @@ def read_checkpoint(path: Union[str, Path], trust: bool = False) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; runs name theirs in --result_file and on the screen")
+        raise CheckpointError(f"there is no checkpoint {path}; runs name theirs in result_file=... and on the screen")
     pickled = _is_pickle(path)
     if pickled and not trust:
         raise CheckpointError(
             f"{path} is a pickle, which may run code when it is read; give a {SUFFIX} file of a run, or add "
-            "--trust-checkpoint if you know who wrote it"
+            "trust=True if you know who wrote it"
         )
     found = _unpickled(path) if pickled else read_checkpoint_file(path)
     _refuse_misshapen(path, found.about)
@@ -216,7 +216,7 @@ def _refuse_misshapen(path: Path, about: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _refused(checkpoint: Checkpoint) -> Iterator[None]:
-    """Turn what RecBole raises on settings or weights that it did not foresee into a sentence."""
+    """A context that turns what RecBole raises on settings or weights it did not foresee into a sentence."""
     try:
         yield
     except SheafError:
@@ -275,7 +275,7 @@ def _refuse_unknown_model(checkpoint: Checkpoint) -> None:
     written = f", and was written where that was {source!r}" if source else ""
     raise CheckpointError(
         f"{checkpoint.path} is of a model {model!r}, neither RecBole's nor ours{written}; if you know the module that "
-        "defines it, name it with --model=package.module:MyModel"
+        "defines it, name it with model=package.module:MyModel"
     )
 
 

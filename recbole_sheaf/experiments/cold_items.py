@@ -29,7 +29,7 @@ def cold_items(train_part: Any) -> np.ndarray:
 
 @contextlib.contextmanager
 def cold_items_alone(trainer: Any, cold: np.ndarray) -> Iterator[None]:
-    """Inside, an evaluation of RecBole's trainer ranks these items and no other."""
+    """A context in which an evaluation of RecBole's trainer ranks these items and no other."""
     full_sort = trainer._full_sort_batch_eval
     warm = torch.ones(trainer.model.n_items, dtype=torch.bool)
     warm[torch.from_numpy(cold)] = False
@@ -48,7 +48,7 @@ def cold_items_alone(trainer: Any, cold: np.ndarray) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lists_of_cold_items(trainer: Any, cold: np.ndarray, longest: int) -> Iterator[list[np.ndarray]]:
-    """Inside, an evaluation keeps, batch by batch, each user's list of these items alone; nothing is scored twice."""
+    """A context in which an evaluation also keeps each user's list of these items alone; nothing is scored twice."""
     full_sort, lists = trainer._full_sort_batch_eval, []
 
     def keeping(batched_data: Any) -> Any:
@@ -90,15 +90,15 @@ def cold_metrics(
     pairs = np.isin(rankings.relevant_items, cold)
     if not topk or not metrics or not pairs.any() or pairs.mean() < LEAST_SHARE:
         return None
-    among = Rankings(rankings.users, top, rankings.relevant_offsets, rankings.relevant_items).restricted_to(pairs)
+    alone = Rankings(rankings.users, top, rankings.relevant_offsets, rankings.relevant_items).restricted_to(pairs)
     rows = np.flatnonzero(np.bincount(rankings.pair_rows[pairs], minlength=len(rankings.users)))
     candidates = np.array([len(cold) - int(np.isin(seen[int(row)], cold).sum()) for row in rows])
-    own = per_user_metrics(among, metrics, topk)
-    return own, expected_metrics(candidates, among.n_relevant, metrics, topk).set_index(own.index)
+    own = per_user_metrics(alone, metrics, topk)
+    return own, expected_metrics(candidates, alone.n_relevant, metrics, topk).set_index(own.index)
 
 
 def cold_strata(own: pd.DataFrame, chance: pd.DataFrame, pairs: int) -> pd.DataFrame:
-    """Means of both, as rows of the store's ``strata``."""
+    """Mean metrics of the model and of a random order, as rows of the store's ``strata``."""
     rows = [
         (KIND, name, len(table), pairs, metric, value)
         for name, table in ((ALONE, own), (BY_CHANCE, chance))

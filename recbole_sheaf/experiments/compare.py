@@ -68,7 +68,7 @@ def run_grid(
 
 
 class StoreSink(Sink):
-    """Writes results and failures into a store."""
+    """Writes results and failures of runs into a store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

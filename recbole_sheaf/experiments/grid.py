@@ -105,7 +105,7 @@ def _refuse_axes(file: LocatedYaml, places: Mapping[Keys, Mapping[str, Any]], ov
                 raise file.refuse((*place, key), f"{key} is an axis of the grid; write it under '{AXES[key]}:'")
     for key in overrides:
         if key in AXES:
-            raise ConfigError(f"--{key} is an axis of the grid; write it under '{AXES[key]}:' in {file.path}")
+            raise ConfigError(f"{key}=... is an axis of the grid; write it under '{AXES[key]}:' in {file.path}")
 
 
 def _refuse_unread(

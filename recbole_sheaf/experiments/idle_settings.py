@@ -15,7 +15,7 @@ SAMPLING = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic":
 
 
 def refuse_idle(config: Config) -> None:
-    """Refuse a setting that nothing would read, given the others.
+    """Refuse a setting that nothing would read beside the others.
 
     Raises:
         ConfigError: naming the setting, what makes it idle and what to do.

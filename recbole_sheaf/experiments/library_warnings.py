@@ -50,7 +50,7 @@ KNOWN = (
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """Pass over what ``KNOWN`` names, inside; the filters of the process are then as before."""
+    """A context without the warnings that ``KNOWN`` names; afterwards the process's filters are as before."""
     with warnings.catch_warnings():
         for known in KNOWN:
             warnings.filterwarnings("ignore", known.message, known.category, known.module)

@@ -38,7 +38,7 @@ _FORBIDDEN = re.compile(r"[^\w\-. :/]")  # in the names of metrics
 
 @dataclass(frozen=True)
 class Tracking(Tracker):
-    """Where MLflow writes trainings.
+    """MLflow as a tracker: its URI and its experiment.
 
     Attributes:
         uri: MLflow's tracking URI, the same from any folder.

@@ -35,7 +35,7 @@ def refuse_unreachable(what: str, address: str, advice: str) -> None:
 
 
 def connect_seconds() -> float:
-    """For how long an answer is waited for: what the environment says, or ours.
+    """Seconds to wait for a host to answer: what the environment says, or our own default.
 
     Raises:
         ConfigError: if it says no number of seconds.

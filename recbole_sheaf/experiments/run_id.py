@@ -57,7 +57,7 @@ _PACKAGES = ("recbole", "torch", "dgl", "numpy", "scipy", "pandas", "scikit-lear
 
 
 def run_id(config: Config, threads: int) -> str:
-    """Sixteen hex digits that name a run.
+    """The id of a run: sixteen hex digits, the same for whatever gives the same numbers.
 
     ``threads`` counts, because sums over other numbers of threads may differ in their last digits.
     """

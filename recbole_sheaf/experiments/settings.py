@@ -189,7 +189,7 @@ def _config(model: str, dataset: str, settings: dict[str, Any]) -> Config:
     except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError) as error:
         raise ConfigError(
             f"RecBole refuses the settings of {model}: {first_line(error)}; a setting of this model alone "
-            f"stands in a file for --config_files, under {PER_MODEL}: {{{class_name(model)}: {{key: value}}}}"
+            f"stands in a file of config_files=..., under {PER_MODEL}: {{{class_name(model)}: {{key: value}}}}"
         ) from error
 
 

@@ -16,7 +16,7 @@ from recbole_sheaf.files.whole_files import append_json, write_whole
 
 @contextlib.contextmanager
 def around(run: Run, sinks: Sequence[Sink]) -> Iterator[None]:
-    """Tell sinks that a run starts, and whatever happens, that it ends."""
+    """A context around a run that tells the sinks that it starts and, whatever happens, that it ends."""
     with contextlib.ExitStack() as stack:
         for sink in sinks:
             stack.push(lambda kind, error, trace, sink=sink: sink.end(run, error))
@@ -25,7 +25,7 @@ def around(run: Run, sinks: Sequence[Sink]) -> Iterator[None]:
 
 
 class JsonLines(Sink):
-    """A line of JSON per finished run.
+    """Writes a line of JSON for each finished run to a file.
 
     The file starts with this command's first result, so that a refused run leaves an older file alone; what another
     command wrote meanwhile stays.
@@ -45,7 +45,7 @@ class JsonLines(Sink):
 
 
 class Results(Sink):
-    """The rows of the runs that have ended, in order, as ``--result_file`` has them."""
+    """Collects the rows of finished runs in memory, in order, as ``--result_file`` has them."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []

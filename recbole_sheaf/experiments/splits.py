@@ -74,7 +74,7 @@ def load_split(config: Config) -> LoadedSplit:
 
 @contextlib.contextmanager
 def _recboles_refusals(config: Config) -> Iterator[None]:
-    """Turn what RecBole raises where settings and data do not fit each other into a sentence."""
+    """A context that turns what RecBole raises where settings and data do not fit each other into a sentence."""
     try:
         yield
     except SheafError:
@@ -135,7 +135,7 @@ def _only_training_seen(config: Config) -> bool:
 
 
 def refuse_long_lists(config: Config, dataset: Dataset) -> None:
-    """RecBole fails in the first evaluation where a list is longer than the catalogue.
+    """Refuse lists longer than the catalogue, on which RecBole would fail in the first evaluation.
 
     Raises:
         ConfigError: naming the longest list and the number of items.
@@ -144,7 +144,7 @@ def refuse_long_lists(config: Config, dataset: Dataset) -> None:
     if longest > items:
         raise ConfigError(
             f"topk is {longest}, but dataset '{config['dataset']}' has {items} items; "
-            f"set topk to at most {items}, for example --topk=[{min(10, items)}]"
+            f"set topk to at most {items}, for example topk=[{min(10, items)}]"
         )
 
 

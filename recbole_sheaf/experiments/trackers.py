@@ -6,7 +6,7 @@ and closes none, so trainings in a row in one process would share the first.
 
 import importlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -19,17 +19,16 @@ from recbole_sheaf.experiments.run import Sink, Tracker
 
 
 def trackers_of(config: Config) -> tuple[Tracker, ...]:
-    """Where the settings send a training.
+    """The trackers that the settings ask for, MLflow and W&B; none by default.
 
     Raises:
         ConfigError: if what they ask for is not installed.
     """
-    asked = (tracking_of(config), _wandb_of(config))
-    return tuple(tracker for tracker in asked if tracker is not None)
+    return tuple(tracker for of in TRACKERS if (tracker := of(config)) is not None)
 
 
 def open_trackers(trackers: Iterable[Tracker]) -> None:
-    """Make each ready once, before training and before several workers would do it at once.
+    """Make each tracker ready before training, once, so that several workers need not do it at the same moment.
 
     Raises:
         ConfigError: if one refuses.
@@ -40,7 +39,7 @@ def open_trackers(trackers: Iterable[Tracker]) -> None:
 
 @dataclass(frozen=True)
 class Wandb(Tracker):
-    """W&B, in the project that RecBole's settings name."""
+    """Weights & Biases as a tracker, in the project that RecBole's settings name."""
 
     def sink(self, config: Config, folder: Path) -> Sink:
         return WandbSink()
@@ -65,3 +64,9 @@ def _wandb_of(config: Config) -> Optional[Wandb]:
     if found is None or found.origin is None:  # a folder wandb/ that holds W&B's files is no package
         raise ConfigError("log_wandb is true, but wandb is not installed; install it with: pip install wandb")
     return Wandb()
+
+
+TRACKERS: Sequence[Callable[[Config], Optional[Tracker]]] = (  # each gives None where its settings do not ask for it
+    tracking_of,
+    _wandb_of,
+)

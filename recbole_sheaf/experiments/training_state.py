@@ -36,7 +36,7 @@ def can_resume(trainer: Any) -> bool:
 
 
 def save_state(path: Path, trainer: Any, train_data: Any, epochs: list[Epoch]) -> None:
-    """Keep a training as it stands after its last epoch; O(parameters) bytes, three times that with Adam.
+    """Write a training as it stands after its last epoch to a file; O(parameters) bytes, three times that with Adam.
 
     Raises:
         WriteError: if it cannot be written; that of the epoch before stays.

@@ -71,7 +71,7 @@ class TrialOutcome:
 
 @dataclass(frozen=True)
 class TrialPlace:
-    """Where a worker finds the search that its trial belongs to, to ask whether to go on."""
+    """What a worker needs to find the Optuna study of its trial, which says after each epoch whether to go on."""
 
     journal: Path
     study: str
@@ -113,7 +113,7 @@ class Search:
 
     @property
     def wanted(self) -> int:
-        """Trials to spend: the budget, or one where there is nothing to search."""
+        """The number of trials to run: the budget, or one where there is nothing to search."""
         return self.budget.trials if self.space else 1
 
     def next_trial(self) -> Optional[tuple[FrozenTrial, FileLock]]:
@@ -136,7 +136,7 @@ class Search:
             return None if held is None else (self.trials[proposed.number], held)
 
     def trial_folder(self, number: int) -> Path:
-        """For the state of one trial."""
+        """The folder that keeps the state of one trial."""
         return self.folder / f"trial-{number}"
 
     def run_of(self, number: int, parameters: Mapping[str, Any]) -> Run:
@@ -152,7 +152,7 @@ class Search:
         )
 
     def place(self, number: int) -> TrialPlace:
-        """How a worker finds this search."""
+        """What a worker needs to find this search and one of its trials."""
         warmup = max(1, self.epochs // 4)
         return TrialPlace(self.journal.resolve(), self.name, number, self.bigger, _startup(self.wanted), warmup)
 
@@ -254,14 +254,14 @@ class _Searches(Source):
 
 def run_trial(run: Run, folder: Path, place: TrialPlace) -> TrialOutcome:
     """Train one trial in this process, up to its end or until the median rule ends it; the test part is not read."""
-    outcome = carry_out(run, folder, [_Asked(place)], test=False)
+    outcome = carry_out(run, folder, [_TrialReporter(place)], test=False)
     scores = [epoch.score for epoch in outcome.epochs if epoch.score is not None]
     score = (max if place.bigger else min)(scores) if scores else None
     return TrialOutcome(outcome.state, score, len(outcome.epochs), outcome.seconds)
 
 
-class _Asked:
-    """Listens to a training's epochs, and asks the search after each whether to go on."""
+class _TrialReporter:
+    """Reports the epochs of a training to its trial in Optuna, and stops it where the median rule says so."""
 
     def __init__(self, place: TrialPlace) -> None:
         pruner = optuna.pruners.MedianPruner(place.startup_trials, place.warmup_epochs)
@@ -308,17 +308,17 @@ def _cut_off_half_a_line(journal: Path, lock: JournalFileSymlinkLock) -> None:
 
 
 def _seed(search_seed: int, number: int) -> int:
-    """Of one proposal, so that a search that resumes draws what it would have drawn."""
+    """The seed of one proposal, so that a search that resumes draws what it would have drawn."""
     return int(digest(f"{search_seed} {number}")[:8], 16)
 
 
 def _startup(trials: int) -> int:
-    """Trials before the estimator, and the median rule, have enough to go by."""
+    """The number of trials before the estimator and the median rule have enough to go by."""
     return max(2, min(10, trials // 3))
 
 
 def _study_name(config: Config, space: Space, budget: Budget) -> str:
-    """Of a search: the same settings, space, data, code and seed are the same search, whatever the number of trials."""
+    """The name of a search, decided by settings, space, data, code and seed, whatever the number of trials."""
     declared = {name: distribution.__repr__() for name, distribution in space.items()}
     parts = [settings_that_count(config), declared, data_digest(config), code_version(config["model"])]
     return f"{config['model']}-{config['dataset']}-{digest(json.dumps([*parts, budget.seed, budget.threads]))[:8]}"

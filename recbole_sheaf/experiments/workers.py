@@ -88,7 +88,7 @@ class RayWorkers(Workers):
         advice = "give the address of a Ray cluster, 'auto' for the one of this machine, or 'local' to start one"
         if self.address not in ("auto", "local"):
             refuse_unreachable("a Ray cluster", self.address, advice)
-        ray: Any = from_ray("ray", "--ray-address")
+        ray: Any = from_ray("ray", "a Ray cluster")
         started = _private_ray() if self.address == "local" else {"address": self.address}
         self.folder = started.get("_temp_dir")
         try:

@@ -111,7 +111,7 @@ class Postgres:
                 column = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
                 raise ConfigError(
                     f"table {name} of schema {self.schema} is there with {column} {found.get(column, 'absent')}, "
-                    f"expected {wanted.get(column, 'none')}; drop it, or name another schema by --name"
+                    f"expected {wanted.get(column, 'none')}; drop it, or name another schema by name=..."
                 )
 
     def _fill(self, connection: Any, name: str, table: Table) -> None:
@@ -148,7 +148,7 @@ def _register(connection: Any) -> None:
 def _parsed(psycopg: Any, address: str) -> dict[str, Any]:
     """The parts of a URL, never shown where it is none: a password with an @ ends up in the host."""
     refusal = ConfigError(
-        "the address after --to is no URL of PostgreSQL, expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE; write "
+        "target=... is no URL of PostgreSQL, expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE; write "
         "@ / : ? # in a password as %40 %2F %3A %3F %23, or leave it to PGPASSWORD or ~/.pgpass"
     )
     try:

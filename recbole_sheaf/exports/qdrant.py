@@ -114,7 +114,7 @@ class Qdrant:
         parts = urlsplit(self.place)
         if "@" in parts.netloc:
             raise ConfigError(f"the URL of Qdrant holds a name or a password; leave it out and set {KEY_VARIABLE}")
-        refuse_unreachable("Qdrant", self.place, "start it, or name a folder: --to=qdrant:FOLDER")
+        refuse_unreachable("Qdrant", self.place, "start it, or name a folder: target=qdrant:FOLDER")
         return qdrant.QdrantClient(
             url=self.place,
             port=parts.port or (443 if parts.scheme == "https" else 6333),
@@ -133,7 +133,7 @@ class Qdrant:
         taken = {each.name for each in client.get_collections().collections} & set(ours)
         if taken:
             raise ConfigError(
-                f"Qdrant at {self.place} has a collection {min(taken)} that no export made; name another by --name"
+                f"Qdrant at {self.place} has a collection {min(taken)} that no export made; name another by name=..."
             )
         named = {each.alias_name: each.collection_name for each in client.get_aliases().aliases}
         return {alias: named[alias] for alias in ours if alias in named}
@@ -147,7 +147,7 @@ class Qdrant:
             if found != wanted:
                 raise ConfigError(
                     f"collection {self.name}_{kind} is there with vectors of {found}, expected {wanted}; delete it, or "
-                    "name another by --name"
+                    "name another by name=..."
                 )
 
     def _move_aliases(self, client: Any, made: list[str], before: dict[str, str]) -> None:

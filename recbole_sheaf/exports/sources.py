@@ -37,7 +37,9 @@ class Source:
         path = self.item_file if path is None else path
         if path is None or not path.is_file():
             absent = "an export knows no table of its items" if path is None else f"there is no table of items {path}"
-            raise DataError(f"{absent}, whose columns where and per name; give one by --item-table=shop/shop.item")
+            raise DataError(
+                f"{absent}, whose columns where=... and per=... name; give one by item_table=shop/shop.item"
+            )
         return ItemTable(path, self.embeddings)
 
 
@@ -50,7 +52,7 @@ def open_source(path: Path, data_path: Optional[str] = None, trust: bool = False
     """
     if holds_embeddings(path):
         if data_path is not None:
-            raise ConfigError(f"{path} holds all that is needed, but --data_path is given; leave it out")
+            raise ConfigError(f"{path} holds all that is needed, but data_path=... is given; leave it out")
         return Source(read_embeddings(path))
     # Here alone: an export is answered from without RecBole and the models
     from recbole_sheaf.embeddings.reading import embeddings_of, model_scores, without_pieces

@@ -44,14 +44,14 @@ def target_of(given: str, name: str = NAME) -> Target:
         ConfigError: if it is another kind of URL, or the name is none.
     """
     if not re.fullmatch("[a-z][a-z0-9_]{0,39}", name):
-        raise ConfigError(f"--name is {name!r}, expected up to 40 of a to z, 0 to 9 and _, a letter first")
+        raise ConfigError(f"name={name!r} is no name there, expected up to 40 of a to z, 0 to 9 and _, a letter first")
     if given.startswith(SCHEMES):
         return Postgres(given, name)
     if given.startswith(PREFIX):
         return Qdrant(given[len(PREFIX) :], name)
     if found := re.match(r"[a-z][a-z0-9+]+:/{1,2}", given):
         raise ConfigError(
-            f"--to begins with {found[0]}, expected postgresql://..., qdrant:http://..., qdrant:FOLDER or the path of "
-            "a file"
+            f"target={found[0]}... leads nowhere, expected postgresql://..., qdrant:http://..., qdrant:FOLDER or the "
+            "path of a file"
         )
     return File(Path(given))

@@ -29,7 +29,7 @@ NO_DIRECTION = 1e-6  # a mean row shorter than this, in units of the rows' own l
 
 @dataclass(frozen=True)
 class FeatureAblation:
-    """What is done to every modality; the defaults, as in ``properties/overall.yaml``, do nothing.
+    """An ablation of content, applied to every modality; the defaults, as in ``properties/overall.yaml``, do nothing.
 
     Attributes:
         kind: the key ``features``. ``real`` leaves the rows; ``shuffled`` permutes them among the items that have one;
@@ -58,7 +58,7 @@ REAL = FeatureAblation()
 
 
 def ablate(features: ModalityFeatures, ablation: FeatureAblation, token2id: Mapping[str, int]) -> ModalityFeatures:
-    """One modality after the ablation; the features themselves where it does nothing.
+    """The features of one modality after the ablation; the very same object where it does nothing.
 
     Args:
         features: rows in RecBole's item order.

@@ -34,18 +34,18 @@ class Clip(NamedTuple):
 
 
 class AudioTower(NamedTuple):
-    """The part of a model that hears, and the extractor that makes its input."""
+    """The audio part of a model, and the extractor that makes its input."""
 
     extractor: Any
     model: Any
 
     @property
     def rate(self) -> int:
-        """Samples in a second that the model was trained with."""
+        """Samples per second of the sounds that the model was trained with."""
         return self.extractor.sampling_rate
 
     def prepare(self, samples: np.ndarray) -> Clip:
-        """Some models take any length; others a window of theirs, to which their extractor cuts or fills a sound."""
+        """A sound as the model takes it: of any length, or cut and filled to the model's own window."""
         longest = getattr(self.extractor, "nb_max_samples", len(samples))  # CLAP's cuts a longer one at a random place
         made = self.extractor(
             samples[:longest], sampling_rate=self.rate, return_tensors="pt", return_attention_mask=True

@@ -9,7 +9,7 @@ from typing import NoReturn, Optional
 from recbole_sheaf.errors import FeatureError, nearest, shown
 from recbole_sheaf.features.folder import MMREC_SUFFIX
 from recbole_sheaf.files.atomic import column_names
-from recbole_sheaf.files.names import FEATURE_ENDINGS
+from recbole_sheaf.files.feature_files import ENDINGS
 from recbole_sheaf.settings.modality_choices import AUTO, FILES_ELSE_TEXT, ModalityChoice, chosen_modalities
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ContentThere:
-    """What a dataset has of content, each by the name of its modality.
+    """The content that a dataset has, each source by the name of its modality.
 
     Attributes:
         item_file: whether it is there or not.
@@ -33,7 +33,7 @@ class ContentThere:
 
     @property
     def names(self) -> list[str]:
-        """Of all of them, each once."""
+        """Names of all modalities that are there, each once."""
         return list(dict.fromkeys([*self.files, *self.vectors, *self.texts]))
 
 
@@ -108,7 +108,7 @@ def refuse_absent(
     named: Mapping[str, Path],
     text_modalities: Mapping[str, Sequence[str]],
 ) -> None:
-    """Refuse what is chosen and not there, before any of it is read.
+    """Refuse modalities that are chosen and not there, before any of them is read.
 
     Args:
         choices: in order.
@@ -128,7 +128,7 @@ def refuse_absent(
 def _refuse_absent_files(named: Mapping[str, Path]) -> None:
     for name, path in named.items():
         if not path.is_file():
-            files = [other.name for other in path.parent.glob("*") if other.name.endswith(FEATURE_ENDINGS)]
+            files = [other.name for other in path.parent.glob("*") if other.name.endswith(ENDINGS)]
             raise FeatureError(
                 f"the file of modality '{name}', {path.name}, is not in {path.parent}{nearest(path.name, files)}; put "
                 "it there, or give its path from the folder of features or from the root"

@@ -48,7 +48,7 @@ class Encoded:
 def encode_items(
     tokens: Sequence[str], contents: Sequence[Any], hashes: Sequence[str], encoder: Encoder, cache_dir: Path
 ) -> Encoded:
-    """A vector for each item.
+    """Encode each item's content once, in batches, from the cache where it was encoded before.
 
     Args:
         tokens: of the items.
@@ -100,7 +100,7 @@ class _Kept:
             self.write()
 
     def write(self) -> None:
-        """Keep what is not kept yet."""
+        """Write the vectors that are not on disk yet."""
         if self._fresh:
             arrays = {"key": np.array(self._fresh), "feature": np.stack([self.rows[d] for d in self._fresh])}
             save_checked(self.folder / f"{content_key(self._fresh)[:32]}.npz", arrays, ROWS)

@@ -59,7 +59,7 @@ def image_files(folder: Path) -> dict[str, Path]:
 
 
 def _decoded(path: Path, prepare: Callable[[Any], Any]) -> Any:
-    """An image made ready; None, and a warning, where it does not decode."""
+    """An image as the model takes it; None, and a warning, where it does not decode."""
     from PIL import Image, UnidentifiedImageError
 
     try:

@@ -111,7 +111,7 @@ def load_modalities(
 
 
 def _normalised(features: ModalityFeatures, choice: ModalityChoice) -> ModalityFeatures:
-    """Before any ablation, which then takes rows away from what the model would have seen."""
+    """The features normalised; before any ablation, which then takes rows away from what the model would have seen."""
     return features.normalised(fit_normalisation(choice.normalise, features.matrix, features.present, features.name))
 
 

@@ -58,7 +58,7 @@ class ModalityFeatures:
         return self.matrix.shape[1]
 
     def normalised(self, normalisation: Normalisation) -> "ModalityFeatures":
-        """The same features after that, which is done to the matrix in its place: it may have gigabytes.
+        """The same features with a normalisation applied to the matrix in its place, which may have gigabytes.
 
         Raises:
             FeatureError: as :meth:`Normalisation.apply_`.

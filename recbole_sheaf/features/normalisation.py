@@ -22,7 +22,7 @@ ROUNDING = 1e-7  # of the mean: a column that varies less is constant, as float3
 
 @dataclass(frozen=True, eq=False)
 class Normalisation:
-    """What was done to a modality's rows.
+    """How the rows of a modality were scaled and centred, to do the same to other rows.
 
     Attributes:
         exponent: of the power of two by which each row was multiplied first.
@@ -36,7 +36,7 @@ class Normalisation:
     deviation: Optional[Float[Tensor, " dim"]] = None
 
     def apply_(self, matrix: Float[Tensor, "n dim"], present: Bool[Tensor, " n"], name: str) -> None:
-        """Do it to other rows, in their place; rows that are not present stay zeros.
+        """Apply it to rows in their place; rows that are not present stay zeros.
 
         Raises:
             FeatureError: if rows are so much longer or shorter than the others that float32 cannot hold both.
@@ -58,7 +58,7 @@ NONE = Normalisation()
 def fit_normalisation(
     how: str, matrix: Float[Tensor, "n dim"], present: Bool[Tensor, " n"], name: str
 ) -> Normalisation:
-    """What ``rows``, ``columns`` or ``none`` means for these rows; those that are not present are zeros.
+    """The normalisation ``rows``, ``columns`` or ``none`` fitted to these rows; those that are not present are zeros.
 
     Raises:
         FeatureError: if a column varies by less than float32 holds with all its digits.

@@ -30,7 +30,7 @@ Ordered = Callable[[str, pd.DataFrame, Sequence[str]], pd.DataFrame]  # of a mod
 
 
 def as_it_stands(name: str, table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """The table in the order of its lines."""
+    """The table as it is, in the order of its lines."""
     return table
 
 
@@ -83,7 +83,7 @@ def text_features(
 
 
 def encode_texts(name: str, texts: Sequence[str], dim: int) -> tuple[np.ndarray, Float[np.ndarray, "rows components"]]:
-    """Which texts have a known word, and the vectors of those."""
+    """A mask of the texts that have a known word, and the vectors of those texts."""
     logger.info("modality '%s': making vectors from the text of %d items", name, len(texts))
     try:
         tfidf = TfidfVectorizer(token_pattern=WORD, min_df=2, sublinear_tf=True).fit_transform(texts)

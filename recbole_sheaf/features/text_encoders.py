@@ -26,7 +26,7 @@ def sentence_encoder(name: str, batch_size: int = BATCH, max_length: Optional[in
         EnvironmentMismatch: if sentence-transformers is not installed.
         ConfigError: if there is no such model here and the hub does not give it.
     """
-    with from_extra("text", f"the sentence encoder {name}", "leave --encoder out for TF-IDF"):
+    with from_extra("text", f"the sentence encoder {name}", "leave encoder=... out for TF-IDF"):
         model = loaded(name, functools.partial(_sentence_model, name))
     if max_length is not None:
         model.max_seq_length = max_length
@@ -45,7 +45,7 @@ def _sentence_model(name: str) -> Any:
 
 
 def loaded(name: str, load: Any) -> Any:
-    """A model from a folder or from the hub; a sentence where there is none.
+    """A model loaded from a folder or from the hub, or refused in a sentence.
 
     Raises:
         ConfigError: naming the model and the reason.
@@ -63,7 +63,7 @@ def loaded(name: str, load: Any) -> Any:
 
 
 def identity(name: str) -> str:
-    """A hub's name as it is; of a folder a hash of every file, so that other weights are another encoder."""
+    """What names a model's weights: its name on the hub, or a hash of every file of its folder."""
     folder = Path(name)
     if not folder.is_dir():
         return name

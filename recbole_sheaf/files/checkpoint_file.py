@@ -37,7 +37,7 @@ DENSE_KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"array": np.asarra
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """What such a file holds: ``about`` the run, weights by name, ``other_parameter`` by attribute, what it read."""
+    """A checkpoint's content: ``about`` the run, weights by name, ``other_parameter`` by attribute, what was read."""
 
     about: dict[str, Any]
     state: dict[str, torch.Tensor]
@@ -89,7 +89,7 @@ def write_pickle(path: Union[str, Path], state: Any) -> None:
 
 
 def read_checkpoint_file(path: Union[str, Path]) -> CheckpointFile:
-    """Read such a file; O(its length), and nothing is read of one that claims to be longer than it is.
+    """Read a checkpoint in O(its length); a file that claims to be longer than it is is refused unread.
 
     Raises:
         CheckpointError: if it is cut short, no such file, or of another format.
@@ -111,7 +111,7 @@ def read_checkpoint_file(path: Union[str, Path]) -> CheckpointFile:
 
 
 def put_into(model: Any, state: Mapping[str, torch.Tensor], other: Mapping[str, Any]) -> None:
-    """Give a model the weights of a checkpoint, and what it keeps beside them, on its own device.
+    """Load a checkpoint into a model on the model's device: the weights, and what it keeps beside them.
 
     Raises:
         CheckpointError: if a tensor is missing, superfluous, of another shape or kind, or holds NaN.

@@ -10,7 +10,7 @@ Everything is checked here, once, so that whoever comes after can rely on finite
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -22,15 +22,48 @@ from recbole_sheaf.files.arrays import read_npy, read_npz
 from recbole_sheaf.files.blocks import in_blocks
 from recbole_sheaf.files.cache import save_arrays
 from recbole_sheaf.files.id_files import ids_beside, read_ids
-from recbole_sheaf.files.names import FEATURE_ENDINGS
 from recbole_sheaf.files.parquet_file import read_parquet
 from recbole_sheaf.files.safetensors_file import read_safetensors
 from recbole_sheaf.files.tokens import PADDING
 
 logger = logging.getLogger(__name__)
 
-ENDINGS = FEATURE_ENDINGS
 TOKENS, VECTORS = "item_id", "feature"
+Rows = tuple[Optional[list[str]], np.ndarray]  # tokens, None where the file holds none, and the row of each
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read an ``.npy`` without ever unpickling.
+
+    Raises:
+        FeatureError: if it is damaged, or claims more than the file holds.
+    """
+    return read_npy(path, "an .npy array of numbers with one row per item")
+
+
+def _from_npz(path: Path) -> Rows:
+    tokens, matrix = read_npz(path, (TOKENS, VECTORS), f"an .npz with arrays '{TOKENS}' and '{VECTORS}'")
+    return _as_tokens(path.name, tokens), matrix
+
+
+def _from_npy(path: Path) -> Rows:
+    return None, read_array(path)
+
+
+def _from_parquet(path: Path) -> Rows:
+    tokens, matrix, left = read_parquet(path)
+    if left:
+        logger.info("%s: %d rows have no vector and are left out", path.name, left)
+    return tokens, matrix
+
+
+READERS: Mapping[str, Callable[[Path], Rows]] = {  # by the ending of the file; what they give is checked afterwards
+    ".npz": _from_npz,
+    ".npy": _from_npy,
+    ".parquet": _from_parquet,
+    ".safetensors": read_safetensors,
+}
+ENDINGS = tuple(READERS)
 
 
 def read_features(path: Path, ids: Optional[Path] = None) -> tuple[list[str], Float[np.ndarray, "rows dim"]]:
@@ -55,17 +88,7 @@ def read_features(path: Path, ids: Optional[Path] = None) -> tuple[list[str], Fl
     path = Path(path)
     if path.is_file() and not path.stat().st_size:
         raise FeatureError(f"{path.name} is empty, 0 bytes; expected vectors of items, so write or copy it anew")
-    if path.suffix == ".npy":
-        tokens, matrix = None, read_array(path)
-    elif path.suffix == ".safetensors":
-        tokens, matrix = read_safetensors(path)
-    elif path.suffix == ".parquet":
-        tokens, matrix, left = read_parquet(path)
-        if left:
-            logger.info("%s: %d rows have no vector and are left out", path.name, left)
-    else:
-        raw_tokens, matrix = read_npz(path, (TOKENS, VECTORS), f"an .npz with arrays '{TOKENS}' and '{VECTORS}'")
-        tokens = _as_tokens(path.name, raw_tokens)
+    tokens, matrix = READERS.get(path.suffix, _from_npz)(path)
     if tokens is None:
         tokens = _tokens_beside(path, matrix, ids)
     elif ids is not None:
@@ -121,15 +144,6 @@ def check_features(source: str, tokens: Sequence[str], matrix: np.ndarray) -> Fl
     _refuse_non_finite(source, tokens, matrix)
     _refuse_vanishing(source, tokens, matrix)
     return matrix
-
-
-def read_array(path: Path) -> np.ndarray:
-    """Read an ``.npy`` without ever unpickling.
-
-    Raises:
-        FeatureError: if it is damaged, or claims more than the file holds.
-    """
-    return read_npy(path, "an .npy array of numbers with one row per item")
 
 
 def _as_tokens(source: str, array: np.ndarray) -> list[str]:

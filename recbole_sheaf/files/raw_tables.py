@@ -41,7 +41,7 @@ class RawTable:
 
     @property
     def names(self) -> list[str]:
-        """Of all columns that have one."""
+        """Names of the columns that have one."""
         return [*map(str, self.texts.columns), *self.unread]
 
     def column(self, wanted: str) -> str:
@@ -79,7 +79,7 @@ class RawTable:
         return pd.Series(np.array(stripped, dtype=object)[codes], self.texts.index, name=name)
 
     def said(self, became: Mapping[str, str], hints: Optional[Mapping[str, str]] = None) -> list[str]:
-        """Lines that say what each column became, and which were left out, with a hint for some of these."""
+        """Lines for the reader: what each column became, and which were left out, with a hint for some of these."""
         uses = [(_as_shown(name), became.get(name) or f"left out{(hints or {}).get(name, '')}") for name in self.names]
         uses += [("(no name)", "left out")] * self.unnamed
         width = max((len(name) for name, _ in uses[:MOST_SHOWN]), default=0)

@@ -56,7 +56,7 @@ def hash_of_regular(path: Path, error: type[SheafError]) -> str:
 
 
 def refuse_beyond_memory(source: str, size: int, error: type[SheafError]) -> None:
-    """Refuse what the machine could not hold, before anything of that size is asked for."""
+    """Refuse a size that the machine's memory could not hold, before so much is asked for."""
     memory = _memory()
     if size > memory:
         raise error(

@@ -24,7 +24,7 @@ NUMPY |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "BOOL": "?"}
 
 
 def read_safetensors(path: Path) -> tuple[Optional[list[str]], np.ndarray]:
-    """Tokens, None where the file holds none, and the mapped rows.
+    """Tokens (None where the file holds none) and the rows, mapped from the file.
 
     Raises:
         FeatureError: if the file is damaged, holds no such tensor or several, or one of a type that NumPy lacks.
@@ -36,7 +36,7 @@ def read_safetensors(path: Path) -> tuple[Optional[list[str]], np.ndarray]:
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """What the library itself finds sound, and the place in the file where values begin.
+    """The header of a file that the safetensors library itself accepts, and the offset at which values begin.
 
     Raises:
         FeatureError: if the file is no regular one or no safetensors.

@@ -19,7 +19,7 @@ _WHOLE = re.compile(r"(-?[0-9]+)\.0+")
 
 
 def fault_of(token: str) -> Optional[str]:
-    """What keeps a text without blanks around it from being an id, in words after its name; None where nothing does.
+    """Why a text (without blanks around it) cannot be an id, as words to put after its name; None where it can.
 
     Examples:
         >>> fault_of("007"), fault_of("")

@@ -1,4 +1,4 @@
-"""Sheaf diffusion for recommendation as ``nn.Module``s on message passing; no datasets, no config objects.
+"""Sheaf diffusion for recommendation: torch modules on message passing, without datasets or config objects.
 
 - :mod:`.message_passing`: a graph as arcs, and the sums over them, on DGL's kernels or on PyTorch's.
 - :mod:`.normalised_laplacians`: Delta x for every map family, without a matrix and without anything (arcs, d, c).

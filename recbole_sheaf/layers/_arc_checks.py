@@ -1,4 +1,4 @@
-"""What an arc list must be before anything is passed along it, and where each arc's reverse is."""
+"""Checks of an arc list before messages pass along it, and the position of each arc's reverse."""
 
 import torch
 from jaxtyping import Int

@@ -58,7 +58,7 @@ class ScaledLaplacian(Function):
         if not ctx.needs_input_grad[1]:
             return grad_y, None, None
         norm, dots = (norm * r.squeeze(-1) ** 3).contiguous(), dots.contiguous()  # rows are gathered from here on
-        out, grad_first, grad_second = pairs.blank(s)
+        out, grad_first, grad_second = pairs.empty_ends(s)
         torch.index_select(norm, 0, pairs.dst, out=grad_first).mul_(first).addcmul_(second, dots, value=-1)
         torch.index_select(norm, 0, pairs.src, out=grad_second).mul_(second).addcmul_(first, dots, value=-1)
         return grad_y, pairs.join(out, grad_first, grad_second), None
@@ -79,7 +79,7 @@ class EdgeTransports(Function):
     def backward(ctx: Any, grad: Tensor) -> Gradients:
         (maps,) = ctx.saved_tensors
         of_v, of_w = ctx.pairs.ends(maps)
-        out, grad_v, grad_w = ctx.pairs.blank(maps)
+        out, grad_v, grad_w = ctx.pairs.empty_ends(maps)
         torch.matmul(of_w, grad.mT, out=grad_v)
         torch.matmul(of_v, grad, out=grad_w)
         return ctx.pairs.join(out, grad_v, grad_w), None

@@ -1,4 +1,4 @@
-"""How well the two ends of an arc fit, as their inner product, without anything of shape (arcs, f)."""
+"""Inner products of the two ends of each arc, without anything of shape (arcs, f)."""
 
 from typing import Any
 
@@ -13,12 +13,19 @@ from recbole_sheaf.layers.message_passing import ArcGraph
 
 
 def arc_affinity(graph: ArcGraph, at_src: Float[Tensor, "n f"], at_dst: Float[Tensor, "n f"]) -> Float[Tensor, " arcs"]:
-    r"""``at_src[src] . at_dst[dst]`` on each arc, gradients to both, once differentiable.
+    """Inner product ``at_src[src] . at_dst[dst]`` on each arc, with gradients to both; once differentiable.
 
     Raises:
         ShapeError: if the two are not matrices of one shape with a row per node.
 
     Time O(arcs f), memory O(arcs).
+
+    Examples:
+        >>> import torch
+        >>> graph = ArcGraph(torch.tensor([0, 1]), torch.tensor([1, 0]), num_nodes=2, backend="torch")
+        >>> at_src, at_dst = torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.tensor([[5.0, 0.0], [3.0, 4.0]])
+        >>> arc_affinity(graph, at_src, at_dst)  # 1 * 3 + 2 * 4 on 0 -> 1
+        tensor([11.,  0.])
     """
     if at_src.ndim != 2 or at_src.shape != at_dst.shape or len(at_src) != graph.num_nodes:
         raise ShapeError(

@@ -9,7 +9,7 @@ from recbole_sheaf.errors import ConfigError, ShapeError
 
 
 def info_nce(view: Float[Tensor, "b f"], other: Float[Tensor, "b f"], temperature: float) -> Float[Tensor, ""]:
-    r"""How badly row r of one view finds row r of the other among all rows, the mean over r of
+    r"""InfoNCE loss of two views: how badly row r of one finds row r of the other among all rows, the mean over r of
 
     .. math:: -\ln \frac{\exp(s_{rr} / \tau)}{\sum_q \exp(s_{rq} / \tau)}, \qquad s_{rq} = \cos(a_r, b_q)
 
@@ -21,6 +21,13 @@ def info_nce(view: Float[Tensor, "b f"], other: Float[Tensor, "b f"], temperatur
         ConfigError: if the temperature is not above 0.
 
     Time O(b^2 f), memory O(b^2); the logarithm of the sum is taken without overflow at any temperature.
+
+    Examples:
+        >>> view = torch.eye(2)
+        >>> info_nce(view, view, temperature=0.1) < info_nce(view, view.flip(0), temperature=0.1)
+        tensor(True)
+        >>> info_nce(view, torch.zeros(2, 2), temperature=0.1)  # all alike: ln 2
+        tensor(0.6931)
     """
     if view.ndim != 2 or view.shape != other.shape or not len(view):
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""Which edges of a graph stay when some are dropped at random, the rarer the busier their ends are.
+"""Sample of a graph's edges for a training step: the busier the ends of an edge, the rarer it is kept.
 
 Edge k joins nodes u[k] and v[k] of degrees d. A sample is drawn without replacement and listed in the edges' order.
 """
@@ -19,9 +19,10 @@ def keep_edges_by_degree(
     keep: float,
     generator: Optional[torch.Generator] = None,
 ) -> Int[Tensor, " kept"]:
-    r"""Draw edges one after the other, each with probability :math:`\propto 1 / \sqrt{d_u d_v}` among those left.
+    r"""Numbers of the edges to keep, drawn one after the other with probability :math:`\propto 1 / \sqrt{d_u d_v}`.
 
-    Popular items and busy users lose more of their edges (FREEDOM, Zhou & Shen 2023, https://arxiv.org/abs/2211.06924).
+    Each draw is among the edges that are left. Popular items and busy users lose more of their edges (FREEDOM, Zhou &
+    Shen 2023, https://arxiv.org/abs/2211.06924).
 
     Args:
         u, v: ends of each edge.
@@ -34,6 +35,12 @@ def keep_edges_by_degree(
         ShapeError: if there are not as many u as v.
 
     Time O(e log e). Drawn by the largest of :math:`\ln w_k + g_k` with Gumbel noise g, which is that law.
+
+    Examples:
+        >>> u, v, degrees = torch.tensor([0, 0, 0, 1]), torch.tensor([2, 3, 4, 5]), torch.tensor([3, 1, 1, 1, 1, 1])
+        >>> kept = keep_edges_by_degree(u, v, degrees, keep=0.5)
+        >>> len(kept), bool((kept.diff() > 0).all())  # two of four, in the order of the edges
+        (2, True)
     """
     if u.shape != v.shape:
         raise ShapeError(f"{len(u)} first ends came with {len(v)} second ends; give one of each per edge")

@@ -20,7 +20,7 @@ from torch.nn.functional import embedding_bag, pad
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.settings.vocabulary import ITEM_SHEAF_MAPS
-from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps, content_regression, hear, told_share
+from recbole_sheaf.sheaf.cold_items import ColdMaps, cold_maps, content_regression, content_share, target_factors
 from recbole_sheaf.sheaf.item_arcs import choose_neighbours
 from recbole_sheaf.sheaf.item_maps import CONTENT, ItemMaps
 from recbole_sheaf.sheaf.item_sheaf import (
@@ -30,7 +30,7 @@ from recbole_sheaf.sheaf.item_sheaf import (
     scores,
     unit_scale,
 )
-from recbole_sheaf.sheaf.item_signals import ItemSignals, gram_matrix, ragged, spaced_users
+from recbole_sheaf.sheaf.item_signals import ItemSignals, entries_of_rows, gram_matrix, spaced_users
 from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
 
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
@@ -42,7 +42,7 @@ MESSAGES = 2**24  # along arcs out of the items of histories, held at once
 
 
 class ItemSheaf(nn.Module):
-    """What both forms share: histories of users, their scores and sparse vectors, and the maps into cold items.
+    """Base of both forms: histories of users, their scores and sparse vectors, and the maps into cold items.
 
     Args:
         signals: of the items.
@@ -53,6 +53,13 @@ class ItemSheaf(nn.Module):
             maps, which are not learnt.
         cold_level: by what content was multiplied in the maps into cold items.
         message_passing: the backend in use, ``dgl`` or ``torch``; None where no messages are passed.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]), n_users=2, n_items=3)
+        >>> ItemSheaf(signals, cold=None).histories(torch.tensor([1, 0]))
+        tensor([[0., 1., 0.],
+                [1., 0., 1.]])
     """
 
     ridge_loss = 0.0
@@ -62,30 +69,29 @@ class ItemSheaf(nn.Module):
     items_of_user: Tensor
     user_weight: Tensor
     cold_items: Optional[Tensor]
-    cold_told: Optional[Tensor]
-    cold_heard: Optional[Tensor]
+    cold_source_factors: Optional[Tensor]
+    cold_target_factors: Optional[Tensor]
 
     def __init__(self, signals: ItemSignals, cold: Optional[ColdMaps]) -> None:
         super().__init__()
         self.n_items = signals.n_items
         for name in ("user_offsets", "items_of_user", "user_weight"):
             self.register_buffer(name, getattr(signals, name), persistent=False)
-        for name in ("items", "told", "heard"):
+        for name in ("items", "source_factors", "target_factors"):
             self.register_buffer(f"cold_{name}", None if cold is None else getattr(cold, name), persistent=False)
 
     @property
     def cold(self) -> Optional[ColdMaps]:
-        """The maps into cold items, on the device of the module."""
-        if self.cold_items is None or self.cold_told is None or self.cold_heard is None:
-            return None
-        return ColdMaps(self.cold_items, self.cold_told, self.cold_heard)
+        """Maps into cold items, on the device of the module; None if there are none."""
+        items, sources, targets = self.cold_items, self.cold_source_factors, self.cold_target_factors
+        return None if items is None or sources is None or targets is None else ColdMaps(items, sources, targets)
 
     def forward(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-        """Transport histories, or any signals on items, to all items."""
+        """Histories, or any signals on items, transported to all items: ``x^T B``."""
         return self._with_cold_items(histories, self.between_items(histories))
 
     def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-        """Transport by the form's own maps, as if every item were warm."""
+        """Signals transported by the form's own maps, as if every item were warm."""
         raise NotImplementedError
 
     def through_warm(self, columns: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
@@ -104,22 +110,27 @@ class ItemSheaf(nn.Module):
         found, cold = self.warm_maps(), self.cold
         if cold is None:
             return found
-        return found.with_low_rank_into(cold.items, self.through_warm(cold.told), cold.heard, len(self.user_weight))
+        return found.with_low_rank_into(
+            cold.items, self.through_warm(cold.source_factors), cold.target_factors, len(self.user_weight)
+        )
 
     def _with_cold_items(self, histories: Float[Tensor, "b n"], scores: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """Scores with those of cold items replaced, in place; time O(b n c)."""
         cold = self.cold
         if cold is not None:
-            scores[:, cold.items] = ((histories + scores) @ cold.told) @ cold.heard.mT
+            scores[:, cold.items] = ((histories + scores) @ cold.source_factors) @ cold.target_factors.mT
         return scores
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
-        """Of each item its neighbours with the coefficients largest in size, signed; -1 and 0 where there are fewer."""
+        """The ``size`` neighbours of each item with the largest coefficients by absolute value, and these coefficients.
+
+        Where there are fewer neighbours, -1 and 0.
+        """
         raise NotImplementedError
 
     def histories(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
-        """Rows of zeros and ones, the training interactions of users."""
-        rows, positions = ragged(self.user_offsets, users)
+        """Training interactions of users, as rows of zeros and ones."""
+        rows, positions = entries_of_rows(self.user_offsets, users)
         out = self.user_weight.new_zeros(len(users), self.n_items)
         out[rows, self.items_of_user[positions]] = 1.0
         return out
@@ -131,18 +142,24 @@ class ItemSheaf(nn.Module):
     def user_vectors(
         self, users: Int[Tensor, " b"], size: int
     ) -> tuple[Int[Tensor, "b size"], Float[Tensor, "b size"]]:
-        """Of each user the items with the scores largest in size, signed."""
+        """The ``size`` items of each user with the largest scores by absolute value, and these scores."""
         return _largest(self.scores(users), size)
 
 
 class FullItemSheaf(ItemSheaf):
-    """The sheaf on all pairs of items; memory O(n^2).
+    """Item sheaf on all pairs of items. Memory O(n^2).
 
     Args:
         signals: of the items.
         precision: P, for learnt maps.
         transport: B, for others; give one of the two.
         cold: see :class:`ItemSheaf`.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> signals = item_signals(torch.tensor([0]), torch.tensor([0]), n_users=1, n_items=2)
+        >>> FullItemSheaf(signals, transport=torch.tensor([[0.0, 0.5], [0.25, 0.0]])).scores(torch.tensor([0]))
+        tensor([[0.0000, 0.5000]])
     """
 
     precision: Optional[Tensor]
@@ -162,7 +179,7 @@ class FullItemSheaf(ItemSheaf):
         self.register_buffer("transport", transport, persistent=False)
 
     def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-        """``x^T B``; time O(b n^2)."""
+        """Signals ``x^T B``. Time O(b n^2)."""
         return scores(self._held, histories) if self.transport is None else histories @ self.transport
 
     @property
@@ -188,8 +205,8 @@ class FullItemSheaf(ItemSheaf):
         return held
 
     def scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
-        """Scores of users for every item, in time O(h n + b n c) where h is the length of all their histories."""
-        rows, positions = ragged(self.user_offsets, users)
+        """Scores of users for every item. Time O(h n + b n c), h the length of all their histories."""
+        rows, positions = entries_of_rows(self.user_offsets, users)
         lengths = torch.bincount(rows, minlength=len(users))
         starts = lengths.cumsum(0) - lengths
         summed = embedding_bag(self.items_of_user[positions], self._held, starts, mode="sum")
@@ -203,13 +220,13 @@ class FullItemSheaf(ItemSheaf):
         """Of each item its neighbours with the coefficients largest in size, signed; memory O(n^2)."""
         transport, cold = self._whole, self.cold
         if cold is not None:
-            into_cold = (cold.told + transport @ cold.told) @ cold.heard.mT
+            into_cold = (cold.source_factors + transport @ cold.source_factors) @ cold.target_factors.mT
             transport = transport.index_copy(1, cold.items, into_cold)
         return _largest(transport.mT, size)
 
 
 class LocalItemSheaf(ItemSheaf):
-    r"""The sheaf on K neighbours of each item, by message passing, and content through c hubs.
+    r"""Item sheaf on K neighbours of each item, by message passing, and content through c hubs.
 
     .. math:: s_i = \sum_{j \in N_i} w_{ji} x_j + h^{out}_i \cdot \Bigl(\sum_j h^{in}_j x_j - h^{in}_i x_i\Bigr).
 
@@ -217,9 +234,16 @@ class LocalItemSheaf(ItemSheaf):
         signals: of the items.
         neighbours: N_i; -1 is none.
         weights: w_{ji} on the arc from the k-th neighbour of i.
-        hubs_in, hubs_out: what items tell the hubs and hear from them.
+        hubs_in, hubs_out: source and target factors of the maps through hubs, h^{in} and h^{out}.
         cold: see :class:`ItemSheaf`.
         backend: of the messages.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> signals = item_signals(torch.tensor([0, 0]), torch.tensor([0, 1]), n_users=1, n_items=3)
+        >>> near, weights, hubs = torch.tensor([[1], [-1], [0]]), torch.tensor([[0.5], [9.9], [0.2]]), torch.zeros(3, 0)
+        >>> LocalItemSheaf(signals, near, weights, hubs, hubs).scores(torch.tensor([0])) + 0.0
+        tensor([[0.5000, 0.0000, 0.2000]])
     """
 
     weights: Tensor
@@ -250,34 +274,34 @@ class LocalItemSheaf(ItemSheaf):
         self.register_buffer("source_offsets", pad(out_degrees.cumsum(0), (1, 0)), persistent=False)
         self.register_buffer("hubs_in", hubs_in, persistent=False)
         self.register_buffer("hubs_out", hubs_out, persistent=False)
-        self.register_buffer("own", (hubs_in * hubs_out).sum(1), persistent=False)  # what an item would tell itself
+        self.register_buffer("own", (hubs_in * hubs_out).sum(1), persistent=False)  # through hubs to itself
 
     def between_items(self, histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-        """The equation above; time O(b n (K + c)), memory O(b n)."""
+        """Signals transported by the equation above. Time O(b n (K + c)), memory O(b n)."""
         over_arcs = self.graph.weighted_sum(histories.mT.unsqueeze(1).contiguous(), self.weights)
         return over_arcs.squeeze(1).mT + (histories @ self.hubs_in) @ self.hubs_out.mT - histories * self.own
 
     def scores(self, users: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
-        """Scores of users for every item, in time O(h K + b n c) where h is the length of all their histories.
+        """Scores of users for every item. Time O(h K + b n c), h the length of all their histories.
 
         Messages leave the items of the histories alone: most of a batch of histories is zeros.
         """
-        rows, positions = ragged(self.user_offsets, users)
+        rows, positions = entries_of_rows(self.user_offsets, users)
         items, histories = self.items_of_user[positions], self.histories(users)
-        told = self.hubs_in.new_zeros(len(users), self.hubs_in.shape[1]).index_add_(0, rows, self.hubs_in[items])
-        out = torch.addmm(histories * -self.own, told, self.hubs_out.mT)
+        at_hubs = self.hubs_in.new_zeros(len(users), self.hubs_in.shape[1]).index_add_(0, rows, self.hubs_in[items])
+        out = torch.addmm(histories * -self.own, at_hubs, self.hubs_out.mT)
         weights, flat = self.weights.flatten(), out.view(-1)
         at_once = max(1, MESSAGES // max(1, int(self.source_offsets.diff().max())))
         for some, of_items in zip(rows.split(at_once), items.split(at_once)):
-            which, places = ragged(self.source_offsets, of_items)
+            which, places = entries_of_rows(self.source_offsets, of_items)
             arcs = self.arcs_by_source[places]
             flat.index_add_(0, some[which] * self.n_items + self.graph.dst[arcs], weights[arcs])
         return self._with_cold_items(histories, out)
 
     def item_vectors(self, size: int) -> tuple[Int[Tensor, "n size"], Float[Tensor, "n size"]]:
-        """Of each item its largest coefficients on arcs and hubs together, signed, over its neighbours alone.
+        """As :meth:`ItemSheaf.item_vectors`, coefficients of arcs and hubs together, over an item's neighbours alone.
 
-        A cold item has no neighbours, and its coefficients over all items are looked through; O(n size) in memory.
+        A cold item has no neighbours, and its coefficients over all items are looked through. Memory O(n size).
         """
         src, dst = self.graph.src, self.graph.dst
         values = self.weights.flatten() + (self.hubs_in[src] * self.hubs_out[dst]).sum(1)
@@ -292,10 +316,10 @@ class LocalItemSheaf(ItemSheaf):
         items[dst[kept], rank[kept]], out[dst[kept], rank[kept]] = src[kept], values[kept]
         cold = self.cold
         if cold is not None:
-            told = self.through_warm(cold.told)
+            sources = self.through_warm(cold.source_factors)
             rows = max(1, COLD_ENTRIES // self.n_items)
-            for some, heard in zip(cold.items.split(rows), cold.heard.split(rows)):
-                items[some], out[some] = _largest(heard @ told.mT, size)
+            for some, targets in zip(cold.items.split(rows), cold.target_factors.split(rows)):
+                items[some], out[some] = _largest(targets @ sources.mT, size)
         return items, out
 
     def through_warm(self, columns: Float[Tensor, "n q"]) -> Float[Tensor, "n q"]:
@@ -334,7 +358,7 @@ def fit_item_sheaf(
     backend: str = "auto",
     device: Optional[Union[str, torch.device]] = None,
 ) -> ItemSheaf:
-    """Learn an item sheaf, on the CPU, and put it on a device.
+    """Item sheaf learnt in closed form, on the CPU, and put on a device.
 
     Args:
         signals: of the items.
@@ -342,7 +366,7 @@ def fit_item_sheaf(
         neighbours: K of the local form; 0 is the full form; -1 the full form up to ``FULL_UP_TO`` items, above it the
             local one with ``LOCAL_NEIGHBOURS``.
         ridge: lambda, on a scale where an interaction of a user with one item is 1.
-        map_dropout: p.
+        map_dropout: p, the share of signal that is dropped, in [0, 1).
         cold_ridge: of the learnt maps into cold items, on a scale where an item's content is 1; 0 fits those maps as
             all others. Identity maps into cold items are cosines anyway.
 
@@ -350,6 +374,13 @@ def fit_item_sheaf(
         ConfigError: for unknown maps, settings out of range, or a system that is not positive definite.
 
     Time O(n^3) in full; locally O(n K^3 + n c (K + c)) and that of choosing arcs, which grows with the interactions.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> users, items = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 1, 0, 1, 0])
+        >>> sheaf = fit_item_sheaf(item_signals(users, items, n_users=3, n_items=3), ridge=1.0, map_dropout=0.0)
+        >>> sheaf.scores(torch.tensor([2]))  # user 2 has item 0; into item 1 its coefficient is 2 / (3 + 1)
+        tensor([[0.0000, 0.5000, 0.0000]])
     """
     if restriction_map not in ITEM_SHEAF_MAPS:
         raise ConfigError(f"restriction_map is {restriction_map!r}, expected one of {', '.join(ITEM_SHEAF_MAPS)}")
@@ -380,37 +411,51 @@ def fit_item_sheaf(
 
 
 def arcs_into_each(n_items: int, neighbours: int) -> int:
-    """K of the local form, 0 for the full one; -1 asks for the full one up to ``FULL_UP_TO`` items."""
+    """Number K of neighbours of the local form, 0 for the full one, where -1 leaves the choice to ``n_items``.
+
+    -1 takes the full form up to ``FULL_UP_TO`` items, and above it ``LOCAL_NEIGHBOURS``.
+
+    Examples:
+        >>> arcs_into_each(1000, -1), arcs_into_each(50_000, -1), arcs_into_each(1000, 20)
+        (0, 200, 20)
+    """
     if neighbours >= 0:
         return neighbours
     return 0 if n_items <= FULL_UP_TO else min(LOCAL_NEIGHBOURS, n_items - 1)
 
 
 def rare_items(signals: ItemSignals) -> Bool[Tensor, " n"]:
-    """Warm items of at most ``RARE`` interactions, or of the fewest there are."""
+    """Which warm items are rare: those of at most ``RARE`` interactions, or of the fewest there are.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> items = torch.tensor([0] * 11 + [1] * 3)  # nobody chose item 2, which is cold
+        >>> rare_items(item_signals(torch.arange(14), items, n_users=14, n_items=3))
+        tensor([False,  True, False])
+    """
     degree = signals.degree
     return (degree > 0) & (degree <= max(RARE, int(degree[degree > 0].min())))
 
 
 def _with_cold_items_level(sheaf: ItemSheaf, signals: ItemSignals) -> ItemSheaf:
-    """Scale the maps into cold items: their scores' root mean square is that of rare items' times :func:`told_share`.
+    """Scale the maps into cold items: their scores get the root mean square of rare items' times :func:`content_share`.
 
-    A regression on content knows whom a cold item suits, and not how seldom it is chosen: where interactions shrink the
-    maps into rare items, those into cold ones must not be louder. Where content is missing, what is heard through the
-    little that is there must not be as loud as if histories were known in full (docs/results/search-log.md).
+    A regression on content orders users for an item and does not know how seldom it is chosen: where interactions
+    shrink the maps into rare items, those into cold ones must not give larger scores. Where content is missing, the
+    little that is there must not give scores as if histories were known in full (docs/results/search-log.md).
     """
     cold = sheaf.cold
     if cold is None:
         return sheaf
     rare = rare_items(signals)
     of_rare, of_cold = 0.0, 0.0
-    for some in _level_users(signals).to(cold.told.device).split(max(1, COLD_ENTRIES // sheaf.n_items)):
+    for some in _level_users(signals).to(cold.source_factors.device).split(max(1, COLD_ENTRIES // sheaf.n_items)):
         scores = sheaf.scores(some)
         of_rare += float(scores[:, rare.to(scores.device)].square().sum())
         of_cold += float(scores[:, cold.items].square().sum())
     if of_cold:
         sheaf.cold_level = _level(signals, of_rare / int(rare.sum()), of_cold / len(cold.items))
-        cold.heard.mul_(sheaf.cold_level)
+        cold.target_factors.mul_(sheaf.cold_level)
     return sheaf
 
 
@@ -421,7 +466,7 @@ def maps_into_new(
 
     Where the catalogue has cold items, new ones are at their level. Where it has none, the level is measured: rare warm
     items with content, through the maps into cold ones and by users who do not have them, become as loud as by the item
-    sheaf's own maps, times :func:`told_share`. It depends on the catalogue alone, so that an item is placed alike
+    sheaf's own maps, times :func:`content_share`. It depends on the catalogue alone, so that an item is placed alike
     whatever is placed beside it.
 
     Args:
@@ -431,17 +476,31 @@ def maps_into_new(
 
     Returns:
         source, target, on the CPU.
+
+    Examples:
+        Into two new items, one with the content of item 0 and one with that of item 1. Item 2 is like item 0:
+
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> content = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]])
+        >>> chosen = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 2, 1, 2])
+        >>> signals = item_signals(*chosen, n_users=2, n_items=3, content=content)
+        >>> sheaf = fit_item_sheaf(signals, neighbours=0, ridge=1.0)
+        >>> source, target = maps_into_new(sheaf, signals, content[:2], ridge=1.0)
+        >>> (sheaf.through_warm(source) @ target.mT).round(decimals=2)
+        tensor([[ 0.3500, -0.0500],
+                [ 0.0200,  0.3400],
+                [ 0.3100,  0.1200]])
     """
     source, factor = content_regression(signals, ridge)
     level = sheaf.cold_level if sheaf.cold is not None else _level_by_rare_items(sheaf, signals, source, factor)
-    return source, level * hear(content, factor)
+    return source, level * target_factors(content, factor)
 
 
 def _level_by_rare_items(
     sheaf: ItemSheaf, signals: ItemSignals, source: Float[Tensor, "n c"], factor: Float[Tensor, "c c"]
 ) -> float:
     rare = (rare_items(signals) & signals.has_content).nonzero().squeeze(1)
-    target = hear(signals.content[rare], factor)
+    target = target_factors(signals.content[rare], factor)
     own, through_content = 0.0, 0.0
     for some in _level_users(signals).split(256):
         histories = sheaf.histories(some.to(sheaf.user_weight.device))
@@ -461,7 +520,7 @@ def _level_users(signals: ItemSignals) -> Int[Tensor, " s"]:
 
 def _level(signals: ItemSignals, wanted: float, there: float) -> float:
     """What brings scores of the mean square ``there`` to ``wanted``, times the share that content tells."""
-    return told_share(signals) * (wanted / there) ** 0.5
+    return content_share(signals) * (wanted / there) ** 0.5
 
 
 def _largest(rows: Float[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "b size"], Float[Tensor, "b size"]]:

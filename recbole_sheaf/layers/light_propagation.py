@@ -7,9 +7,15 @@ from recbole_sheaf.layers.message_passing import ArcGraph
 
 
 class LightPropagation(nn.Module):
-    r"""The mean of :math:`x, Ax, \dots, A^L x` with :math:`A` the adjacency scaled to :math:`D^{-1/2} A D^{-1/2}`.
+    r"""Mean of :math:`x, Ax, \dots, A^L x` with :math:`A` the adjacency scaled to :math:`D^{-1/2} A D^{-1/2}`.
 
     The scale is folded into the nodes, so a step is one plain sum over neighbours. A node without arcs receives zeros.
+
+    Examples:
+        >>> import torch
+        >>> graph = ArcGraph(torch.tensor([0, 1]), torch.tensor([1, 0]), num_nodes=3, backend="torch")
+        >>> LightPropagation(graph, num_layers=1)(torch.tensor([[1.0], [3.0], [6.0]])).flatten()
+        tensor([2., 2., 3.])
     """
 
     scale: Tensor
@@ -21,7 +27,7 @@ class LightPropagation(nn.Module):
         self.register_buffer("scale", scale, persistent=False)
 
     def step(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
-        r""":math:`D^{-1/2} A D^{-1/2} x`; time O(arcs f)."""
+        """One step, :math:`D^{-1/2} A D^{-1/2} x`. Time O(arcs f)."""
         return self.scale * self.graph.sum_neighbours(self.scale * x)
 
     def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:

@@ -2,9 +2,9 @@
 
 n nodes, arcs u -> v, d stalk dimension, c channels. An undirected edge is two arcs, each the ``reverse`` of the other.
 
-Whose map an arc carries, here and everywhere: **that of its destination v**, the map F_{v<e} of the node that hears;
-F_{u<e} is on the reverse. In a matrix the arc is row v, column u, so an arc (row, col) of :mod:`recbole_sheaf.sheaf`
-and :mod:`recbole_sheaf.nsd`, whose map is its row's, is the arc col -> row.
+Whose map an arc carries, here and everywhere: **that of its destination v**, the map F_{v<e} of the node that receives
+the message; F_{u<e} is on the reverse. In a matrix the arc is row v, column u, so an arc (row, col) of
+:mod:`recbole_sheaf.sheaf` and :mod:`recbole_sheaf.nsd`, whose map is its row's, is the arc col -> row.
 
 ``sum_neighbours`` moves no arc value and is an order of magnitude cheaper than ``weighted_sum``: fold whatever weight
 belongs to a node into the nodes, before and after.
@@ -32,7 +32,18 @@ KERNELS: dict[str, Union[type[DGLKernels], type[TorchKernels]]] = {"dgl": DGLKer
 
 
 class EdgePairs:
-    """Which two arcs make each edge, and the kernels on the first ones; slices if arc i and i + e are reverses."""
+    """The two arcs of each undirected edge, and the kernels on the first ones; slices if arc i and i + e are reverses.
+
+    Attributes:
+        src, dst: ends u and v of each edge's first arc, u -> v; its second goes v -> u.
+        sliced: whether the first arcs are the first half of all arcs and their reverses the second, in the same order.
+
+    Examples:
+        >>> graph = ArcGraph(torch.tensor([0, 1, 1, 2]), torch.tensor([1, 0, 2, 1]), num_nodes=3, backend="torch")
+        >>> first, second = graph.pairs.ends(torch.tensor([10.0, 20.0, 30.0, 40.0]))
+        >>> first.tolist(), second.tolist()
+        ([10.0, 30.0], [20.0, 40.0])
+    """
 
     def __init__(self, graph: "ArcGraph", kernels: Union[type[DGLKernels], type[TorchKernels]]) -> None:
         e = graph.num_arcs // 2
@@ -46,31 +57,31 @@ class EdgePairs:
         self.kernels = kernels(self.src, self.dst, graph.num_nodes)
 
     def ends(self, s: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor]":
-        """What the first arc (owned by v) and the second (owned by u) of each edge hold."""
+        """Values of the first arc (owned by v) and of the second (owned by u) of each edge."""
         if self.given is None:
             first, second = s.unflatten(0, (2, len(self.src))).unbind(0)
             return first, second
         return s.index_select(0, self.given[0]), s.index_select(0, self.given[1])
 
-    def blank(self, like: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor, Tensor]":
-        """A tensor for all arcs and where to write its :meth:`ends`: into it if they are slices, else beside it."""
+    def empty_ends(self, like: Float[Tensor, "a *k"]) -> "tuple[Tensor, Tensor, Tensor]":
+        """An empty tensor for all arcs, and two to write its :meth:`ends` into: views of it if they are slices."""
         out = torch.empty_like(like)
         if self.sliced:
             return out, *self.ends(out)
         return out, out.new_empty(len(self.src), *out.shape[1:]), out.new_empty(len(self.src), *out.shape[1:])
 
     def join(self, out: Float[Tensor, "a *k"], first: Float[Tensor, "e *k"], second: Float[Tensor, "e *k"]) -> Tensor:
-        """Finish what :meth:`blank` began."""
+        """The tensor of :meth:`empty_ends`, with what was written to the ends."""
         if self.given is None:
             return out
         return out.index_copy_(0, self.given[0], first).index_copy_(0, self.given[1], second)
 
     def product(self, p: Float[Tensor, "e k"], x: Float[Tensor, "n k c"]) -> Float[Tensor, "n k c"]:
-        """``out[v] = sum over edges {u, v} of p[edge] * x[u]``."""
+        """Symmetric product, ``out[v] = sum over edges {u, v} of p[edge] * x[u]``."""
         return self.kernels.weighted_sum(x, p).add_(self.kernels.weighted_sum(x, p, transposed=True))
 
     def dots(self, x: Float[Tensor, "n k c"], y: Float[Tensor, "n k c"]) -> Float[Tensor, "e k"]:
-        """``x_u . y_v + y_u . x_v`` over the channels: both arcs of an edge in one pass of twice the width."""
+        """Inner products ``x_u . y_v + y_u . x_v`` over the channels, both arcs of an edge in one pass."""
         return self.kernels.dots(_side_by_side(x, y), _side_by_side(y, x))
 
 
@@ -78,7 +89,7 @@ class ArcGraph:
     """A graph as arcs, checked and laid out once, so that no step sorts, checks or rebuilds.
 
     Values on arcs keep the order of ``src`` and ``dst``; the order of :meth:`from_edges` saves sheaf products their
-    permutations. A graph never changes: copies share it.
+    permutations. A graph never changes: copies share it. Building takes O(arcs log arcs) time.
 
     Args:
         src, dst: ends of each arc.
@@ -86,7 +97,7 @@ class ArcGraph:
         backend: ``"dgl"``, ``"torch"``, or ``"auto"``: dgl where it can serve the device, else torch.
         device: where the graph lives; None leaves it where ``src`` is.
         undirected: require every arc's reverse, once.
-        weights: who multiplies arc weights, ``"dgl"``, ``"torch"`` or ``"auto"``. On a CPU DGL's broadcasting
+        weights: kernels that multiply arc weights, ``"dgl"``, ``"torch"`` or ``"auto"``. On a CPU DGL's broadcasting
             kernels were measured 5 to 8 times slower than one MKL product per stalk coordinate, so ``"auto"`` takes
             torch there under either backend, and the backend's own kernels elsewhere.
 
@@ -96,10 +107,13 @@ class ArcGraph:
         in_degrees: number of arcs into each node, int64.
 
     Raises:
-        GraphError: ends out of range or of other kinds, self loops, duplicates, an arc without its reverse.
-        BackendError: unknown backend, or dgl on a device or platform that it cannot serve.
+        GraphError: for ends out of range or of other kinds, self loops, duplicates, an arc without its reverse.
+        BackendError: for an unknown backend, or dgl on a device or platform that it cannot serve.
 
-    Building takes O(arcs log arcs) time.
+    Examples:
+        >>> path = ArcGraph.from_edges(torch.tensor([0, 1]), torch.tensor([1, 2]), num_nodes=3)
+        >>> path.sum_neighbours(torch.tensor([[1.0], [10.0], [100.0]])).flatten()
+        tensor([ 10., 101.,  10.])
     """
 
     def __init__(
@@ -128,7 +142,7 @@ class ArcGraph:
     def from_edges(
         cls, u: Int[Tensor, " e"], v: Int[Tensor, " e"], num_nodes: int, backend: str = "auto", **options: Any
     ) -> "ArcGraph":
-        """Make both arcs of each undirected edge, arc i + e the reverse of arc i: the cheapest order for arc maps.
+        """Graph of undirected edges, with arc i + e the reverse of arc i: the cheapest order for arc maps.
 
         The first e arcs are u -> v sorted by destination; list the users as u and the items as v.
         """
@@ -155,13 +169,17 @@ class ArcGraph:
         return EdgePairs(self, KERNELS[self.weights])
 
     def required_reverse(self) -> Int[Tensor, " arcs"]:
-        """``reverse``, of a graph that must have it (GraphError if it is directed)."""
+        """Index of each arc's reverse.
+
+        Raises:
+            GraphError: if the graph is directed.
+        """
         if self.reverse is None:
             raise GraphError("no arc of a directed graph has a reverse, and here each needs one; build it undirected")
         return self.reverse
 
     def to(self, device: Union[str, torch.device]) -> "ArcGraph":
-        """Return this graph on a device, itself if it is there; ``auto`` chooses anew."""
+        """This graph on a device, itself if it is there; ``auto`` chooses anew."""
         device = torch.device(device)
         if device == self.device:
             return self
@@ -179,13 +197,13 @@ class ArcGraph:
         return f"ArcGraph({self.num_nodes} nodes, {self.num_arcs} arcs, {self.backend} on {self.device})"
 
     def sum_neighbours(self, x: Float[Tensor, "n *c"]) -> Float[Tensor, "n *c"]:
-        """Sum over in-arcs, ``out[v] = sum over u -> v of x[u]``; zero at nodes without any. Time O(arcs c)."""
+        """Sum over the arcs into each node, ``out[v] = sum over u -> v of x[u]``; zero without any. Time O(arcs c)."""
         self._check(x, self.num_nodes, "x", "nodes")
         flat = CopySum.apply(_rows(x), self.kernels, self.undirected)
         return flat.view(x.shape)
 
     def weighted_sum(self, x: Float[Tensor, "n d c"], w: Float[Tensor, "arcs d 1"]) -> Float[Tensor, "n d c"]:
-        """Weighted sum over in-arcs, ``out[v] = sum over u -> v of w[arc] * x[u]``, gradients to both.
+        """Weighted sum over the arcs into each node, ``out[v] = sum over u -> v of w[arc] * x[u]``; gradients to both.
 
         Time O(arcs d c); memory O(arcs d), never (arcs, d, c).
         """
@@ -199,18 +217,18 @@ class ArcGraph:
         return WeightedSum.apply(x, w.squeeze(-1), self.weight_kernels)
 
     def sum_arcs(self, a: Float[Tensor, "arcs *c"]) -> Float[Tensor, "n *c"]:
-        """Sum of arc values at their destination; zero at nodes without in-arcs. Time O(arcs c)."""
+        """Sum of arc values at their destination; zero at nodes without arcs into them. Time O(arcs c)."""
         self._check(a, self.num_arcs, "a", "arcs")
         return SumArcs.apply(_rows(a), self.kernels, self.dst).view(self.num_nodes, *a.shape[1:])
 
     def add_ends(self, at_src: Float[Tensor, "n *c"], at_dst: Float[Tensor, "n *c"]) -> Float[Tensor, "arcs *c"]:
-        """``at_src[src] + at_dst[dst]`` on each arc: what a linear map of both ends' features costs, node-wise."""
+        """Sum ``at_src[src] + at_dst[dst]`` on each arc: a linear map of both ends' features, computed at the nodes."""
         self._check_ends(at_src, at_dst)
         summed = AddEnds.apply(_rows(at_src), _rows(at_dst), self.kernels)
         return summed.view(self.num_arcs, *at_src.shape[1:])
 
     def mul_ends(self, at_src: Float[Tensor, "n *c"], at_dst: Float[Tensor, "n *c"]) -> Float[Tensor, "arcs *c"]:
-        """``at_src[src] * at_dst[dst]`` on each arc."""
+        """Product ``at_src[src] * at_dst[dst]`` on each arc."""
         self._check_ends(at_src, at_dst)
         product = MulEnds.apply(_rows(at_src), _rows(at_dst), self.kernels, self.src, self.dst)
         return product.view(self.num_arcs, *at_src.shape[1:])

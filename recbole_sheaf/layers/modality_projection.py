@@ -13,14 +13,13 @@ from recbole_sheaf.sheaf.unit_length import unit_length
 class ModalityProjection(nn.Module):
     r"""Rows c_i of one modality as :math:`W c_i + b`, or :math:`W_2 \rho(W_1 c_i + b_1) + b_2` with a hidden layer.
 
-    Rows are of length 1, so that modalities of any scale start alike. A missing item, one that is not present, comes
-    out as zeros, not as the bias. The rows are a buffer that no
-    checkpoint keeps: they are the dataset's, and are never trained.
+    Rows are put to length 1, so that modalities of any scale start alike. An item without a row gets zeros, not the
+    bias. The rows are a buffer that no checkpoint keeps: they are the dataset's, and are never trained.
 
     Args:
         rows: one per item, zeros where an item is missing.
         present: which items have a row.
-        size: width of what comes out.
+        size: width of the result.
         hidden: width of one hidden layer; 0 for none.
         activation: :math:`\rho`; ignored without a hidden layer.
 
@@ -28,6 +27,12 @@ class ModalityProjection(nn.Module):
         ShapeError: if rows and mask differ in number.
 
     Time O(n_items dim size).
+
+    Examples:
+        >>> rows, present = torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([True, False])
+        >>> projection = ModalityProjection(rows, present, size=5)
+        >>> projection.rows[0], projection()[1]
+        (tensor([0.6000, 0.8000]), tensor([0., 0., 0., 0., 0.], grad_fn=<SelectBackward0>))
     """
 
     rows: Tensor
@@ -54,7 +59,7 @@ class ModalityProjection(nn.Module):
         self.linear = _linear(hidden or rows.shape[1], size)
 
     def forward(self) -> Float[Tensor, "n_items size"]:
-        """All items' rows mapped; zeros where an item is missing."""
+        """Projected rows of all items; zeros where an item is missing."""
         x = self.rows if self.hidden is None else self.activation(self.hidden(self.rows))
         return self.linear(x) * self.present
 

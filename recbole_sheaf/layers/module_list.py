@@ -9,7 +9,13 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class ModuleList(nn.ModuleList, Generic[M]):
-    """Torch's list, which by itself does not tell a type checker what kind of modules it holds."""
+    """List of modules of one kind, ``ModuleList[nn.Linear]``: torch's list with a kind for type checkers.
+
+    Examples:
+        >>> layers: ModuleList[nn.Linear] = ModuleList([nn.Linear(2, 3)])
+        >>> layers[0].out_features
+        3
+    """
 
     if TYPE_CHECKING:
 

@@ -22,15 +22,31 @@ from recbole_sheaf.sheaf.inverse_sqrt import scalar_inverse_sqrt
 
 
 def identity_delta(graph: ArcGraph, x: Float[Tensor, "n *dc"]) -> Float[Tensor, "n *dc"]:
-    r"""Graph Laplacian :math:`x - D^{-1/2} A D^{-1/2} x`; x minus it is LightGCN's propagation. Time O(a d c)."""
+    """Graph Laplacian :math:`x - D^{-1/2} A D^{-1/2} x`; x minus it is LightGCN's propagation. Time O(a d c).
+
+    Examples:
+        >>> path = ArcGraph.from_edges(torch.tensor([0, 1]), torch.tensor([1, 2]), num_nodes=3)
+        >>> sqrt_degree = torch.tensor([1.0, 2.0, 1.0]).sqrt().view(3, 1, 1)
+        >>> identity_delta(path, sqrt_degree).flatten().round(decimals=4)  # a global section
+        tensor([0., 0., 0.])
+    """
     q, r = _degree_scales(graph, x)
     return torch.addcmul(q * x, r, graph.sum_neighbours(r * x), value=-1)
 
 
 def wide_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], frame: Float[Tensor, "n k d"]) -> Float[Tensor, "n d c"]:
-    """Node-wise frames with orthonormal columns, ``x_v - deg_v^-1/2 U_v^T sum_w deg_w^-1/2 U_w x_w``.
+    """Delta x for node frames U_v with orthonormal columns, ``x_v - deg_v^-1/2 U_v^T sum_w deg_w^-1/2 U_w x_w``.
 
-    Also right for orthogonal frames, k = d. Time O(n k d c + a k c). Raises ShapeError if frame and x do not fit.
+    Also right for orthogonal frames, k = d. Time O(n k d c + a k c).
+
+    Raises:
+        ShapeError: if frame and x do not fit.
+
+    Examples:
+        >>> edge = ArcGraph.from_edges(torch.tensor([0]), torch.tensor([1]), num_nodes=2)
+        >>> frame = torch.tensor([[[1.0], [0.0]], [[0.0], [1.0]]])  # of node 0 and 1, at right angles
+        >>> wide_delta(edge, torch.tensor([5.0, 7.0]).view(2, 1, 1), frame).flatten()  # nothing is shared
+        tensor([5., 7.])
     """
     _check_frame(graph, x, frame)
     q, r = _degree_scales(graph, x)
@@ -38,10 +54,20 @@ def wide_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], frame: Float[Tensor, 
 
 
 def diagonal_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tensor, "a d"]) -> Float[Tensor, "n d c"]:
-    """Diagonal arc maps, ``x_v - t_v^-1/2 sum_w a_{v,e} a_{w,e} t_w^-1/2 x_w`` with ``t_v = sum_e a_{v,e}^2``.
+    """Delta x for diagonal arc maps, ``x_v - t_v^-1/2 sum_w a_{v,e} a_{w,e} t_w^-1/2 x_w``, ``t_v = sum_e a_{v,e}^2``.
 
-    Time O(a d c); extra memory at most 3 floats for each arc and stalk coordinate. Raises ShapeError, or GraphError
-    on a directed graph.
+    Time O(a d c); extra memory at most 3 floats for each arc and stalk coordinate.
+
+    Raises:
+        ShapeError: if maps and x do not fit.
+        GraphError: on a directed graph.
+
+    Examples:
+        >>> edge = ArcGraph.from_edges(torch.tensor([0]), torch.tensor([1]), num_nodes=2)
+        >>> maps = torch.tensor([[1.0, 1.0], [1.0, -1.0]])  # the second coordinate changes its sign
+        >>> diagonal_delta(edge, torch.ones(2, 2, 1), maps).squeeze(2)
+        tensor([[0., 2.],
+                [0., 2.]])
     """
     _check_signal(graph, x)
     _check_shape("maps", maps, (graph.num_arcs, x.shape[1]), "one diagonal per arc")
@@ -51,10 +77,17 @@ def diagonal_delta(graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Float[Tenso
 def factored_delta(
     graph: ArcGraph, x: Float[Tensor, "n d c"], scale: Float[Tensor, "a k"], frame: Float[Tensor, "n k d"]
 ) -> Float[Tensor, "n d c"]:
-    """Factored maps ``diag(s_{v,e}) R_v`` with orthonormal rows: the diagonal family in each node's own frame.
+    """Delta x for factored maps ``diag(s_{v,e}) R_v`` with orthonormal rows: :func:`diagonal_delta` in node frames.
 
     ``R_v^T (y_v - t_v^-1/2 sum_w s_{v,e} s_{w,e} t_w^-1/2 y_w)`` with ``y_v = R_v x_v`` and ``t_v = sum_e s_{v,e}^2``.
-    Rows are not checked to be orthonormal. Costs and errors are :func:`diagonal_delta`'s.
+    Rows are not checked to be orthonormal. Costs and errors are those of :func:`diagonal_delta`.
+
+    Examples:
+        >>> edge = ArcGraph.from_edges(torch.tensor([0]), torch.tensor([1]), num_nodes=2)
+        >>> frame = torch.stack([torch.eye(2), torch.eye(2).flip(0)])  # node 1 swaps its coordinates
+        >>> x = torch.tensor([[3.0, 5.0], [5.0, 3.0]]).unsqueeze(2)
+        >>> factored_delta(edge, x, torch.ones(2, 2), frame).abs().sum().item()  # the two agree
+        0.0
     """
     _check_frame(graph, x, frame)
     return frame.mT @ diagonal_delta(graph, frame @ x, scale)
@@ -63,10 +96,21 @@ def factored_delta(
 def orthogonal_delta(
     graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Union[Float[Tensor, "a d d"], Transports]
 ) -> Float[Tensor, "n d c"]:
-    """Orthogonal arc maps, ``x_v - deg_v^-1/2 sum_w F_{v<e}^T F_{w<e} deg_w^-1/2 x_w``, with D_v the degree.
+    """Delta x for orthogonal arc maps, ``x_v - deg_v^-1/2 sum_w F_{v<e}^T F_{w<e} deg_w^-1/2 x_w``; D_v is the degree.
 
     Time O(a d^2 c), memory O(a d^2); less where several steps share what is made of their maps
-    (:class:`~recbole_sheaf.layers.transports.Transports`). Raises ShapeError, or GraphError on a directed graph.
+    (:class:`~recbole_sheaf.layers.transports.Transports`).
+
+    Raises:
+        ShapeError: if maps and x do not fit.
+        GraphError: on a directed graph.
+
+    Examples:
+        >>> edge = ArcGraph.from_edges(torch.tensor([0]), torch.tensor([1]), num_nodes=2)
+        >>> turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # the map of the first arc's destination, node 1
+        >>> x = torch.stack([turn @ torch.tensor([3.0, 5.0]), torch.tensor([3.0, 5.0])]).unsqueeze(2)
+        >>> orthogonal_delta(edge, x, torch.stack([turn, torch.eye(2)])).abs().sum().item()
+        0.0
     """
     made = _transports(graph, x, maps, orthogonal=True)
     q, r = _degree_scales(graph, x)
@@ -76,11 +120,21 @@ def orthogonal_delta(
 def general_delta(
     graph: ArcGraph, x: Float[Tensor, "n d c"], maps: Union[Float[Tensor, "a k d"], Transports]
 ) -> Float[Tensor, "n d c"]:
-    """Any arc maps: ``D_v^-1/2 (D_v z_v - sum_w F_{v<e}^T F_{w<e} z_w)`` with ``z = D^-1/2 x``.
+    """Delta x for any arc maps, ``D_v^-1/2 (D_v z_v - sum_w F_{v<e}^T F_{w<e} z_w)`` with ``z = D^-1/2 x``.
 
     ``D_v^-1/2`` is taken on the range of D_v, so that rank-deficient maps give finite results and gradients.
     Time O(a d^2 (c + k) + n d^3), memory O(a d (k + d)); less where several steps share what is made of their maps
-    (:class:`~recbole_sheaf.layers.transports.Transports`). Raises ShapeError, or GraphError on a directed graph.
+    (:class:`~recbole_sheaf.layers.transports.Transports`).
+
+    Raises:
+        ShapeError: if maps and x do not fit.
+        GraphError: on a directed graph.
+
+    Examples:
+        >>> edge = ArcGraph.from_edges(torch.tensor([0]), torch.tensor([1]), num_nodes=2)
+        >>> maps = torch.tensor([2.0, 3.0]).view(2, 1, 1)
+        >>> general_delta(edge, torch.tensor([1.0, -1.0]).view(2, 1, 1), maps).flatten()  # size of maps cancels
+        tensor([ 2., -2.])
     """
     made = _transports(graph, x, maps, orthogonal=False)
     degree, root = made.degree_and_root

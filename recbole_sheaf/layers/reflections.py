@@ -18,20 +18,25 @@ from recbole_sheaf.layers._edge_products import by_coordinate
 
 @dataclass(frozen=True)
 class Reflections:
-    """The maps R_v, by the unit vectors u_i of each node; without any, the identity.
+    """Orthogonal maps R_v at the nodes, by the unit vectors u_i of each node; without any, the identity.
 
-    What they give lies in memory coordinate by coordinate, as arc weights read it
+    Results lie in memory coordinate by coordinate, as arc weights read them
     (:meth:`~recbole_sheaf.layers.message_passing.ArcGraph.weighted_sum`). Time O(n r d c), once differentiable.
+
+    Examples:
+        >>> reflections = Reflections(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))  # at both axes
+        >>> reflections.rotate(torch.tensor([[[3.0], [4.0]]])).flatten()
+        tensor([-3., -4.])
     """
 
     axes: Float[Tensor, "n r d"]
 
     def rotate(self, x: Float[Tensor, "n d c"]) -> Float[Tensor, "n d c"]:
-        """``R x``."""
+        """Signal ``R x``."""
         return _reflect(x, self.axes.flip(1))
 
     def rotate_back(self, x: Float[Tensor, "n d c"]) -> Float[Tensor, "n d c"]:
-        """``R^T x``, the inverse of :meth:`rotate`."""
+        """Signal ``R^T x``, the inverse of :meth:`rotate`."""
         return _reflect(x, self.axes)
 
 

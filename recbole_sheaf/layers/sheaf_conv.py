@@ -30,6 +30,11 @@ class SheafConv(nn.Module):
 
     Raises:
         ConfigError: on an unknown family or a step size outside (0, 1].
+
+    Examples:
+        >>> edge = ArcGraph.from_edges(torch.tensor([0]), torch.tensor([1]), num_nodes=3)
+        >>> SheafConv("identity", step_size=0.5)(edge, torch.tensor([1.0, 5.0, 9.0]).view(3, 1, 1)).flatten()
+        tensor([3., 3., 9.])
     """
 
     def __init__(self, family: str = "identity", step_size: float = 1.0):
@@ -42,7 +47,7 @@ class SheafConv(nn.Module):
     def forward(
         self, graph: ArcGraph, x: Float[Tensor, "n *dc"], *maps: Union[Tensor, Transports]
     ) -> Float[Tensor, "n *dc"]:
-        """Step once. Costs and errors are those of the family's function."""
+        """The signal after one step. Costs and errors are those of the family's function."""
         return torch.sub(x, DELTAS[self.family](graph, x, *maps), alpha=self.step_size)
 
     def extra_repr(self) -> str:

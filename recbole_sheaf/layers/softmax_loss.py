@@ -19,7 +19,12 @@ CHUNK_ENTRIES = 1 << 22  # logits held at once
 
 
 class Draw(NamedTuple):
-    """Items drawn for a step, in ascending order, and the logarithm of the probability that each had to be drawn."""
+    """Items drawn for a step, in ascending order, and the logarithm of the probability that each had to be drawn.
+
+    Examples:
+        >>> Draw(torch.tensor([3, 7]), torch.tensor([0.5, 0.25]).log()).items.tolist()
+        [3, 7]
+    """
 
     items: Int[Tensor, " N"]
     log_probability: Float[Tensor, " N"]
@@ -33,7 +38,7 @@ def softmax_loss(
     offset: Optional[Float[Tensor, "#b n_items"]] = None,
     draw: Optional[Draw] = None,
 ) -> Float[Tensor, ""]:
-    r"""How badly the batch's users find their items among all items, the mean over the p pairs of
+    r"""Softmax loss over all items: how badly the batch's users find theirs, the mean over the p pairs of
 
     .. math:: -s_{ui} + \ln Z_u, \qquad Z_u = \sum_{j \ge 1} \exp s_{uj}.
 
@@ -61,6 +66,12 @@ def softmax_loss(
     Over all items: three products of b n_items f; a few times 16 MiB of logits at once whatever b and n_items are,
     never a matrix b x n_items, beside unit items and their gradient, 4 n_items f floats. Sampled: three products of
     b N f and about 4 (b N + p f) floats, beside the gradient of the items. Measured: benchmarks/softmax.md.
+
+    Examples:
+        >>> users, items = torch.tensor([[1.0, 0.0]]), torch.tensor([[9.0, 9.0], [2.0, 0.0], [0.0, 3.0]])
+        >>> one_pair = torch.tensor([0]), torch.tensor([1])  # row 0 of the batch, item 1; item 0 is the padding
+        >>> softmax_loss(users, items, one_pair, temperature=1.0)  # -1 + ln(e + 1)
+        tensor(0.3133)
     """
     _refuse(users, items, temperature, offset)
     with torch.autocast(users.device.type, enabled=False):  # cosines over a small temperature need all their digits
@@ -141,14 +152,14 @@ def _sampled(
     if offset is not None:
         logits = logits + offset[:, draw.items]
         s = s + offset[row if len(offset) > 1 else torch.zeros_like(row), item]
-    hit, column = _among(item, draw.items)
+    hit, column = _columns_of(item, draw.items)
     logits = logits.index_put((row[hit], column[hit]), logits.new_tensor(-torch.inf))  # own items are counted apart
     counts = torch.bincount(row, minlength=len(users)).to(users)
     log_z = _log_sum_exp(logits, row, s)
     return (counts @ log_z - s.sum()) / max(len(row), 1)
 
 
-def _among(item: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+def _columns_of(item: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
     """Which items are among the drawn ones, and in which column."""
     column = torch.searchsorted(drawn, item).clamp(max=max(len(drawn) - 1, 0))
     return (drawn[column] == item if len(drawn) else torch.zeros_like(item, dtype=torch.bool)), column
@@ -165,12 +176,17 @@ def _log_sum_exp(logits: Tensor, row: Tensor, s: Tensor) -> Tensor:
 
 
 class ItemSampler(nn.Module):
-    r"""Draws about N items a step, each on its own with a probability that never changes (Poisson sampling).
+    r"""Sampler of about N items a step, each drawn on its own with a probability that never changes (Poisson sampling).
 
     :math:`\pi_j = \min(1, c (\frac{1}{2 n} + \frac{1}{2} f_j))` with n items, :math:`f_j` an item's share of the
     training interactions, and c such that the probabilities sum to N: frequent items, which are the hard ones, are
     drawn more often, and none so seldom that its weight :math:`1 / \pi_j` exceeds :math:`2 n / N`. An item is drawn at
     most once. Draws come from PyTorch's global generator, which RecBole seeds, unless another is given.
+
+    Examples:
+        >>> sampler = ItemSampler(counts=torch.tensor([0, 5, 3, 0]), draws=3)  # as many as there are
+        >>> sampler.draw().items.tolist()
+        [1, 2, 3]
     """
 
     probability: Tensor
@@ -180,17 +196,21 @@ class ItemSampler(nn.Module):
         self.register_buffer("probability", inclusion_probabilities(counts, draws), persistent=False)
 
     def draw(self, generator: Optional[torch.Generator] = None) -> Draw:
-        """One step's items. Time O(n_items), for n_items uniform numbers."""
+        """Items of one step. Time O(n_items), for n_items uniform numbers."""
         chance = torch.rand(self.probability.shape, generator=generator, device=self.probability.device)
         drawn = (chance < self.probability).nonzero().squeeze(1)
         return Draw(drawn, self.probability[drawn].log())
 
 
 def inclusion_probabilities(counts: Int[Tensor, " n_items"], draws: int) -> Float[Tensor, " n_items"]:
-    """The pi of :class:`ItemSampler` for items that occur ``counts`` times in training; 0 for the padding.
+    r"""Probabilities :math:`\pi` of :class:`ItemSampler` for items that occur ``counts`` times; 0 for the padding.
 
     Raises:
         ConfigError: if ``draws`` is below 1.
+
+    Examples:
+        >>> inclusion_probabilities(torch.tensor([0, 6, 2, 0, 0]), draws=2)  # they sum to 2
+        tensor([0.0000, 1.0000, 0.5000, 0.2500, 0.2500])
     """
     if draws < 1:
         raise ConfigError(f"{draws} items cannot stand for all; sample at least 1, such as 4096")

@@ -1,4 +1,4 @@
-r"""What all steps of a sheaf with a matrix on every arc share: transports along edges, and degrees of the nodes.
+r"""Transports along edges and degrees of nodes, which all steps of a sheaf with a matrix on every arc share.
 
 n nodes, e edges, a = 2e arcs, d stalk dimension, k edge stalk. An edge goes u -> v; its transport
 :math:`P_e = F_{v<e}^T F_{u<e}` carries a signal from u to v, its transpose back, and
@@ -30,14 +30,25 @@ MakeMaps = Callable[[Float[Tensor, "some p"]], Float[Tensor, "some k d"]]
 
 @dataclass(frozen=True)
 class Transports:
-    """P_e of every edge in the order of ``graph.pairs``, and D_v of every node where maps are not orthogonal."""
+    """Transports P_e of the edges, in the order of ``graph.pairs``, and D_v of the nodes where maps are not orthogonal.
+
+    Examples:
+        >>> edge = ArcGraph.from_edges(torch.tensor([0]), torch.tensor([1]), num_nodes=2)
+        >>> made = Transports.of(edge, torch.tensor([2.0, 3.0]).view(2, 1, 1))  # of node 1, then of node 0
+        >>> made.blocks.flatten(), made.degree.flatten()
+        (tensor([6.]), tensor([9., 4.]))
+    """
 
     blocks: Float[Tensor, "e d d"]
     degree: Optional[Float[Tensor, "n d d"]] = None
 
     @classmethod
     def of(cls, graph: ArcGraph, maps: Float[Tensor, "a k d"], orthogonal: bool = False) -> "Transports":
-        """From the map of every arc. Time O(a k d^2), memory O(a d^2). Raises GraphError on a directed graph."""
+        """Transports from the map of every arc. Time O(a k d^2), memory O(a d^2).
+
+        Raises:
+            GraphError: on a directed graph.
+        """
         blocks = EdgeTransports.apply(maps.contiguous(), graph.pairs)
         return cls(blocks, None if orthogonal else StalkDegree.apply(maps, graph))
 
@@ -50,7 +61,7 @@ class Transports:
         make_maps: MakeMaps,
         orthogonal: bool = False,
     ) -> "Transports":
-        """From maps made of ``at_src[u] + at_dst[v]`` on an arc u -> v, p numbers each.
+        """Transports from maps made of ``at_src[u] + at_dst[v]`` on an arc u -> v, p numbers each.
 
         The same as :meth:`of`, but where that is more than ``KEPT`` numbers maps are made a few at a time, and again in
         the backward pass. Memory is then O(e d^2) for P_e and its gradient alone.
@@ -68,14 +79,18 @@ class Transports:
 
     @cached_property
     def degree_and_root(self) -> tuple[Float[Tensor, "n d d"], Float[Tensor, "n d d"]]:
-        """D_v, and ``D_v^-1/2`` on its range. Raises ShapeError of orthogonal maps, which have neither here."""
+        """D_v, and ``D_v^-1/2`` on its range.
+
+        Raises:
+            ShapeError: for orthogonal maps, which have neither here.
+        """
         if self.degree is None:
             raise ShapeError("these transports were made of orthogonal maps, without D_v; make them orthogonal=False")
         return self.degree, matrix_inverse_sqrt(self.degree)
 
 
 class _FewAtATime(Function):
-    """P_e and D_v with the maps of a few edges at a time; what :class:`EdgeTransports` and StalkDegree say together.
+    """P_e and D_v with the maps of a few edges at a time; the values of :class:`EdgeTransports` and StalkDegree.
 
     ``dF_{v<e} = F_{u<e} dP^T + F_{v<e} (dD_v + dD_v^T)`` and ``dF_{u<e} = F_{v<e} dP + F_{u<e} (dD_u + dD_u^T)``.
     """
@@ -124,6 +139,6 @@ def _few(pairs: EdgePairs, blocks: Float[Tensor, "e d d"]) -> "Iterator[tuple[Te
 
 
 def _numbers(at_src: Tensor, at_dst: Tensor, u: Tensor, v: Tensor) -> "list[Tensor]":
-    """What the ends of each edge u -> v say of the map of v, and of that of u."""
+    """Numbers of which the map of v on each edge u -> v is made, and of which that of u is."""
     ends = (u, v), (v, u)
     return [at_src.index_select(0, src).add_(at_dst.index_select(0, dst)) for src, dst in ends]

@@ -3,9 +3,9 @@
 A frozen item-item graph was found better than a learnt one (FREEDOM, Zhou & Shen 2023, https://arxiv.org/abs/2211.06924).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,16 +13,19 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from recbole_sheaf.data import cached_knn_arcs
+from recbole_sheaf.data.co_choice import co_choice_lift
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import ItemSheaf
 from recbole_sheaf.layers.message_passing import ArcGraph
+
+LEAST_SHARE = 0.02  # of the first modality's
 
 
 class ItemGraph(nn.Module):
     r"""``L`` rounds of :math:`y_i \leftarrow \sum_m w_{i,m} \, \mathrm{mean}_{j \in kNN_m(i)} y_j`.
 
     The weights are a softmax over trainable numbers, one per modality, among the modalities in which item i has a
-    row; an item without any row keeps zeros.
+    row; an item without any row keeps zeros. They start as ``shares``, or equal.
     """
 
     degrees: Tensor
@@ -36,11 +39,13 @@ class ItemGraph(nn.Module):
         cache_dir: Path,
         backend: str = "auto",
         device: Optional[torch.device] = None,
+        shares: Optional[Sequence[float]] = None,
     ) -> None:
         super().__init__()
         self.num_layers, self.neighbours = num_layers, neighbours
         self.graphs = [knn_graph(features, neighbours, cache_dir, backend, device) for features in modalities.values()]
-        self.trust = nn.Parameter(torch.zeros(len(self.graphs))) if len(self.graphs) > 1 else None
+        start = torch.zeros(len(self.graphs)) if shares is None else torch.tensor(shares).log()
+        self.trust = nn.Parameter(start) if len(self.graphs) > 1 else None
         degrees = torch.stack([graph.in_degrees.float() for graph in self.graphs])
         self.register_buffer("degrees", degrees.clamp(min=1), persistent=False)
         self.register_buffer("reached", degrees > 0, persistent=False)
@@ -156,6 +161,25 @@ class ItemSheafGraph(nn.Module):
         for _ in range(self.num_layers):
             y = self.graph.weighted_sum(y.unsqueeze(1).contiguous(), self.weights.to(y.dtype)).squeeze(1)
         return y
+
+
+def shares_by_choice(
+    modalities: Mapping[str, ModalityFeatures], dataset: Any, neighbours: int, cache_dir: Path
+) -> list[float]:
+    r"""Shares of the modalities in proportion to :math:`(\ell_m - 1)^2`, on training interactions alone.
+
+    :math:`\ell_m` is the lift of choices among nearest items in modality m, see :mod:`recbole_sheaf.data.co_choice`.
+    One whose neighbours are chosen together no more often than by chance still has ``LEAST_SHARE`` of what the first
+    has, so that it can be learnt; where this is true of all, the shares are equal.
+    """
+    users, items = (dataset.inter_feat[field].numpy() for field in (dataset.uid_field, dataset.iid_field))
+    parts = []
+    for features in modalities.values():
+        src, dst, _ = cached_knn_arcs(features, neighbours, cache_dir)
+        lift = co_choice_lift(src, dst, users, items, dataset.user_num, dataset.item_num)
+        parts.append(max(lift - 1.0, 0.0) ** 2)
+    parts = [max(part, LEAST_SHARE * max(parts)) or 1.0 for part in parts]
+    return [part / sum(parts) for part in parts]
 
 
 def modality_shares(logits: Float[Tensor, " M"], has: Bool[Tensor, "M n_items"]) -> Float[Tensor, "M n_items"]:

@@ -56,7 +56,7 @@ from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
 from recbole_sheaf.layers.item_sheaf import ItemSheaf
 from recbole_sheaf.layers.sheaf_conv import SheafConv
-from recbole_sheaf.models.item_graph import ItemGraph, ItemSheafGraph
+from recbole_sheaf.models.item_graph import ItemGraph, ItemSheafGraph, shares_by_choice
 from recbole_sheaf.models.item_sheaf_forms import Auto, ClosedForm, Fitting, open_forms
 from recbole_sheaf.models.learnt_maps import LearntMaps
 from recbole_sheaf.models.multimodal import MultimodalRecommender, xavier
@@ -67,7 +67,14 @@ from recbole_sheaf.models.softmax_ranking import with_popularity
 from recbole_sheaf.models.weighing import Weighing
 from recbole_sheaf.settings.config import ModelSettings, cache_folder
 from recbole_sheaf.settings.rules import Choices, choices, setting
-from recbole_sheaf.settings.vocabulary import BACKENDS, ITEM_GRAPH_ARCS, ITEM_SHEAF_MAPS, MAP_SOURCES, RESTRICTION_MAPS
+from recbole_sheaf.settings.vocabulary import (
+    BACKENDS,
+    ITEM_GRAPH_ARCS,
+    ITEM_GRAPH_SHARES,
+    ITEM_SHEAF_MAPS,
+    MAP_SOURCES,
+    RESTRICTION_MAPS,
+)
 from recbole_sheaf.sheaf.item_maps import ItemMaps
 from recbole_sheaf.sheaf.item_signals import spaced_users
 from recbole_sheaf.sheaf.new_user import user_sources
@@ -103,6 +110,7 @@ class MMSheafSettings(ModelSettings):
     item_graph_neighbours: Union[str, int] = setting("auto", kind=int, low=0, words=("auto",))
     item_graph_layers: int = setting(1, low=0)
     item_graph_arcs: str = setting("content", choices=ITEM_GRAPH_ARCS)
+    item_graph_shares: str = setting("auto", choices=ITEM_GRAPH_SHARES)
     feature_dropout: float = setting(0.1, low=0, high=1)
     reg_weight: float = setting(0.0, low=0)
     item_sheaf_weight: Choices = choices("auto")
@@ -230,7 +238,7 @@ class MMSheaf(MultimodalRecommender):
         self.stalks = StalkEmbeddings(self.modalities, self.n_users, self.n_items, chosen, settings)
         drops = settings.use_id_stalk and len(self.stalks.names) > 1  # an item keeps one stalk at least
         self.stalk_dropout = settings.stalk_dropout if drops else 0.0
-        self.content_graph = self._content_graph(config, settings)
+        self.content_graph = self._content_graph(config, dataset, settings)
         self.learn_from_signal = settings.map_source == "signal"
         self.register_buffer("content", self._content(settings), persistent=False)
         sources = settings.embedding_size * len(self.stalks.names) if self.learn_from_signal else self.content.shape[1]
@@ -291,10 +299,11 @@ class MMSheaf(MultimodalRecommender):
         given = self.settings.item_graph_neighbours
         return (AUTO_NEIGHBOURS if given == "auto" else int(given)) * (self.settings.item_graph_layers > 0)
 
-    def _content_graph(self, config: Any, settings: MMSheafSettings) -> Optional[ItemGraph]:
+    def _content_graph(self, config: Any, dataset: Any, settings: MMSheafSettings) -> Optional[ItemGraph]:
         size = self._item_graph_size
         if not (self.modalities and size and settings.item_graph_arcs == "content"):
             return None
+        asked = settings.item_graph_shares == "auto" and len(self.modalities) > 1
         return ItemGraph(
             self.modalities,
             size,
@@ -302,6 +311,7 @@ class MMSheaf(MultimodalRecommender):
             cache_folder(config),
             settings.message_passing,
             config["device"],
+            shares_by_choice(self.modalities, dataset, size, cache_folder(config)) if asked else None,
         )
 
     @property

@@ -116,7 +116,8 @@ class ScoresInPieces:
             ConfigError: if there are no layers to show.
         """
         raise ConfigError(
-            f"{self._called} has no layers that can be shown; leave --layers out, or take MMSheaf, SheafRec or LightGCN"
+            f"{self._called} has no layers that can be shown; leave layers=True out, or take MMSheaf, SheafRec or "
+            "LightGCN"
         )
 
     def place(self, modalities: Mapping[str, ModalityFeatures]) -> PlacedItems:

@@ -35,5 +35,5 @@ class SheafRec(MMSheaf):
             names = list(self.modalities)
             raise ConfigError(
                 f"SheafRec takes one modality, but modalities gives {', '.join(names)}; "
-                f"name one, for example --modalities=[{names[0]}], or take MMSheaf"
+                f"name one, for example modalities=[{names[0]}], or take MMSheaf"
             )

@@ -201,8 +201,8 @@ def settled_on_validation(fit: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if self.start_epoch == 0:
             choose_form(self, valid_data)
-        heard = patient(self, valid_data, callback_fn)
-        fit(self, train_data, valid_data, verbose, saved, show_progress, heard)
+        callback = patient(self, valid_data, callback_fn)
+        fit(self, train_data, valid_data, verbose, saved, show_progress, callback)
         if saved:
             weigh_on_validation(self, valid_data)
         return self.best_valid_score, self.best_valid_result

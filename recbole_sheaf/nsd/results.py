@@ -13,7 +13,7 @@ from recbole_sheaf.nsd.settings import Classification
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One row of results."""
+    """The result of one fold, a row of a result file."""
 
     fold: int
     test_accuracy: float

@@ -53,4 +53,5 @@ def classification_for(
     settings.update(input_dim=data.features.shape[1], output_dim=data.num_classes)
     kinds = (DiffusionSettings, TrainingSettings)
     refuse_unknown_keys(settings, [spec.name for kind in kinds for spec in fields(kind)], "node classification")
-    return Classification(dataset, seed, DiffusionSettings.among(settings), TrainingSettings.among(settings))
+    model, training = DiffusionSettings.from_settings(settings), TrainingSettings.from_settings(settings)
+    return Classification(dataset, seed, model, training)

@@ -46,7 +46,7 @@ class SheafDiffusion(nn.Module):
         return F.log_softmax(self.lin2(out.view(self.laplacian.num_nodes, -1)), dim=1)
 
     def encode(self, x: Features) -> Float[Tensor, "nD h"]:
-        """Features into stalks."""
+        """Stalks of the nodes, from their features."""
         settings, n = self.settings, self.laplacian.num_nodes
         if tuple(x.shape) != (n, settings.input_dim):
             raise ShapeError(f"x has shape {tuple(x.shape)}, expected ({n}, {settings.input_dim}): nodes by input_dim")

@@ -14,7 +14,7 @@ RECBOLE = "recbole"
 
 
 def install() -> None:
-    """Have RecBole patched when it is imported, now if it is already; a second call does nothing."""
+    """Patch RecBole as soon as it is imported, at once if it is already; a second call does nothing."""
     if RECBOLE in sys.modules:
         _patch()
     elif not any(isinstance(finder, _RecBoleFinder) for finder in sys.meta_path):

@@ -27,7 +27,7 @@ _BOARD = "torch.utils.tensorboard"
 
 
 def numpy_names(self: Any) -> None:
-    """Names of NumPy that RecBole's code says: Python's own types, as NumPy 1.19 had them.
+    """NumPy with the names that RecBole's code uses and NumPy 2 took away: Python's own types, as NumPy 1.19 had them.
 
     RecBole takes them from ``np.float_``, ``np.complex_`` and ``np.unicode_``, which NumPy 2 has no more.
     """

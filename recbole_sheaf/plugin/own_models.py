@@ -34,6 +34,12 @@ def register(model: type, settings: Union[str, Path, Mapping[str, Any], None] = 
 
     Raises:
         ConfigError: if it is no RecBole recommender, its name is taken, or the settings cannot be read.
+
+    Examples:
+        >>> from recbole.model.general_recommender import BPR
+        >>> register(BPR)
+        Traceback (most recent call last):
+        recbole_sheaf.errors.ConfigError: ...BPR cannot be registered: RecBole has a model BPR; rename the class
     """
     _refuse_no_recommender(model, repr(model))
     name = model.__name__
@@ -94,7 +100,7 @@ def source_of(model: type) -> str:
 
 
 def note(model: type) -> None:
-    """Remember a class that a checkpoint may name."""
+    """Remember a class, so that :func:`class_at` finds it when a checkpoint names it."""
     _by_source[source_of(model)] = model
 
 

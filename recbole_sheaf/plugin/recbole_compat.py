@@ -53,6 +53,11 @@ def keep_reproducible(config: Any) -> None:
 
     RecBole fixes seeds and cuDNN only; with two threads PyTorch adds those gradients in whatever order threads arrive,
     and two runs of one seed part ways in the last digits.
+
+    Examples:
+        >>> keep_reproducible({"reproducibility": False})
+        >>> torch.are_deterministic_algorithms_enabled()
+        False
     """
     torch.use_deterministic_algorithms(bool(config["reproducibility"]), warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch adds it at import
@@ -95,7 +100,7 @@ def own_command_line(load_cmd_line: Callable[[Any], dict]) -> Callable[[Any], di
 
 
 def config_state(self: Any) -> dict[str, Any]:
-    """What a pickled ``Config`` holds: plain values, so that checkpoints load without running code.
+    """The state that a ``Config`` is pickled with: plain values, so that checkpoints load without running code.
 
     From release 2.6 ``torch.load`` refuses RecBole's checkpoints, because they pickle the whole Config with its YAML
     loader and model class (RecBole issue 2215). A class of RecBole's or ours is found again by its name, any other by
@@ -235,7 +240,7 @@ def best_weights(evaluate: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def collected(self: Any) -> Any:
-    """Hand over what an evaluation collected and forget its rankings.
+    """Give what an evaluation collected, and forget its rankings.
 
     RecBole moves every collected value to the CPU, numbers and counters too, so ItemCoverage, GiniIndex and their like
     end in ``'int' object has no attribute 'cpu'``.
@@ -296,10 +301,10 @@ class _NoBoard:
     """A TensorBoard that keeps nothing."""
 
     def add_scalar(self, *given: Any, **named: Any) -> None:
-        """A point of a curve."""
+        """Ignore a point of a curve."""
 
     def add_hparams(self, *given: Any, **named: Any) -> None:
-        """Settings and what they gave."""
+        """Ignore settings and what they gave."""
 
 
 def tensorboard_on_demand(init: Callable[..., None]) -> Callable[..., None]:

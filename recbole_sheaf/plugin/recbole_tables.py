@@ -98,7 +98,7 @@ def _check_fields(dataset: Any, name: str, types: dict[str, str], fields: Sequen
     if name.endswith(".inter") and (absent := [field for field in ids if field not in fields]):
         raise ConfigError(
             f"load_col or unload_col leaves {' and '.join(absent)} of {name} out; "
-            f"load them, such as by --load_col={{inter: [{', '.join(ids)}]}}"
+            f"load them, such as by load_col={{inter: [{', '.join(ids)}]}}"
         )
     time = dataset.time_field
     if time in fields and types[time] != "float":
@@ -114,11 +114,11 @@ def _refuse_no_times(name: str, time: str, types: dict[str, str]) -> None:
     if time in types:
         raise ConfigError(
             f"load_col or unload_col leaves {time} of {name} out, by which interactions are ordered here; load it, or "
-            "choose another split, such as --split=random"
+            "choose another split, such as split=random"
         )
     raise DataError(
         f"{name} has no column {time}, by which interactions are ordered here; its columns are {', '.join(types)}: "
-        f"add {time}:float, name yours by --TIME_FIELD=COLUMN, or choose another split, such as --split=random"
+        f"add {time}:float, name yours by TIME_FIELD=COLUMN, or choose another split, such as split=random"
     )
 
 

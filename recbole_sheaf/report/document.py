@@ -89,5 +89,5 @@ class Document:
 
     @property
     def figures(self) -> list[Figure]:
-        """All of them, in order."""
+        """The figures of all sections, in order."""
         return [block for section in self.sections for block in section.blocks if isinstance(block, Figure)]

@@ -68,7 +68,7 @@ def short_name(name: str) -> str:
 def drawn(
     name: str, caption: str, sees: str, words: Words, draw: Callable[[Axes], None], height: float = HEIGHT
 ) -> Figure:
-    """A figure from what ``draw`` puts on its axes."""
+    """A figure with what ``draw`` puts on its axes."""
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
         axes = canvas.add_subplot()
@@ -107,7 +107,7 @@ def _place_ticks(axis: Any) -> None:
 
 
 def _plain(value: float, words: Words) -> str:
-    """A tick as short as it is exact."""
+    """The shortest exact text of a tick."""
     digits = next((digits for digits in range(6) if abs(value - round(value, digits)) < 1e-9), 6)
     return words.number(value, digits)
 
@@ -122,7 +122,7 @@ def _svg(canvas: Canvas, name: str) -> str:
 
 
 def as_pdf(figures: Sequence[Figure]) -> bytes:
-    """A page for each drawing; in one file, so that letters are cut out of their font once."""
+    """A PDF with a page for each drawing; one file, so that letters are cut out of their font once."""
     data = io.BytesIO()
     with matplotlib.rc_context(_STYLE), PdfPages(data, metadata={"CreationDate": None}) as pages:
         for figure in figures:
@@ -131,7 +131,7 @@ def as_pdf(figures: Sequence[Figure]) -> bytes:
 
 
 def lines(axes: Axes, series: Sequence[Series], x: str, y: str, counted: bool = False) -> None:
-    """Series over numbers, a legend below them; ``counted`` numbers are whole and many."""
+    """Draw series over numbers, a legend below them; ``counted`` numbers are whole and many."""
     for number, each in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(
@@ -155,13 +155,13 @@ def lines(axes: Axes, series: Sequence[Series], x: str, y: str, counted: bool = 
 
 
 def categories(axes: Axes, names: Sequence[str], series: Sequence[Series], x: str, y: str) -> None:
-    """Series over named places, such as strata."""
+    """Draw series over named places, such as strata."""
     lines(axes, series, x, y)
     axes.set_xticks(range(len(names)), [short_name(name) for name in names], rotation=40, ha="right")
 
 
 def cloud(axes: Axes, points: Sequence[tuple[str, float, float]], x: str, y: str, log: bool = False) -> None:
-    """Named points; the name beside each where there are few, else of the first ``MOST_SERIES`` in the legend."""
+    """Draw named points; names beside few points, else those of the first ``MOST_SERIES`` in a legend."""
     if log:
         axes.set_xscale("log")
     styles = itertools.cycle(zip(COLOURS, MARKERS))
@@ -183,7 +183,7 @@ def cloud(axes: Axes, points: Sequence[tuple[str, float, float]], x: str, y: str
 
 
 def means(axes: Axes, names: Sequence[str], middle: Sequence[float], ends: Sequence[Ends], x: str) -> None:
-    """Means with their intervals, one below the other; the first one's interval goes on as a band."""
+    """Draw means with their intervals, one below the other; the first one's interval goes on as a band."""
     axes.axvspan(*ends[0], color=COLOURS[0], alpha=0.12, linewidth=0)
     for place, (at, (low, high)) in enumerate(zip(middle, ends)):
         axes.plot([low, high], [place, place], color=COLOURS[0], linewidth=1.8)
@@ -192,7 +192,7 @@ def means(axes: Axes, names: Sequence[str], middle: Sequence[float], ends: Seque
 
 
 def forest(axes: Axes, names: Sequence[str], middle: Sequence[float], ends: Sequence[Ends], x: str) -> None:
-    """Differences with their intervals, one below the other, and a line at 0; filled where 0 lies outside."""
+    """Draw differences with their intervals, one below the other, and a line at 0; filled where 0 lies outside."""
     axes.axvline(0, color="black", linewidth=1)
     for place, (at, (low, high)) in enumerate(zip(middle, ends)):
         clear = low > 0 or high < 0

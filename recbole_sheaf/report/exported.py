@@ -26,13 +26,13 @@ class Exported:
     titles: Mapping[str, str] = field(default_factory=dict)
 
     def title(self, item: str) -> str:
-        """What people call an item."""
+        """The title of an item, or its token where it has none."""
         text = one_line(self.titles.get(item) or item)
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def read_exported(path: Path, titles: Optional[Path] = None) -> Exported:
-    """Read both.
+    """Read exported embeddings and the titles of their items.
 
     Raises:
         DataError: if the export or the titles cannot be read.

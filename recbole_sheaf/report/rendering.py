@@ -21,7 +21,7 @@ LATEX_SIZES = {r"\small": 84, r"\footnotesize": 98, r"\scriptsize": 120, SMALLES
 
 
 def as_html(document: Document) -> str:
-    """One page that needs nothing beside itself."""
+    """A document as one HTML page that needs nothing beside itself."""
     style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("report.css", "tables.js"))
     template = _environment(autoescape=True, finalize=_in_html).get_template("report.html")
     return template.render(
@@ -39,7 +39,7 @@ def _html_lines(text: str) -> Markup:
 
 
 def as_markdown(document: Document) -> str:
-    """With the drawings in files beside it."""
+    """A document as Markdown, with the drawings in files beside it."""
     return (
         _environment(autoescape=False)
         .get_template("report.md")
@@ -48,7 +48,7 @@ def as_markdown(document: Document) -> str:
 
 
 def as_latex(document: Document) -> str:
-    """For ``pdflatex``, with the drawings in files beside it."""
+    """A document as LaTeX for ``pdflatex``, with the drawings in files beside it."""
     environment = _environment(
         autoescape=False,
         block_start_string="<%",
@@ -81,12 +81,12 @@ def _given(document: Document) -> dict[str, Any]:
 
 
 def is_number(cell: Cell) -> bool:
-    """Whether a cell stands at the right of its column."""
+    """Whether a cell is a number, which stands at the right of its column."""
     return cell.value is not None
 
 
 def kind_of(cell: Cell) -> str:
-    """What a page makes of a cell: a number, an empty one, or a text that may be broken anywhere."""
+    """The CSS class of a cell: a number, an empty cell, or a text that may be broken anywhere."""
     if is_number(cell):
         return "n"
     return "empty" if not cell.text else "long" if len(cell.text) > LONG_CELL else ""
@@ -102,7 +102,7 @@ def _widths(table: Table) -> list[int]:
 
 
 def latex_columns(table: Table) -> str:
-    """Of a ``longtable``: every column as wide as its texts want, all together no wider than the line."""
+    """The column widths of a ``longtable``: as wide as the texts want, all together no wider than the line."""
     widths = [min(width, 4 * LONG_CELL) for width in _widths(table)]
     first = table.rows[0] if table.rows else [Cell("")] * len(widths)
     total = max(sum(widths), _letters(table))
@@ -114,7 +114,7 @@ def latex_columns(table: Table) -> str:
 
 
 def latex_size(table: Table) -> str:
-    """The letters of a table, the smaller the wider it is."""
+    """The font size of a table in LaTeX, the smaller the wider the table is."""
     return next((size for size, letters in LATEX_SIZES.items() if _wanted(table) <= letters), SMALLEST)
 
 

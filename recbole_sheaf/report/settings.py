@@ -51,7 +51,7 @@ def _own_keys(model: str) -> frozenset[str]:
 
 
 def model_settings(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model's own files name, training's settings left out; its loss and temperature where it has a choice."""
+    """The settings that the model's own files name, those of training left out; the loss where there is a choice."""
     keys = _own_keys(class_name(model)) | (
         {"loss", "softmax_temperature"} if config.get("loss") == "softmax" else set()
     )
@@ -59,7 +59,7 @@ def model_settings(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_settings(model: str, dataset: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What somebody set otherwise than the files of defaults say."""
+    """The settings of a run that differ from the files of defaults."""
     defaults = _defaults(class_name(model), dataset)
     return {
         key: config[key]
@@ -69,18 +69,18 @@ def changed_settings(model: str, dataset: str, config: Mapping[str, Any]) -> dic
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of ``one`` that ``other`` has otherwise."""
+    """The settings of ``one`` that differ in ``other``."""
     keys = sorted((one.keys() | other.keys()) - _ELSEWHERE)
     return {key: one.get(key) for key in keys if _normal(one.get(key)) != _normal(other.get(key))}
 
 
 def as_text(settings: Mapping[str, Any]) -> str:
-    """``key = value`` by ``key = value``."""
+    """Settings as text: ``key = value``, with commas between."""
     return ", ".join(f"{key} = {value_text(value)}" for key, value in settings.items())
 
 
 def value_text(value: Any) -> str:
-    """A value in one line; floats as short as they read back the same."""
+    """A value as text on one line; floats as short as they read back the same."""
     if isinstance(value, float):
         text = f"{value:.4g}"
     else:

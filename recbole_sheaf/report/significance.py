@@ -35,7 +35,7 @@ class Interval:
 
     @property
     def clear(self) -> bool:
-        """Whether 0 lies outside."""
+        """Whether 0 lies outside of the interval."""
         return self.low > 0 or self.high < 0
 
 
@@ -62,7 +62,7 @@ class Marks:
 
 
 def interval_of(values: pd.Series) -> Optional[Interval]:
-    """Student's interval of a mean over users; None of fewer than two."""
+    """Student's interval of a mean over users; None where there are fewer than two."""
     known = values.dropna().to_numpy(dtype=float)
     if len(known) < 2:
         return None
@@ -72,14 +72,14 @@ def interval_of(values: pd.Series) -> Optional[Interval]:
 
 
 def interval(group: Group, row: Row, metric: str) -> Optional[Interval]:
-    """Of a row's metric."""
+    """The interval of a row's metric over users."""
     users = group.per_user(metric)
     place = (row.label, row.ablation)
     return interval_of(users[place]) if place in users else None
 
 
 def difference(group: Group, row: Row, other: Row, metric: str) -> Optional[Interval]:
-    """Of ``row`` less ``other``, user by user; None where they were not judged on the same users."""
+    """The interval of ``row`` less ``other``, user by user; None where they were not judged on the same users."""
     users = group.per_user(metric)
     places = (row.label, row.ablation), (other.label, other.ablation)
     if any(place not in users for place in places):

@@ -20,7 +20,7 @@ NOTHING = "\u2014"  # in the place of a number that there is not
 
 
 class Words:
-    """Says things in one language."""
+    """Texts, numbers and lists in one language."""
 
     def __init__(self, language: str) -> None:
         self.language = language
@@ -36,7 +36,7 @@ class Words:
         return self.catalogue[key].format(**values)
 
     def number(self, value: Optional[float], digits: int = 4) -> str:
-        """With so many decimals."""
+        """A number as text with so many decimals; a dash where there is none."""
         if value is None or not math.isfinite(value):
             return NOTHING
         text = f"{abs(value):,.{digits}f}"
@@ -44,16 +44,16 @@ class Words:
         return signed.replace(",", "\0").replace(".", self.point).replace("\0", self.group)
 
     def signed(self, value: Optional[float], digits: int = 4) -> str:
-        """With a plus where it is above 0."""
+        """A number as text, with a plus where it is above 0."""
         text = self.number(value, digits)
         return f"+{text}" if value is not None and value > 0 and text != self.number(0.0, digits) else text
 
     def count(self, value: Optional[float]) -> str:
-        """A whole number."""
+        """A whole number as text."""
         return self.number(value, 0)
 
     def span(self, least: int, most: int) -> str:
-        """A whole number, or from where to where."""
+        """A range of whole numbers as text, a single number where both ends are equal."""
         return self.count(least) if least == most else f"{self.count(least)}{DASH}{self.count(most)}"
 
     def mean_count(self, value: Optional[float]) -> Cell:
@@ -62,28 +62,28 @@ class Words:
         return self.cell(value, 0 if whole else 1)
 
     def short(self, value: Optional[float]) -> str:
-        """Three significant digits, for what spans several orders of magnitude."""
+        """A number as text with three significant digits, for what spans several orders of magnitude."""
         if value is None or not math.isfinite(value):
             return NOTHING
         digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
         return self.number(value, min(digits, 6))
 
     def percent(self, share: Optional[float], digits: int = 1) -> str:
-        """A share as per cent."""
+        """A share as text in per cent."""
         if share is None or not math.isfinite(share):
             return NOTHING
         return f"{self.number(100 * share, digits)}\u00a0%"
 
     def signed_percent(self, share: Optional[float]) -> str:
-        """A change as per cent, with its sign."""
+        """A change as text in per cent, with its sign."""
         return f"+{self.percent(share)}" if share is not None and share > 0 else self.percent(share)
 
     def state(self, state: str) -> str:
-        """How a trial ended, as the store calls it."""
+        """The word for how a trial ended; ``state`` is the store's."""
         return self.catalogue.get(f"state.{state}", state)
 
     def interval(self, low: float, high: float, digits: int = 4, signed: bool = False) -> str:
-        """Both ends in brackets; a semicolon where commas are decimal ones."""
+        """An interval as text: both ends in brackets, a semicolon between where commas are decimal ones."""
         written = self.signed if signed else self.number
         return f"[{written(low, digits)}{'; ' if self.point == ',' else ', '}{written(high, digits)}]"
 
@@ -112,7 +112,7 @@ class Words:
 
 
 def best_cells(cells: list[Cell], bigger: Optional[bool] = True) -> list[Cell]:
-    """The cells of a column, those that read as the best made strong; none where there is no better and worse."""
+    """The cells of a column, the best ones made strong; none are where no value is better or worse."""
     values = [cell.value for cell in cells if cell.value is not None and math.isfinite(cell.value)]
     if bigger is None or len(values) < 2:
         return cells

@@ -54,7 +54,7 @@ def write_report(
     if export is not None:
         exported = read_exported(export, titles)
     elif titles is not None:
-        raise ConfigError(f"--titles names items of an export, but there is no --export beside {titles}; give both")
+        raise ConfigError(f"titles={titles} names items of an export, but there is no export=... beside it; give both")
     documents = [assemble(material, Words(language), exported) for language in languages]
     with whole_files_in(folder) as made:
         for document in documents:
@@ -69,7 +69,7 @@ def _refuse_place(folder: Path) -> None:
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError(
-            f"no report can be written to {folder}, since {there} is no folder of yours; name another --to"
+            f"no report can be written to {folder}, since {there} is no folder of yours; name another folder"
         )
 
 

@@ -53,14 +53,14 @@ REFUSALS: dict[Any, Any] = {
 
 
 class EscapedJson(JSONResponse):
-    """Without the control characters of tokens and titles, which a terminal would take for its own."""
+    """A JSON response without control characters, which tokens and titles may hold and a terminal would obey."""
 
     def render(self, content: Any) -> bytes:
         return escaped_json(super().render(content).decode("utf-8")).encode("utf-8")
 
 
 def build_app(catalogue: Catalogue, hosts: Collection[str] = ()) -> FastAPI:
-    """An application that answers from a catalogue.
+    """The web application that answers requests from a catalogue.
 
     Args:
         hosts: names under which it may be asked beside the loopback's; ``*`` is any.
@@ -138,7 +138,7 @@ def _add_page(app: FastAPI, catalogue: Catalogue) -> None:
 
 
 def _file(name: str) -> Any:
-    """Answers with a file of the page, read once."""
+    """A route that answers with a file of the page, read once."""
     content = (resources.files("recbole_sheaf.serving") / "page" / (name or "page.html")).read_bytes()
 
     async def answer() -> Response:
@@ -209,7 +209,7 @@ def _refusal(status: int, sentence: str, headers: Any = None) -> JSONResponse:
 
 
 def _sentence(errors: Sequence[Any]) -> str:
-    """The first three things that are wrong; what arrived is cut where it is long."""
+    """The first three faults of a request in a sentence; what arrived is cut where it is long."""
     said = []
     for error in errors[:3]:
         if error["type"] == "json_invalid":

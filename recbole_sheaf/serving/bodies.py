@@ -39,7 +39,7 @@ class _Body(BaseModel):
 
 
 class Recommend(_Body):
-    """Whom to recommend to, and what."""
+    """A request for recommendations: for whom, and how many."""
 
     user: Optional[Token] = Field(None, description="a user of the data")
     users: Optional[Users] = Field(None, description=f"or several; lists of up to {MOST_LISTED:,} items in all")
@@ -81,7 +81,7 @@ class Recommend(_Body):
 
 
 class Similar(_Body):
-    """Which item others shall be like."""
+    """A request for items like an item."""
 
     item: Token
     k: Length = 20
@@ -91,7 +91,7 @@ class Similar(_Body):
 
 
 class Embed(_Body):
-    """Whose vector is asked for."""
+    """A request for the vector of a user, an item, or somebody with these items."""
 
     user: Optional[Token] = None
     item: Optional[Token] = None
@@ -168,7 +168,7 @@ class Name(BaseModel):
 
 
 class Health(BaseModel):
-    """What is served."""
+    """An answer on what is served: the model, its dataset and their sizes."""
 
     status: Literal["ok"] = "ok"
     model: str
@@ -179,6 +179,6 @@ class Health(BaseModel):
 
 
 class Refusal(BaseModel):
-    """What arrived, what was expected, what to do, in a sentence."""
+    """The answer to a refused request: what arrived, what was expected, what to do."""
 
     error: str

@@ -32,7 +32,7 @@ class Names:
         self._row = {token: row for row, token in enumerate(self.tokens)}
 
     def find(self, text: str, most: int) -> list[str]:
-        """Tokens: the one that is the text, then those that have it in them, in the order of their rows."""
+        """Tokens that match a text: the one that equals it, then those that contain it, in the order of their rows."""
         found = [text] if text in self._row else []
         wanted, at = text.lower().strip().replace("\n", " "), 0
         while len(found) < most and (at := self._text.find(wanted, at)) >= 0:
@@ -80,7 +80,7 @@ class Catalogue:
 
     @cached_property
     def embeddings(self) -> Embeddings:
-        """In float32, whatever the file had: half precision is half as fast."""
+        """The embeddings in float32, whatever the file had: half precision is half as fast."""
         return self.source.embeddings.with_floats("float32")
 
     @cached_property
@@ -93,7 +93,7 @@ class Catalogue:
         return [*names, *rare, *[HISTORY] * maps]
 
     def warm(self) -> None:
-        """Make now, by asking once, what the first requests would wait for; O(n^2) where coefficients are full."""
+        """Compute, by asking once, what the first request would wait for; O(n^2) where coefficients are full."""
         user, item = str(self.embeddings.users[0]), str(self.embeddings.items[0])
         self.recommend(user, None, 1, "kept", explain=bool(self.parts))
         if self.parts and len(self.embeddings.items) > 1:
@@ -164,7 +164,7 @@ class Catalogue:
         return self._entries(places, values)
 
     def vector(self, user: Optional[str], item: Optional[str], items: Optional[Sequence[str]]) -> np.ndarray:
-        """Of a user, an item, or somebody who has these items, as a score takes it.
+        """The vector of a user, an item, or somebody who has these items, as a score takes it.
 
         Raises:
             DataError: if the user or an item is unknown.
@@ -179,7 +179,7 @@ class Catalogue:
         return embeddings.user_vectors[embeddings.user_rows([SOMEBODY if user is None else user])[0]]
 
     def about(self) -> dict[str, Any]:
-        """What is served."""
+        """What is served: the model, its dataset and their sizes."""
         embeddings = self.embeddings
         return {
             "model": str(embeddings.metadata.get("model", "")),
@@ -199,12 +199,12 @@ class Catalogue:
 
     @cached_property
     def users(self) -> Names:
-        """Users, to be searched."""
+        """An index of users to search by token."""
         return Names(self.embeddings.users, {})
 
     @cached_property
     def items(self) -> Names:
-        """Items, to be searched by title too."""
+        """An index of items to search by token or title."""
         return Names(self.embeddings.items, self.titles)
 
     @cached_property

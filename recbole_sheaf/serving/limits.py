@@ -68,7 +68,7 @@ class LimitedBody:
 
 
 class AnswersHead:
-    """Answers HEAD as GET, of which the server sends the head alone."""
+    """Answers HEAD requests as GET; the server then sends the head alone."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -79,7 +79,7 @@ class AnswersHead:
 
 
 class KnownHosts:
-    """Answers under the loopback's names and addresses, and under these names; ``*`` is any.
+    """Answers requests to the loopback's names and addresses and to these hosts alone; ``*`` is any.
 
     A stranger's page may point a name of its own at this machine, and its scripts then ask as if they came from here.
     """

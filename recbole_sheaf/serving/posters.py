@@ -20,7 +20,7 @@ MOST_PICTURE = 8 << 20  # bytes, which are held while they are sent
 
 @dataclass(frozen=True)
 class Picture:
-    """A file as it was found: what lies at its path later is another one, unless all of this is the same."""
+    """A picture file as it was found; what lies there later is another one unless all of this is the same."""
 
     path: Path
     media_type: str
@@ -31,11 +31,11 @@ class Picture:
 
     @classmethod
     def at(cls, path: Path) -> "Picture":
-        """The file that is there now, behind links."""
+        """The picture at a path as it is now, links followed."""
         return cls(path.resolve(), MEDIA[path.suffix.lower()], *_identity(path.stat()))
 
     def read(self) -> bytes:
-        """Its bytes.
+        """The bytes of the picture.
 
         Raises:
             DataError: if it went away, was changed, or something else lies at its path.
@@ -61,7 +61,7 @@ def find_posters(folder: Path, embeddings: Embeddings) -> dict[str, Picture]:
         DataError: if there is no such folder, no picture in it is named after an item, or one is too large.
     """
     if not folder.is_dir():
-        raise DataError(f"--posters={folder} is no folder; give the one with pictures named <item>.jpg")
+        raise DataError(f"posters={folder} is no folder; give the one with pictures named <item>.jpg")
     inside = folder.resolve()
     found = {
         path.stem: Picture.at(path)
@@ -71,7 +71,7 @@ def find_posters(folder: Path, embeddings: Embeddings) -> dict[str, Picture]:
     if not found:
         raise DataError(
             f"no picture in {folder} is named after an item, such as {embeddings.items[0]}.jpg "
-            f"({', '.join(MEDIA)}); name them so, or leave --posters out"
+            f"({', '.join(MEDIA)}); name them so, or leave posters=... out"
         )
     if large := [picture for picture in found.values() if picture.size > MOST_PICTURE]:
         raise DataError(

@@ -21,7 +21,7 @@ MOST_CONNECTIONS = 500  # at once; files and memory of a process are limited
 
 
 class BoundedConnection(H11Protocol):
-    """uvicorn's HTTP/1.1, of which any connection is cut where it takes too long.
+    """uvicorn's HTTP/1.1 protocol with a limit on how long a connection may take.
 
     uvicorn itself ends those that are silent between two requests. It waits without end for the first request, for the
     rest of a head or of a body, and for a client that does not read; stopping waits for these too. A connection that is
@@ -88,20 +88,20 @@ def listen(host: str, port: int) -> socket.socket:
         return listener
     except OSError as error:
         raise ConfigError(
-            f"port {port} of {host} cannot be listened at ({error.strerror or error}); give another by --port "
-            "(0 takes any that is free), or another --host"
+            f"port {port} of {host} cannot be listened at ({error.strerror or error}); give another by port=... "
+            "(0 takes any that is free), or another host=..."
         ) from error
 
 
 def address_of(listener: socket.socket) -> str:
-    """As a browser takes it."""
+    """The URL of a listening socket, as a browser takes it."""
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
 def answers_as(host: str, listener: socket.socket) -> list[str]:
-    """Names it may be asked by beside the loopback's: any where other machines reach it, else the one given."""
+    """Host names to answer to beside the loopback's: any where other machines reach it, else the one given."""
     return [host] if is_loopback(listener.getsockname()[0]) else ["*"]
 
 

@@ -33,7 +33,7 @@ def read_titles(given: str, item_file: Optional[Path], embeddings: Embeddings) -
     known = {item: one_line(title) for item, title in titles.items() if title and embeddings.knows_item(item)}
     if not known:
         raise DataError(
-            f"--titles={given} has {len(titles):,} lines and none for an item of the model, such as "
+            f"titles={given} has {len(titles):,} lines and none for an item of the model, such as "
             f"{embeddings.items[0]}; its items have to be there by their tokens"
         )
     return known
@@ -45,13 +45,13 @@ def _read(given: str, item_file: Optional[Path]) -> dict[str, str]:
         return _of_table(path)
     if item_file is None:
         raise DataError(
-            f"--titles={given} is no file ({', '.join(ENDINGS)}), and an export knows no columns of its dataset; "
+            f"titles={given} is no file ({', '.join(ENDINGS)}), and an export knows no columns of its dataset; "
             "give the path of a table of item_id and title"
         )
     names = column_names(item_file) if item_file.is_file() else []
     if given not in names:
         raise DataError(
-            f"--titles={given} is neither a file ({', '.join(ENDINGS)}) nor a column of {item_file}"
+            f"titles={given} is neither a file ({', '.join(ENDINGS)}) nor a column of {item_file}"
             f"{nearest(given, names)}; its columns are {', '.join(names) or 'none, for there is no such file'}"
         )
     table = read_columns(item_file, [names[0], given])

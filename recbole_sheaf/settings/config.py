@@ -120,7 +120,7 @@ class ModelSettings(CheckedSettings):
         """
         if missing := [spec.name for spec in fields(cls) if spec.name not in config]:
             raise ConfigError(f"missing {missing}: is properties/model/{config['model']}.yaml loaded?")
-        return cls.among(config.final_config_dict)
+        return cls.from_settings(config.final_config_dict)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class LossSettings(CheckedSettings):
         Raises:
             ConfigError: if a key is of another type or out of range.
         """
-        return cls.among(config.final_config_dict)
+        return cls.from_settings(config.final_config_dict)
 
     def sampled(self, n_items: int) -> Optional[int]:
         """How many of ``n_items`` a step of the softmax samples; None where it takes all."""
@@ -274,7 +274,7 @@ def apply_split(config: Any) -> None:
     if config["benchmark_filename"]:
         raise ConfigError(
             f"dataset '{config['dataset']}' comes with its own split; leave out split: {split}, or convert the folder "
-            "by 'recbole-sheaf convert --drop-split'"
+            "by 'recbole-sheaf convert' with keep_split=False"
         )
     if split in ("cold_items", "time_global") and config["MODEL_TYPE"] is ModelType.SEQUENTIAL:
         raise ConfigError(f"split: {split} is not for sequential models such as {config['model']}; leave it out")

@@ -33,7 +33,7 @@ class LocatedYaml:
         self._locate(node, ())
 
     def refuse(self, keys: Keys, problem: str) -> ConfigError:
-        """An error that points to a key; raise what it gives."""
+        """A ConfigError that names the file and the line of a key, for the caller to raise."""
         known = next((keys[:n] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), None)
         where = f", line {self.lines[known]}, key '{'.'.join(map(str, keys))}'" if known else ""
         return ConfigError(f"{self.path}{where}: {problem}")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from recbole_sheaf.errors import ConfigError, shown
-from recbole_sheaf.files.names import FEATURE_ENDINGS
 from recbole_sheaf.settings.rules import Rule
 from recbole_sheaf.settings.vocabulary import NORMALISATIONS
 
@@ -55,7 +54,7 @@ MAPPING = Rule(
 
 
 def chosen_modalities(modalities: Union[str, Sequence[Any], None]) -> list[ModalityChoice]:
-    """The choices that the setting lists, of a word or a name alone that one.
+    """The setting as a list of choices; a word or a name that stands alone becomes a list of one.
 
     Raises:
         ConfigError: if a mapping has an unknown key or value, no name, two sources, or a name comes twice.
@@ -69,7 +68,7 @@ def chosen_modalities(modalities: Union[str, Sequence[Any], None]) -> list[Modal
 
 
 def refuse_contradictions(name: str, value: Any) -> None:
-    """:func:`chosen_modalities` as a rule of settings.
+    """Refuse a value of the setting that :func:`chosen_modalities` cannot read.
 
     Raises:
         ConfigError: as that.
@@ -78,7 +77,7 @@ def refuse_contradictions(name: str, value: Any) -> None:
 
 
 def refuse_unfit_names(name: str, value: Any) -> None:
-    """Keys of ``text_modalities`` as a rule of settings: files of a cache are named after them.
+    """Refuse keys of ``text_modalities`` that cannot name a file: files of a cache are named after them.
 
     Raises:
         ConfigError: if one could name a file elsewhere.
@@ -103,6 +102,13 @@ def _choice(entry: Union[str, Mapping[str, Any]]) -> ModalityChoice:
         raise ConfigError(f"{said} has no column in columns; name some of the .item file, or leave columns out")
     if choice.text_dim is not None and not choice.columns:
         raise ConfigError(f"{said} has text_dim but no columns to make text vectors of; name columns, or drop it")
-    if choice.file is not None and not choice.file.endswith(FEATURE_ENDINGS):
-        raise ConfigError(f"{said} has a file of another kind than {', '.join(FEATURE_ENDINGS)}; name one of these")
+    if choice.file is not None:
+        _refuse_other_format(said, choice.file)
     return choice
+
+
+def _refuse_other_format(said: str, file: str) -> None:
+    from recbole_sheaf.files.feature_files import ENDINGS  # with NumPy, which no help of a command waits for
+
+    if not file.endswith(ENDINGS):
+        raise ConfigError(f"{said} has a file of another kind than {', '.join(ENDINGS)}; name one of these")

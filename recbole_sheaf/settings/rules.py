@@ -180,8 +180,8 @@ class CheckedSettings:
             rule.check(name, getattr(self, name))
 
     @classmethod
-    def among(cls: type[Settings], settings: Mapping[str, Any]) -> Settings:
-        """Those of the settings that are fields; a field that is not there has its default."""
+    def from_settings(cls: type[Settings], settings: Mapping[str, Any]) -> Settings:
+        """An instance made of those settings that are its fields; a field that is not there has its default."""
         return cls(**{spec.name: settings[spec.name] for spec in fields(cls) if spec.name in settings})
 
 

@@ -32,7 +32,7 @@ except ImportError:  # PyYAML without libyaml
 
 
 class SettingsLoader(_SafeLoader):
-    """Safe, and ``1e-3`` is a number.
+    """A YAML loader that builds no Python objects and reads ``1e-3`` as a number.
 
     RecBole changes ``yaml.FullLoader`` for the whole process, and that loader builds Python objects from tags.
     """
@@ -68,7 +68,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=64)
 def _content(text: str, name: str) -> Any:
-    """What a text says: a run reads the defaults some sixty times, and to parse them is a third of what it costs."""
+    """The parsed YAML of a text, kept: a run reads the defaults some sixty times, a third of what its start costs."""
     return parse(text, name).content
 
 

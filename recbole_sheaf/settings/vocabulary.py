@@ -7,6 +7,7 @@ RESTRICTION_MAPS = ("identity", "diagonal", "orthogonal", "general", "factored",
 NODE_CLASSIFICATION_MAPS = ("identity", "diagonal", "orthogonal", "general")  # of Neural Sheaf Diffusion
 ITEM_SHEAF_MAPS = ("learnt", "identity")
 ITEM_GRAPH_ARCS = ("content", "item_sheaf", "identity")
+ITEM_GRAPH_SHARES = ("auto", "equal")
 MAP_SOURCES = ("content", "signal")
 BACKENDS = ("auto", "dgl", "torch")
 FEATURE_KINDS = ("real", "shuffled", "noise", "constant")

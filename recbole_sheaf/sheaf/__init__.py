@@ -13,8 +13,8 @@ Where to start:
 - :func:`cellular_sheaf`, :func:`laplacian`, :func:`coboundary`, :func:`dirichlet_energy` apply a sheaf without a
   matrix; :func:`normalise` turns it into the sheaf of the normalised Laplacian; :func:`global_sections` is its kernel.
 
-Functions that say "a reference for tests" are definitions, in whose terms tests say what faster code must give: the
-message passing of :mod:`recbole_sheaf.layers`, the Laplacians of :mod:`recbole_sheaf.nsd`.
+Functions called "a reference for tests" are definitions, to which tests hold faster code: the message passing of
+:mod:`recbole_sheaf.layers`, the Laplacians of :mod:`recbole_sheaf.nsd`.
 
 Nodes without edges keep their value: their rows of every Laplacian are zero. Directions in which ``D_v`` is singular
 are treated the same way, so rank-deficient maps give finite results and finite gradients.

@@ -1,9 +1,9 @@
 """Undirected graphs as arc lists, checked once where they enter.
 
 n nodes, e undirected edges, a = 2e arcs. Every edge {v, w} is two arcs, (row, col) = (v, w) and (w, v), places in a
-matrix: along (v, w) node v hears w, so that as a message the arc runs from col to row. What belongs to an arc, a
-restriction map above all, belongs to its *row* node, where that message arrives; ``reverse`` leads to what the other
-end owns.
+matrix: along (v, w) node v receives the message of w, so that as a message the arc runs from col to row. What belongs
+to an arc, a restriction map above all, belongs to its *row* node, where that message arrives; ``reverse`` leads to what
+the other end owns.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,11 @@ class UndirectedGraph:
         reverse: position of the arc (col, row) for every arc (row, col).
         upper: positions of the arcs with row < col, one for each undirected edge, in increasing order.
         paired: whether those arcs come first and their reverses after them in the same order.
+
+    Examples:
+        >>> graph = undirected_graph(torch.tensor([[0, 1, 2, 1], [1, 0, 1, 2]]), num_nodes=3)
+        >>> graph.degree.tolist(), graph.reverse.tolist()
+        ([1, 2, 1], [1, 0, 3, 2])
     """
 
     num_nodes: int
@@ -49,7 +54,7 @@ class UndirectedGraph:
         return torch.bincount(self.row, minlength=self.num_nodes)
 
     def ends(self, values: Shaped[Tensor, "a ..."]) -> tuple[Shaped[Tensor, "e ..."], Shaped[Tensor, "e ..."]]:
-        """What the arcs (v, w), v < w, and what their reverses hold; two views if the arcs are paired."""
+        """Values of the arcs (v, w) with v < w, and those of their reverses; two views if the arcs are paired."""
         if self.paired:
             half = len(self.upper)
             return values[:half], values[half:]
@@ -57,10 +62,10 @@ class UndirectedGraph:
 
 
 def undirected_graph(edge_index: Int[Tensor, "..."], num_nodes: int) -> UndirectedGraph:
-    """Check an arc list of shape (2, a) and pair every arc with its reverse.
+    """Graph of an arc list, in which every arc is paired with its reverse.
 
     Args:
-        edge_index: (row, col) of every arc, each undirected edge in both directions, in any order.
+        edge_index: (row, col) of every arc, shape (2, a), each undirected edge in both directions, in any order.
         num_nodes: n; nodes that no arc touches are isolated.
 
     Raises:
@@ -68,6 +73,11 @@ def undirected_graph(edge_index: Int[Tensor, "..."], num_nodes: int) -> Undirect
         GraphError: if an arc leaves the node range, is a self-loop, is listed twice or lacks its reverse.
 
     Time O(a log a), memory O(a).
+
+    Examples:
+        >>> undirected_graph(torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
+        Traceback (most recent call last):
+        recbole_sheaf.errors.GraphError: 2 of 2 arcs lack their reverse (first: (0, 1)); list every edge in both ...
     """
     if edge_index.dim() != 2 or edge_index.shape[0] != 2:
         raise ShapeError(f"edge_index has shape {tuple(edge_index.shape)}, expected (2, arcs); transpose an edge list")
@@ -83,13 +93,24 @@ def undirected_graph(edge_index: Int[Tensor, "..."], num_nodes: int) -> Undirect
 
 
 def pair_arcs(graph: UndirectedGraph) -> UndirectedGraph:
-    """The same graph with the arcs row < col first and their reverses after them: both ends of edges are slices."""
+    """The same graph with the arcs row < col first and their reverses after them: the ends of edges become slices.
+
+    Examples:
+        >>> graph = undirected_graph(torch.tensor([[0, 1, 2, 1], [1, 0, 1, 2]]), num_nodes=3)
+        >>> graph.paired, pair_arcs(graph).arcs.tolist()
+        (False, [[0, 1, 1, 2], [1, 2, 0, 1]])
+    """
     order = torch.cat([graph.upper, graph.reverse[graph.upper]])
     return undirected_graph(graph.arcs[:, order], graph.num_nodes)
 
 
 def both_directions(edges: Int[Tensor, "e 2"]) -> Int[Tensor, "2 a"]:
-    """Arc list of undirected edges that are listed once each, the reversed arcs after the given ones."""
+    """Arc list of undirected edges that are listed once each, the reversed arcs after the given ones.
+
+    Examples:
+        >>> both_directions(torch.tensor([[0, 1], [1, 2]])).tolist()
+        [[0, 1, 1, 2], [1, 2, 0, 1]]
+    """
     return torch.cat([edges, edges.flip(1)]).t().contiguous()
 
 

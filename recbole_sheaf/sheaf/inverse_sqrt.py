@@ -12,7 +12,12 @@ from torch import Tensor
 
 
 def scalar_inverse_sqrt(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Elementwise ``t^-1/2`` of non-negative numbers, 0 (with gradient 0) where t is 0 to working precision."""
+    """``t^-1/2`` of non-negative numbers, one by one; 0, with gradient 0, where t is 0 to working precision.
+
+    Examples:
+        >>> scalar_inverse_sqrt(torch.tensor([4.0, 0.0]))
+        tensor([0.5000, 0.0000])
+    """
     positive = t > _smallest(t)
     return torch.where(positive, torch.where(positive, t, 1.0).rsqrt(), 0.0)
 
@@ -22,6 +27,11 @@ def matrix_inverse_sqrt(matrices: Float[Tensor, "n d d"]) -> Float[Tensor, "n d 
 
     Eigenvalues up to ``d eps max(eigenvalue)`` count as zero. The gradient is exact for perturbations that keep the
     rank, also when eigenvalues repeat, where differentiating the eigenvectors divides by zero. Time O(n d^3).
+
+    Examples:
+        >>> matrix_inverse_sqrt(torch.diag(torch.tensor([4.0, 0.0])).unsqueeze(0))
+        tensor([[[0.5000, 0.0000],
+                 [0.0000, 0.0000]]])
     """
     if matrices.shape[-1] == 1:
         return scalar_inverse_sqrt(matrices)

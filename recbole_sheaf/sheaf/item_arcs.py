@@ -1,6 +1,6 @@
 r"""Which items are neighbours: the arcs on which a local item sheaf is learnt, without a matrix of all pairs.
 
-M and Lambda as in :mod:`.item_sheaf`. Regressing item i on item j alone lowers the ridge loss by
+M and Lambda as in :mod:`recbole_sheaf.sheaf.item_sheaf`. Regressing item i on item j alone lowers the ridge loss by
 :math:`M_{ij}^2 / (M_{jj} + \Lambda_{jj})`; the K items j that lower it most are the neighbours of i. Neither cosines,
 which rare items win by chance, nor counts, which popular ones win always, choose well where both kinds are there.
 """
@@ -10,17 +10,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks, ragged
+from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks, entries_of_rows
 
 
 def choose_neighbours(
     signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, chunk_pairs: int = 2**24
 ) -> Int[Tensor, "n K"]:
-    r"""The K best neighbours of each item by common histories and neighbourhoods, best first; -1 where fewer do.
+    """The K best neighbours of each item by common histories and neighbourhoods, best first; -1 where there are fewer.
 
     Args:
         ridge: diagonal of Lambda.
-        neighbours: K.
+        neighbours: K, how many neighbours of an item.
         chunk_pairs: how many pairs of interactions are held at once; memory O(chunk_pairs), unless one item alone has
             more.
 
@@ -28,6 +28,13 @@ def choose_neighbours(
         ConfigError: if K is below 1 or not below the number of items.
 
     Time O(s log s), s the sum over users of their squared history lengths, neighbourhoods read as such.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> users, items = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 1, 0, 1, 1, 2])
+        >>> signals = item_signals(users, items, n_users=3, n_items=4)
+        >>> choose_neighbours(signals, torch.ones(4), neighbours=2).tolist()  # nobody chose item 3
+        [[1, -1], [0, 2], [1, -1], [-1, -1]]
     """
     n = signals.n_items
     if not 1 <= neighbours < n:
@@ -55,10 +62,10 @@ def _cooccurrences(
 ) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"], Float[Tensor, " h"]]:
     """Row (its place among the given ones), column and value of each nonzero of M without C off the diagonal."""
     n = signals.n_items
-    within, positions = ragged(signals.item_offsets, rows)
+    within, positions = entries_of_rows(signals.item_offsets, rows)
     rows_there = signals.rows_of_item[positions]
     own = signals.row_weight[rows_there] * signals.values_of_item[positions]
-    entry, positions = ragged(signals.row_offsets, rows_there)
+    entry, positions = entries_of_rows(signals.row_offsets, rows_there)
     pairs, order = torch.sort(within[entry] * n + signals.items_of_row[positions])
     unique, which = torch.unique_consecutive(pairs, return_inverse=True)
     products = (own[entry] * signals.values_of_row[positions])[order]

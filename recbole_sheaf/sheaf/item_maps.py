@@ -24,6 +24,14 @@ class ItemMaps:
     Attributes:
         coefficients: the sparse or full part; column i holds the maps into item i.
         sources, targets: S and T by the names of their blocks.
+
+    Examples:
+        Maps into item 1 that are all coefficients, and what is doubled there:
+
+        >>> maps = ItemMaps(sparse.csc_matrix([[0.0, 0.5], [0.0, 0.0]]))
+        >>> maps.times(torch.tensor([1.0, 2.0])).coefficients.toarray()
+        array([[0., 1.],
+               [0., 0.]])
     """
 
     coefficients: sparse.csc_matrix
@@ -53,7 +61,14 @@ class ItemMaps:
 
 
 def smaller_as_coefficients(into: int, n_items: int, n_users: int, width: int) -> bool:
-    """Whether maps into some items of n take fewer bytes as coefficients, 8 each, than as a block of vectors."""
+    """Whether maps into some items of n take fewer bytes as coefficients, 8 each, than as a block of vectors.
+
+    Examples:
+        Into one item of a hundred, and into all of them, beside vectors of 16 numbers:
+
+        >>> smaller_as_coefficients(1, 100, 200, 16), smaller_as_coefficients(100, 100, 200, 16)
+        (True, False)
+    """
     return 8 * into * n_items < 4 * width * (n_users + 2 * n_items)
 
 

@@ -29,10 +29,18 @@ from recbole_sheaf.errors import ConfigError, ShapeError
 
 
 def ridge_diagonal(diagonal: Float[Tensor, " n"], ridge: float, dropout: float) -> Float[Tensor, " n"]:
-    """Diagonal of Lambda, from that of M.
+    """Diagonal of Lambda, ``ridge + p / (1 - p) diag(M)``, from that of M.
+
+    Args:
+        ridge: lambda.
+        dropout: p, the share of signal that is dropped.
 
     Raises:
-        ConfigError: if ``ridge`` is negative or ``dropout`` (p) outside [0, 1).
+        ConfigError: if ``ridge`` is negative or ``dropout`` outside [0, 1).
+
+    Examples:
+        >>> ridge_diagonal(torch.tensor([4.0, 0.0]), ridge=1.0, dropout=0.5)
+        tensor([5., 1.])
     """
     if ridge < 0:
         raise ConfigError(f"ridge is {ridge}, expected a number >= 0; a negative one rewards large maps")
@@ -42,11 +50,16 @@ def ridge_diagonal(diagonal: Float[Tensor, " n"], ridge: float, dropout: float) 
 
 
 def precision(gram: Float[Tensor, "n n"], ridge: Float[Tensor, " n"]) -> Float[Tensor, "n n"]:
-    """P, by Cholesky; symmetric to the last bit. Time O(n^3), memory O(n^2) beside M.
+    """``P = (M + Lambda)^-1`` by Cholesky, symmetric to the last bit. Time O(n^3), memory O(n^2) beside M.
 
     Raises:
         ShapeError: if M is not square or Lambda not its size.
         ConfigError: if an entry of Lambda is negative, or M + Lambda is not positive definite.
+
+    Examples:
+        >>> precision(torch.tensor([[3.0, 0.0], [0.0, 1.0]]), ridge=torch.ones(2))
+        tensor([[0.2500, 0.0000],
+                [0.0000, 0.5000]])
     """
     if gram.shape != (len(ridge), len(ridge)):
         raise ShapeError(f"a Gram matrix {tuple(gram.shape)} and a ridge of {len(ridge)} do not fit; give (n, n) and n")
@@ -60,15 +73,20 @@ def precision(gram: Float[Tensor, "n n"], ridge: Float[Tensor, " n"]) -> Float[T
 def transport(precision: Float[Tensor, "nd nd"], stalk_dim: int = 1) -> Float[Tensor, "nd nd"]:
     r"""Full transport :math:`B = I - P \, \mathrm{blockdiag}(P_{ii})^{-1}`, blocks (i, i) exactly zero.
 
+    Block column i is the ridge regression of the d coordinates at node i on those at all other nodes. Time O(n^2 d^3).
+    A reference for tests: :func:`scores` takes histories through B without forming it.
+
     Args:
         precision: P on n stalks of dimension d, coordinate k of node i in row ``i d + k``.
-        stalk_dim: d.
+        stalk_dim: dimension d of a stalk.
 
     Raises:
         ShapeError: if the size of P is no multiple of d.
 
-    Block column i is the ridge regression of the d coordinates at node i on those at all other nodes. Time O(n^2 d^3).
-    A reference for tests: :func:`scores` takes histories through B without forming it.
+    Examples:
+        >>> transport(torch.tensor([[2.0, -1.0], [-1.0, 4.0]])) + 0.0  # each column divided by its P_ii
+        tensor([[0.0000, 0.2500],
+                [0.5000, 0.0000]])
     """
     if stalk_dim < 1 or len(precision) % stalk_dim:
         raise ShapeError(f"P has {len(precision)} rows, no multiple of stalk_dim {stalk_dim}; choose a divisor")
@@ -82,26 +100,49 @@ def transport(precision: Float[Tensor, "nd nd"], stalk_dim: int = 1) -> Float[Te
 
 
 def scores(precision: Float[Tensor, "n n"], histories: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """``x^T B`` of b histories without forming B, ``x - (P x) / diag P``. Time O(b n^2), or less where x is sparse."""
+    """Scores ``x^T B`` of b histories without forming B, as ``x - (P x) / diag P``.
+
+    Time O(b n^2), or less where x is sparse.
+
+    Examples:
+        >>> scores(torch.tensor([[2.0, -1.0], [-1.0, 4.0]]), torch.tensor([[1.0, 0.0]]))  # row 0 of B
+        tensor([[0.0000, 0.2500]])
+    """
     return histories - (histories @ precision) / precision.diagonal()
 
 
 def unit_scale(diagonal: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """One over the length of each item's signals; zero where it has none."""
+    """One over the length of each item's signals, ``diag(M)^-1/2``; zero where it has none.
+
+    Examples:
+        >>> unit_scale(torch.tensor([4.0, 0.0]))
+        tensor([0.5000, 0.0000])
+    """
     return torch.where(diagonal > 0, diagonal.clamp(min=torch.finfo(diagonal.dtype).tiny).rsqrt(), 0.0 * diagonal)
 
 
 def cosine_transport(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
-    """Identity maps between all pairs of items, with a zero diagonal."""
+    """Identity maps between all pairs of items, the control: cosines of their signals, with a zero diagonal.
+
+    Examples:
+        >>> cosine_transport(torch.tensor([[4.0, 2.0], [2.0, 4.0]]))
+        tensor([[0.0000, 0.5000],
+                [0.5000, 0.0000]])
+    """
     scale = unit_scale(gram.diagonal())
     return (scale.unsqueeze(1) * gram * scale).fill_diagonal_(0.0)
 
 
 def cholesky_factor(regular: Float[Tensor, "*b n n"]) -> Float[Tensor, "*b n n"]:
-    """Cholesky factors of symmetric matrices.
+    """Cholesky factors of symmetric matrices, lower triangular.
 
     Raises:
-        ConfigError: if one is not positive definite.
+        ConfigError: if a matrix is not positive definite.
+
+    Examples:
+        >>> cholesky_factor(torch.tensor([[4.0, 2.0], [2.0, 2.0]]))
+        tensor([[2., 0.],
+                [1., 1.]])
     """
     factor, failed = torch.linalg.cholesky_ex(regular)
     if bool(failed.any()):

@@ -1,17 +1,17 @@
 r"""Signals on items and their Gram matrix, from which an item sheaf is learnt.
 
 n items, t interactions. A user u's signal is the history x_u, ones at the items chosen, counted with the weight
-:math:`w_u = |x_u|^{-b}` (|x_u| items): with b = 0 every interaction votes alike (EASE, Steck 2019,
+:math:`w_u = |x_u|^{-b}` (:math:`|x_u|` items): with b = 0 every interaction counts alike (EASE, Steck 2019,
 https://arxiv.org/abs/1905.03375), with b = 1 every user does. Each of the c coordinates of content is one signal more
 (CEASE, Jeunen et al. 2020, https://doi.org/10.1145/3383313.3412480). Together
 
 .. math:: M = X^\top W X + \sum_m \beta_m N_m^\top N_m + C C^\top, \qquad W = \mathrm{diag}(w).
 
-Content speaks in two ways. C is linear: two items are alike as far as their vectors point the same way, near or far.
+Content enters in two ways. C is linear: two items are alike as far as their vectors point the same way, near or far.
 Row i of :math:`N_m` is a neighbourhood, 1 at item i and at its K nearest in modality m shares that sum to 1: it reads
-as the history of somebody who chose an item and, by a share each, what is nearest to it. Neighbourhoods say nothing of
-what is far apart, where distances of encoders mean little, and they are sparse, so that the local form takes them as
-it takes users. Which of the two says more depends on the vectors (docs/results/search-log.md).
+as the history of somebody who chose an item and, by a share each, what is nearest to it. Neighbourhoods leave out pairs
+that are far apart, where distances of encoders mean little, and they are sparse, so that the local form takes them as
+it takes users. Which of the two helps more depends on the vectors (docs/results/search-log.md).
 
 Why weights: a history of 600 items holds 180,000 pairs, a history of two holds one. On a dataset where 1 % of the users
 hold 70 % of the interactions, 99.8 % of the pairs are theirs, and no neighbourhood is found for the others.
@@ -36,7 +36,7 @@ SPACED_USERS = 2048  # at most, where something is measured from users' scores
 
 @dataclass(frozen=True)
 class ItemSignals:
-    """What users and content say about items; built by :func:`item_signals`.
+    """Histories of users and content of items, as signals on the items; built by :func:`item_signals`.
 
     Sparse signals are rows over the items: first the history of each user, ones, then the neighbourhoods.
 
@@ -45,8 +45,13 @@ class ItemSignals:
         item_offsets, rows_of_item, values_of_item: the same entries by item.
         row_weight: of each row, w of users and beta of neighbourhoods.
         n_users: number of users, those without a history included.
-        content: C, weights folded in; a row of zeros says nothing. c may be 0.
+        content: C, weights folded in; a row of zeros is an item without content. c may be 0.
         diagonal: of M.
+
+    Examples:
+        >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), n_users=2, n_items=3)
+        >>> signals.degree.tolist(), signals.items_of_user[signals.user_offsets[0] : signals.user_offsets[1]].tolist()
+        ([1, 2, 0], [0, 1])
     """
 
     row_offsets: Int[Tensor, " rows_and_one"]
@@ -82,27 +87,31 @@ class ItemSignals:
 
     @property
     def user_weight(self) -> Float[Tensor, " users"]:
-        """w."""
+        """Weight w of each user."""
         return self.row_weight[: self.n_users]
 
     @property
     def degree(self) -> Int[Tensor, " n"]:
-        """How many users chose each item."""
+        """Number of users who chose each item."""
         return torch.bincount(self.items_of_user, minlength=self.n_items)
 
     @property
     def has_content(self) -> Bool[Tensor, " n"]:
-        """Of which items content says something."""
+        """Whether each item has content."""
         return self.content.square().sum(1) > 0
 
 
 class Neighbourhoods(NamedTuple):
-    """The nearest of some items in one modality, and what a neighbourhood counts.
+    """Nearest items of some items in one modality, and how much a neighbourhood counts.
 
     Attributes:
         item, neighbour: one neighbour of an item in each place.
         share: how much of its item's neighbourhood; they sum to 1 over an item's neighbours.
         weight: beta.
+
+    Examples:
+        >>> Neighbourhoods(torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([0.25, 0.75]), weight=2.0).weight
+        2.0
     """
 
     item: Int[Tensor, " p"]
@@ -114,10 +123,22 @@ class Neighbourhoods(NamedTuple):
 def neighbourhoods(
     neighbour: Int[Tensor, " p"], item: Int[Tensor, " p"], similarity: Float[Tensor, " p"], n_items: int, weight: float
 ) -> Neighbourhoods:
-    """Shares in proportion to similarities, of which negative ones are zero; an item with no other has no row.
+    """Neighbourhoods with shares in proportion to similarities.
+
+    Negative similarities count as zero; an item without a positive one has no neighbourhood.
+
+    Args:
+        neighbour, item: pairs, such as the K nearest of each item.
+        similarity: of each pair.
+        weight: beta.
 
     Raises:
         ConfigError: if the weight is negative.
+
+    Examples:
+        >>> nearest, item = torch.tensor([1, 2, 0]), torch.tensor([0, 0, 1])
+        >>> neighbourhoods(nearest, item, torch.tensor([0.2, 0.6, -0.5]), n_items=3, weight=1.0).share
+        tensor([0.2500, 0.7500])
     """
     if weight < 0:
         raise ConfigError(f"the weight of neighbourhoods is {weight}, expected a number >= 0; 0 leaves them out")
@@ -137,12 +158,12 @@ def item_signals(
     history_power: float = 0.0,
     near: Sequence[Neighbourhoods] = (),
 ) -> ItemSignals:
-    """Put interactions and content into the form that everything else here reads.
+    """Signals on items, from interactions and content.
 
     Args:
         users, items: the interactions; one that is listed twice counts once.
         content: see :func:`content_coordinates`; None is none. Its dtype is that of all results.
-        history_power: b.
+        history_power: exponent b of the weights; 0 counts interactions, 1 counts users.
         near: the neighbourhoods in each modality.
 
     Raises:
@@ -150,6 +171,11 @@ def item_signals(
         ConfigError: if b is outside [0, 1].
 
     Time O(t log t + n c), t the interactions and the neighbours.
+
+    Examples:
+        >>> users, items = torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 1, 2, 3, 0])
+        >>> item_signals(users, items, n_users=2, n_items=4, history_power=0.5).user_weight
+        tensor([0.5000, 1.0000])
     """
     content = torch.zeros(n_items, 0) if content is None else content
     if not 0 <= history_power <= 1:
@@ -202,8 +228,8 @@ def content_coordinates(
 ) -> Float[Tensor, "n c"]:
     r"""Content of all modalities side by side, so that :math:`C C^\top = \sum_m \alpha_m \hat Z_m \hat Z_m^\top`.
 
-    Rows are centred over the present ones and put to unit length, their directions are damped
-    (:func:`damping_of`), and they are put to unit length again: a modality says of an item ``alpha_m``, whatever
+    Rows are centred over the present ones and put to unit length, their directions are damped (:func:`damping_of`), and
+    they are put to unit length again: an item's coordinates of a modality have the squared length ``alpha_m``, whatever
     its units. Missing rows are zeros and change nothing, the mean included.
 
     Args:
@@ -214,6 +240,12 @@ def content_coordinates(
         ConfigError: if a weight is negative.
 
     Time O(n d^2 + d^3) for a modality of d columns.
+
+    Examples:
+        >>> image = torch.tensor([[1.0, 2.0], [3.0, 1.0], [0.0, 5.0], [0.0, 0.0]])
+        >>> there = torch.tensor([True, True, True, False])
+        >>> content_coordinates([(image, there)], weights=[4.0]).norm(dim=1)  # the last row is missing
+        tensor([2., 2., 2., 0.])
     """
     if negative := [weight for weight in weights if weight < 0]:
         raise ConfigError(f"a content weight is {negative[0]}, expected a number >= 0; 0 leaves the modality out")
@@ -227,12 +259,17 @@ def content_coordinates(
 
 @dataclass(frozen=True)
 class ModalityCoordinates:
-    """What a catalogue's rows of one modality make of any row: see :func:`content_coordinates`.
+    """Map from rows of one modality to content coordinates, learnt from a catalogue: see :func:`content_coordinates`.
 
     Attributes:
         mean: of the rows that are there.
         damping: see :func:`damping_of`.
         weight: alpha.
+
+    Examples:
+        >>> learnt = ModalityCoordinates(torch.tensor([1.0, 0.0]), torch.eye(2), weight=4.0)
+        >>> learnt.coordinates(torch.tensor([[4.0, 4.0]]), torch.tensor([True]))  # (3, 4) at length 2
+        tensor([[1.2000, 1.6000]])
     """
 
     mean: Float[Tensor, " d"]
@@ -245,7 +282,13 @@ class ModalityCoordinates:
 
 
 def coordinates_of(matrix: Float[Tensor, "n d"], present: Bool[Tensor, " n"], weight: float) -> ModalityCoordinates:
-    """Learn from the rows that are there; time O(n d^2 + d^3)."""
+    """Map to content coordinates that is learnt from the rows that are there. Time O(n d^2 + d^3).
+
+    Examples:
+        >>> rows, present = torch.tensor([[2.0, 0.0], [4.0, 0.0], [9.0, 9.0]]), torch.tensor([True, True, False])
+        >>> coordinates_of(rows, present, weight=1.0).mean
+        tensor([3., 0.])
+    """
     has = present.unsqueeze(1)
     mean = matrix.where(has, torch.zeros_like(matrix)).sum(0) / has.sum().clamp(min=1)
     return ModalityCoordinates(mean, damping_of(unit_length(_centred(matrix, present, mean))), weight)
@@ -257,11 +300,18 @@ def _centred(matrix: Tensor, present: Tensor, mean: Tensor) -> Tensor:
 
 
 def damping_of(rows: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
-    r"""Whitens halfway: :math:`(Z^\top Z + \bar\sigma I)^{-1/2}` of rows Z, up to a rotation; the identity for zeros.
+    r"""Matrix that whitens rows Z halfway, :math:`(Z^\top Z + \bar\sigma I)^{-1/2}` up to a rotation.
+
+    For rows of zeros it is the identity.
 
     Sigma-bar is the mean eigenvalue of :math:`Z^\top Z`. Encoders put most of their variance into a few directions, in
     which all items are alike or opposite. They are cut down to the others; directions weaker than the mean stay weak,
     so noise is not raised.
+
+    Examples:
+        >>> rows = torch.tensor([[10.0, 0.0], [0.0, 1.0]])
+        >>> (rows @ damping_of(rows)).norm(dim=1).round(decimals=2)  # 10 : 1 before
+        tensor([0.8200, 0.1400])
     """
     values, vectors = torch.linalg.eigh(rows.mT @ rows)
     values = values.clamp(min=0)
@@ -270,14 +320,23 @@ def damping_of(rows: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
 
 
 def gram_matrix(signals: ItemSignals, content: bool = True, block: int = 1024) -> Float[Tensor, "n n"]:
-    """M as a dense matrix, or without its linear content; time O(t n + n^2 c), memory O(n^2)."""
+    """Gram matrix M of the signals, dense, or without its linear content. Time O(t n + n^2 c), memory O(n^2).
+
+    Examples:
+        >>> users, items, content = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), torch.tensor([[3.0], [0.0]])
+        >>> gram_matrix(item_signals(users, items, n_users=2, n_items=2, content=content))
+        tensor([[10.,  1.],
+                [ 1.,  2.]])
+        >>> gram_matrix(item_signals(users, items, n_users=2, n_items=2, content=content), content=False)[0, 0]
+        tensor(1.)
+    """
     n, m = signals.n_items, signals.n_rows
     weighed = signals.row_weight[signals.rows_of_item] * signals.values_of_item
     by_item = torch.sparse_csr_tensor(signals.item_offsets, signals.rows_of_item, weighed, (n, m))
     gram = signals.content.new_empty(n, n)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        columns, positions = ragged(signals.item_offsets, torch.arange(start, stop))
+        columns, positions = entries_of_rows(signals.item_offsets, torch.arange(start, stop))
         some = gram.new_zeros(m, stop - start)
         some[signals.rows_of_item[positions], columns] = signals.values_of_item[positions]
         gram[:, start:stop] = by_item @ some
@@ -285,9 +344,15 @@ def gram_matrix(signals: ItemSignals, content: bool = True, block: int = 1024) -
 
 
 def sparse_gram(signals: ItemSignals) -> sparse.csr_matrix:
-    """M without its linear content, as it is where most pairs of items share no signal; time and memory O(t).
+    """M without its linear content, as a sparse matrix: for data where most pairs of items share no signal.
 
-    t is the sum over rows of their squared numbers of items.
+    Time and memory O(t), t the sum over rows of their squared numbers of items.
+
+    Examples:
+        >>> users, items = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2])
+        >>> signals = item_signals(users, items, n_users=2, n_items=3, history_power=1.0)
+        >>> sparse_gram(signals).toarray().tolist()  # user 0 has two items and so the weight 1 / 2
+        [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
     """
     offsets, rows = signals.item_offsets.numpy(), signals.rows_of_item.numpy()
     values, shape = signals.values_of_item.numpy(), (signals.n_items, signals.n_rows)
@@ -296,16 +361,21 @@ def sparse_gram(signals: ItemSignals) -> sparse.csr_matrix:
 
 
 def gram_blocks(signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool = True) -> Float[Tensor, "g m m"]:
-    r"""Blocks M[N, N] of g groups of m nodes without M; -1 stands for no node, whose row and column are zeros.
+    """Blocks M[N, N] of g groups of m nodes without M; -1 stands for no node, whose row and column are zeros.
 
     Only rows with an entry at two nodes of a group meet off the diagonal, so the others are dropped before the product.
     Time O(h log h + g p m^2), memory O(h + g p m), h the entries at all nodes, p the most such rows in a group.
+
+    Examples:
+        >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), n_users=2, n_items=2)
+        >>> gram_blocks(signals, torch.tensor([[1, 0], [1, -1]])).tolist()
+        [[[2.0, 1.0], [1.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]]]
     """
     groups, m = nodes.shape
     there = nodes >= 0
     safe = nodes.clamp(min=0)
     slots = torch.arange(groups * m).masked_select(there.flatten())
-    within, positions = ragged(signals.item_offsets, safe.flatten()[slots])
+    within, positions = entries_of_rows(signals.item_offsets, safe.flatten()[slots])
     slot = slots[within]
     meeting, order = torch.sort(slot // m * signals.n_rows + signals.rows_of_item[positions])  # (group, row)
     slot, value = slot[order], signals.values_of_item[positions[order]]
@@ -325,7 +395,13 @@ def gram_blocks(signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool =
 def blocks_of_gram(
     pairs: sparse.csr_matrix, signals: ItemSignals, nodes: Int[Tensor, "g m"], content: bool = True
 ) -> Float[Tensor, "g m m"]:
-    """As :func:`gram_blocks`, out of :func:`sparse_gram`; time O(g m r), r the pairs that an item has."""
+    """Blocks as of :func:`gram_blocks`, out of :func:`sparse_gram`. Time O(g m r), r the pairs that an item has.
+
+    Examples:
+        >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), n_users=2, n_items=2)
+        >>> blocks_of_gram(sparse_gram(signals), signals, torch.tensor([[1, 0], [1, -1]])).tolist()
+        [[[2.0, 1.0], [1.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]]]
+    """
     blocks = signals.content.new_zeros(*nodes.shape, nodes.shape[1])
     for block, near in zip(blocks.numpy(), nodes.numpy()):
         there = (near >= 0).nonzero()[0]
@@ -348,21 +424,40 @@ def _completed(
     return blocks
 
 
-def ragged(offsets: Int[Tensor, " _"], rows: Int[Tensor, " b"]) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"]]:
-    """For each entry of some rows of a compressed matrix: which of the rows it is in, and its position."""
+def entries_of_rows(offsets: Int[Tensor, " _"], rows: Int[Tensor, " b"]) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"]]:
+    """Entries of some rows of a compressed matrix: for each, which of the rows it is in, and its position.
+
+    Args:
+        offsets: where the rows of the matrix start and end.
+        rows: rows, in any order.
+
+    Examples:
+        >>> entries_of_rows(torch.tensor([0, 2, 2, 5]), torch.tensor([2, 0]))
+        (tensor([0, 0, 0, 1, 1]), tensor([2, 3, 4, 0, 1]))
+    """
     lengths = offsets[rows + 1] - offsets[rows]
     within = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
     return within, torch.arange(len(within), device=rows.device) - (_offsets(lengths)[:-1] - offsets[rows])[within]
 
 
 def spaced_users(active: Int[Tensor, " a"], n_items: int, scores: int) -> Int[Tensor, " s"]:
-    """Some users, evenly spaced: at most 2,048, and at most so many ``scores`` for all items, but not below 16."""
+    """Evenly spaced users: at most 2,048, and at most so many ``scores`` for all items, but not below 16.
+
+    Examples:
+        >>> spaced_users(torch.arange(100), n_items=1000, scores=20_000).tolist()  # twenty of a hundred
+        [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95]
+    """
     most = max(16, min(SPACED_USERS, scores // n_items))
     return active[:: max(1, -(-len(active) // most))]
 
 
 def chunks(cost: Int[Tensor, " n"], budget: int) -> Iterator[Int[Tensor, " _"]]:
-    """Split rows into groups of similar cost, the dearest first, such that rows times the dearest stay in a budget."""
+    """Groups of rows of similar cost, the costliest first; size times costliest row of a group is within a budget.
+
+    Examples:
+        >>> [group.tolist() for group in chunks(torch.tensor([1, 9, 2, 5]), budget=10)]
+        [[1], [3, 2], [0]]
+    """
     order = torch.argsort(cost, descending=True, stable=True)
     start = 0
     while start < len(order):

@@ -25,7 +25,17 @@ NORMALISATIONS = ("none", "block", "degree")
 
 @dataclass(frozen=True)
 class Sheaf:
-    """A cellular sheaf on a graph: a map for each arc, either the diagonal (a, d) or the matrix (a, k, d)."""
+    """A cellular sheaf on a graph: one restriction map for each arc.
+
+    Attributes:
+        graph: the graph.
+        maps: the map of each arc's row node, as diagonals (a, d) or as matrices (a, k, d).
+
+    Examples:
+        >>> graph = undirected_graph(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+        >>> Sheaf(graph, torch.ones(2, 4, 3)).stalk_dim  # maps from R^3 to R^4
+        3
+    """
 
     graph: UndirectedGraph
     maps: Union[Float[Tensor, "a d"], Float[Tensor, "a k d"]]
@@ -42,13 +52,21 @@ class Sheaf:
 
 
 def cellular_sheaf(edge_index: Int[Tensor, "..."], num_nodes: int, maps: Float[Tensor, "..."]) -> Sheaf:
-    """Check an arc list of shape (2, a) with its maps, (a, d) diagonals or (a, k, d) matrices, and join them.
+    """Sheaf of an arc list and the maps of its arcs, both checked. A reference for tests.
 
-    A reference for tests.
+    Args:
+        edge_index: (row, col) of every arc, shape (2, a), each undirected edge in both directions.
+        num_nodes: n, isolated nodes included.
+        maps: diagonals (a, d) or matrices (a, k, d), one for each arc.
 
     Raises:
         ShapeError: if the maps do not fit the arcs, or are not finite.
         GraphError: see :func:`recbole_sheaf.sheaf.graph.undirected_graph`.
+
+    Examples:
+        >>> sheaf = cellular_sheaf(torch.tensor([[0, 1], [1, 0]]), 2, torch.ones(2, 3))
+        >>> sheaf.diagonal, sheaf.stalk_dim
+        (True, 3)
     """
     graph = undirected_graph(edge_index, num_nodes)
     check_maps(graph, maps)
@@ -60,6 +78,11 @@ def coboundary(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "e k c"
 
     Raises:
         ShapeError: if the stalks of ``x`` and of the maps differ, or ``x`` is not finite.
+
+    Examples:
+        >>> sheaf = cellular_sheaf(torch.tensor([[0, 1], [1, 0]]), 2, torch.tensor([[1.0], [2.0]]))
+        >>> coboundary(sheaf, torch.tensor([5.0, 3.0]).view(2, 1, 1)).item()  # 1 * 5 - 2 * 3
+        -1.0
     """
     check_signal(sheaf, x)
     (v, w), (v_maps, w_maps) = sheaf.graph.ends(sheaf.graph.row), sheaf.graph.ends(sheaf.maps)
@@ -67,7 +90,15 @@ def coboundary(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "e k c"
 
 
 def coboundary_transpose(sheaf: Sheaf, y: Float[Tensor, "e k c"]) -> Float[Tensor, "n d c"]:
-    """Adjoint of the coboundary: ``(delta^T y)_v = sum_e [v : e] F_{v<e}^T y_e``, zero at isolated nodes."""
+    """Adjoint of the coboundary, ``(delta^T y)_v = sum_e [v : e] F_{v<e}^T y_e``; zero at isolated nodes.
+
+    ``[v : e]`` is 1 at the lower-numbered end of an edge and -1 at the other.
+
+    Examples:
+        >>> sheaf = cellular_sheaf(torch.tensor([[0, 1], [1, 0]]), 2, torch.tensor([[1.0], [2.0]]))
+        >>> coboundary_transpose(sheaf, torch.tensor([[[3.0]]])).flatten()  # 1 * 3 and -2 * 3
+        tensor([ 3., -6.])
+    """
     (v, w), (v_maps, w_maps) = sheaf.graph.ends(sheaf.graph.row), sheaf.graph.ends(sheaf.maps)
     out = y.new_zeros(sheaf.graph.num_nodes, sheaf.stalk_dim, y.shape[-1])
     out = out.index_add(0, v, _apply_transpose(v_maps, y))
@@ -75,33 +106,54 @@ def coboundary_transpose(sheaf: Sheaf, y: Float[Tensor, "e k c"]) -> Float[Tenso
 
 
 def laplacian(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, "n d c"]:
-    """Apply the sheaf Laplacian, ``L x = delta^T delta x``; of a normalised sheaf, ``Delta x``.
+    """Sheaf Laplacian applied to a signal, ``L x = delta^T delta x``; of a normalised sheaf, ``Delta x``.
+
+    The definition, to which the fast paths are held: a reference for tests. Time O(e k d c), memory O(e k c).
 
     Raises:
         ShapeError: if the stalks of ``x`` and of the maps differ, or ``x`` is not finite.
 
-    Time O(e k d c), memory O(e k c): the definition, a reference for tests, to which the fast paths are held.
+    Examples:
+        With identity maps it is the graph Laplacian D - A, here of the path 0 - 1 - 2.
+
+        >>> arcs = torch.tensor([[0, 1, 1, 2], [1, 2, 0, 1]])
+        >>> path = cellular_sheaf(arcs, 3, torch.ones(4, 1))
+        >>> laplacian(path, torch.eye(3).unsqueeze(1)).squeeze(1).int().tolist()
+        [[1, -1, 0], [-1, 2, -1], [0, -1, 1]]
     """
     return coboundary_transpose(sheaf, coboundary(sheaf, x))
 
 
 def dirichlet_energy(sheaf: Sheaf, x: Float[Tensor, "n d c"]) -> Float[Tensor, ""]:
-    """Dirichlet energy ``x^T L x = |delta x|^2`` over all channels, zero on global sections alone.
+    """Dirichlet energy ``x^T L x = |delta x|^2``, summed over the channels; zero on global sections alone.
 
     A reference for tests.
+
+    Examples:
+        >>> path = cellular_sheaf(torch.tensor([[0, 1, 1, 2], [1, 2, 0, 1]]), 3, torch.ones(4, 1))
+        >>> dirichlet_energy(path, torch.ones(3, 1, 1)).item()  # a constant signal is a global section here
+        0.0
+        >>> dirichlet_energy(path, torch.tensor([0.0, 1.0, 3.0]).view(3, 1, 1)).item()  # 1 ** 2 + 2 ** 2
+        5.0
     """
     return coboundary(sheaf, x).square().sum()
 
 
 def stalk_degree(sheaf: Sheaf) -> Union[Float[Tensor, "n d"], Float[Tensor, "n d d"]]:
-    """Diagonal blocks of L, ``D_v = sum_e F_{v<e}^T F_{v<e}``, as diagonals where the maps are."""
+    """Diagonal blocks of L, ``D_v = sum_e F_{v<e}^T F_{v<e}``; as diagonals (n, d) where the maps are diagonals.
+
+    Examples:
+        >>> path = cellular_sheaf(torch.tensor([[0, 1, 1, 2], [1, 2, 0, 1]]), 3, torch.ones(4, 1))
+        >>> stalk_degree(path).flatten()  # with identity maps, the number of edges
+        tensor([1., 2., 1.])
+    """
     gram = sheaf.maps.square() if sheaf.diagonal else sheaf.maps.mT @ sheaf.maps
     out = gram.new_zeros(sheaf.graph.num_nodes, *gram.shape[1:])
     return out.index_add(0, sheaf.graph.row, gram)
 
 
 def normalise(sheaf: Sheaf, normalisation: str = "block", augmented: bool = False) -> Sheaf:
-    """Sheaf whose Laplacian is the normalised one: maps ``F_{v<e} B_v^-1/2``. A reference for tests.
+    """Sheaf whose Laplacian is the normalised one, with maps ``F_{v<e} B_v^-1/2``. A reference for tests.
 
     Args:
         normalisation: ``block`` takes ``B_v = D_v`` (plus I if augmented); ``degree`` the scalar deg_v (plus 1) for
@@ -112,6 +164,12 @@ def normalise(sheaf: Sheaf, normalisation: str = "block", augmented: bool = Fals
 
     Raises:
         ConfigError: if ``normalisation`` is unknown.
+
+    Examples:
+        >>> maps = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+        >>> path = cellular_sheaf(torch.tensor([[0, 1, 1, 2], [1, 2, 0, 1]]), 3, maps)
+        >>> stalk_degree(normalise(path)).flatten().round(decimals=4)
+        tensor([1., 1., 1.])
     """
     if normalisation not in NORMALISATIONS:
         raise ConfigError(f"normalisation {normalisation!r} is unknown; choose one of {', '.join(NORMALISATIONS)}")
@@ -123,7 +181,13 @@ def normalise(sheaf: Sheaf, normalisation: str = "block", augmented: bool = Fals
 
 
 def stalk_inverse_sqrt(sheaf: Sheaf, augmented: bool) -> Union[Float[Tensor, "n d"], Float[Tensor, "n d d"]]:
-    """``B_v^-1/2`` of the block normalisation, as diagonals where the maps are."""
+    """``B_v^-1/2`` of the block normalisation, ``B_v = D_v`` (plus I if augmented); diagonals where the maps are.
+
+    Examples:
+        >>> sheaf = cellular_sheaf(torch.tensor([[0, 1], [1, 0]]), 3, torch.tensor([[2.0], [4.0]]))
+        >>> stalk_inverse_sqrt(sheaf, augmented=False).flatten()  # the isolated node has 0, not infinity
+        tensor([0.5000, 0.2500, 0.0000])
+    """
     degree = stalk_degree(sheaf)
     if sheaf.diagonal:
         return scalar_inverse_sqrt(degree + augmented)
@@ -132,13 +196,30 @@ def stalk_inverse_sqrt(sheaf: Sheaf, augmented: bool) -> Union[Float[Tensor, "n 
 
 
 def degree_inverse_sqrt(sheaf: Sheaf, augmented: bool) -> Float[Tensor, "n 1"]:
-    """``s_v`` of the degree normalisation: (deg + 1)^-1/2 or deg^-1/2 for diagonal maps, (d deg + 1)^-1/2 otherwise."""
+    """One scale for each node, of the degree normalisation.
+
+    For diagonal maps ``deg^-1/2``, or ``(deg + 1)^-1/2`` if augmented; for matrices ``(d deg + 1)^-1/2``.
+
+    Examples:
+        >>> star = cellular_sheaf(torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]]), 4, torch.ones(6, 2))
+        >>> degree_inverse_sqrt(star, augmented=True).flatten()[0]  # three edges
+        tensor(0.5000)
+    """
     degree = sheaf.graph.degree.to(sheaf.maps.dtype).unsqueeze(-1)
     return scalar_inverse_sqrt(degree + augmented if sheaf.diagonal else sheaf.stalk_dim * degree + 1)
 
 
 def check_maps(graph: UndirectedGraph, maps: Float[Tensor, "..."]) -> None:
-    """Refuse maps that do not fit the arcs or are not finite (ShapeError)."""
+    """Refuse maps that do not fit the arcs or are not finite.
+
+    Raises:
+        ShapeError: if so.
+
+    Examples:
+        >>> check_maps(undirected_graph(torch.tensor([[0, 1], [1, 0]]), 2), torch.ones(1, 3))
+        Traceback (most recent call last):
+        recbole_sheaf.errors.ShapeError: maps have shape (1, 3), expected (2, d) diagonals or (2, k, d) matrices: ...
+    """
     num_arcs = len(graph.row)
     if maps.dim() not in (2, 3) or len(maps) != num_arcs:
         raise ShapeError(
@@ -149,7 +230,17 @@ def check_maps(graph: UndirectedGraph, maps: Float[Tensor, "..."]) -> None:
 
 
 def check_signal(sheaf: Sheaf, x: Float[Tensor, "..."]) -> None:
-    """Refuse a signal that is not of shape (n, d, c) for this sheaf or not finite (ShapeError)."""
+    """Refuse a signal that is not of shape (n, d, c) for this sheaf, or not finite.
+
+    Raises:
+        ShapeError: if so.
+
+    Examples:
+        >>> sheaf = cellular_sheaf(torch.tensor([[0, 1], [1, 0]]), 2, torch.ones(2, 3))
+        >>> check_signal(sheaf, torch.ones(2, 3))  # no channels
+        Traceback (most recent call last):
+        recbole_sheaf.errors.ShapeError: x has shape (2, 3), read as (n, d, c), but the sheaf has 2 nodes ...
+    """
     n, d = sheaf.graph.num_nodes, sheaf.stalk_dim
     if x.dim() != 3 or x.shape[:2] != (n, d):
         raise ShapeError(

@@ -18,7 +18,7 @@ from recbole_sheaf.sheaf.laplacian import Sheaf, degree_inverse_sqrt, stalk_degr
 
 @dataclass(frozen=True)
 class LaplacianOptions:
-    """How maps become a Laplacian.
+    """Choices by which maps become a Laplacian.
 
     Attributes:
         normalised: ``B^-1/2 L B^-1/2`` with ``B_v = D_v`` (+ I if augmented); fixed channels by the degree (+ 1).
@@ -27,6 +27,14 @@ class LaplacianOptions:
         augmented: add the identity to ``B_v``.
         add_lp: append the fixed low-pass channel, Deg + A.
         add_hp: append the fixed high-pass channel, Deg - A.
+
+    Raises:
+        ConfigError: if both normalisations are asked for.
+
+    Examples:
+        >>> LaplacianOptions(normalised=True, deg_normalised=True)
+        Traceback (most recent call last):
+        recbole_sheaf.errors.ConfigError: normalised and deg_normalised exclude each other; set at most one of them
     """
 
     normalised: bool = False
@@ -49,8 +57,24 @@ def laplacian_blocks(
 ) -> tuple[Float[Tensor, "e ..."], Float[Tensor, "n ..."]]:
     """Learnt blocks of the Laplacian: those of the arcs with row < col, and those of the nodes.
 
-    Diagonal families give diagonals, (e, d) and (n, d); orthogonal maps give (e, d, d) and, their ``D_v`` being a
-    multiple of the identity, (n, 1); all others (e, d, d) and (n, d, d). No eigendecomposition except for the last.
+    Args:
+        maps: one map for each arc, diagonals or matrices, as the family has them.
+        restriction_map: the family.
+        options: normalisation; fixed channels are no matter of the blocks.
+        edge_weight: multiplies both maps of an edge; equal on both arcs.
+
+    Returns:
+        For diagonal families diagonals, (e, d) and (n, d); for orthogonal maps (e, d, d) and, their ``D_v`` being a
+        multiple of the identity, (n, 1); for all others (e, d, d) and (n, d, d). Only the last take an
+        eigendecomposition.
+
+    Examples:
+        >>> import torch
+        >>> from recbole_sheaf.sheaf import undirected_graph
+        >>> graph = undirected_graph(torch.tensor([[0, 1], [1, 0]]), 2)
+        >>> laplacian_blocks(graph, torch.tensor([[2.0], [3.0]]), "diagonal", LaplacianOptions())
+        (tensor([[-6.]]), tensor([[4.],
+                [9.]]))
     """
     if edge_weight is not None:
         maps = maps * edge_weight.view(-1, *[1] * (maps.dim() - 1))

@@ -28,9 +28,17 @@ Flag = Union[bool, int]  # manifests write 0 and 1
 
 @dataclass(frozen=True)
 class LaplacianPattern:
-    """Positions of the entries of one graph's sheaf Laplacians: (row, column) pairs without repeats, and the size n D.
+    """Positions of the entries of one graph's sheaf Laplacians, without repeats.
 
-    The first ``num_upper`` entries lie above the block diagonal, the next as many are their mirror images below it.
+    Attributes:
+        index: (row, column) of every entry. The first ``num_upper`` lie above the block diagonal, the next as many are
+            their mirror images below it, the rest are in the diagonal blocks.
+        size: number of rows, n D.
+        num_upper: see ``index``.
+
+    Examples:
+        >>> LaplacianPattern(torch.tensor([[0, 1, 0, 1], [1, 0, 0, 1]]), size=2, num_upper=1).index.shape
+        torch.Size([2, 4])
     """
 
     index: Int[Tensor, "2 nnz"]
@@ -78,6 +86,13 @@ def sheaf_laplacian_matrix(
 
     A node without edges, and any direction in which ``D_v`` is singular, has zero entries where a plain inverse would
     give NaN. Time O(a d^3), memory O(a d^2).
+
+    Examples:
+        >>> edge = torch.tensor([[0, 1], [1, 0]])
+        >>> index, values = sheaf_laplacian_matrix(edge, 2, torch.tensor([[2.0], [3.0]]), "diagonal")
+        >>> torch.sparse_coo_tensor(index, values, (2, 2), check_invariants=True).to_dense()
+        tensor([[ 4., -6.],
+                [-6.,  9.]])
     """
     options = LaplacianOptions(*map(bool, (normalised, deg_normalised, augmented, add_lp, add_hp)))
     check_family(restriction_map)
@@ -95,7 +110,13 @@ def sheaf_laplacian_matrix(
 def laplacian_pattern(
     graph: UndirectedGraph, stalk_dim: int, restriction_map: str, options: LaplacianOptions
 ) -> LaplacianPattern:
-    """Where the entries stand; fits :func:`laplacian_values` of the same graph, stalk dimension, family, options."""
+    """Positions of the entries, for :func:`laplacian_values` of the same graph, stalk dimension, family and options.
+
+    Examples:
+        >>> graph = undirected_graph(torch.tensor([[0, 1], [1, 0]]), 2)
+        >>> laplacian_pattern(graph, 1, "diagonal", LaplacianOptions()).index.tolist()  # upper, lower, diagonal
+        [[0, 1, 0, 1], [1, 0, 0, 1]]
+    """
     d, num_fixed = stalk_dim, options.add_lp + options.add_hp
     total = d + num_fixed
     device = graph.arcs.device
@@ -117,7 +138,14 @@ def laplacian_values(
     diagonal: Float[Tensor, "n ..."],
     options: LaplacianOptions,
 ) -> Float[Tensor, " nnz"]:
-    """Values at the places of :func:`laplacian_pattern`, from the blocks of :func:`laplacian_blocks`."""
+    """Values at the places of :func:`laplacian_pattern`, from the blocks of :func:`laplacian_blocks`.
+
+    Examples:
+        >>> graph = undirected_graph(torch.tensor([[0, 1], [1, 0]]), 2)
+        >>> upper, diagonal = torch.tensor([[-6.0]]), torch.tensor([[4.0], [9.0]])
+        >>> laplacian_values(graph, upper, diagonal, LaplacianOptions())
+        tensor([-6., -6.,  4.,  9.])
+    """
     half, rest = laplacian_halves(graph, upper, diagonal, options)
     return torch.cat([half, half, rest])
 
@@ -128,7 +156,14 @@ def laplacian_halves(
     diagonal: Float[Tensor, "n ..."],
     options: LaplacianOptions,
 ) -> tuple[Float[Tensor, " upper"], Float[Tensor, " diagonal"]]:
-    """Values above the block diagonal, which stand below it once more, and those of the diagonal blocks."""
+    """Values above the block diagonal, which stand below it once more, and those of the diagonal blocks.
+
+    Examples:
+        >>> graph = undirected_graph(torch.tensor([[0, 1], [1, 0]]), 2)
+        >>> upper, diagonal = torch.tensor([[-6.0]]), torch.tensor([[4.0], [9.0]])
+        >>> laplacian_halves(graph, upper, diagonal, LaplacianOptions(add_lp=True))  # Deg + A comes first
+        (tensor([ 1., -6.]), tensor([1., 1., 4., 9.]))
+    """
     if diagonal.dim() == 2 and diagonal.shape[-1] == 1:
         diagonal = diagonal.expand(-1, upper.shape[-1])
     half, rest = upper.flatten(), diagonal.flatten()

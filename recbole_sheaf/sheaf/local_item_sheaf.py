@@ -1,7 +1,7 @@
-r"""An item sheaf on the arcs of K neighbours: maps learnt around each node, and content through hubs.
+"""An item sheaf on the arcs of K neighbours: maps learnt around each node, and content through hubs.
 
-M, Lambda, P and B as in :mod:`.item_sheaf`, whose full form this approximates without a matrix of all pairs: time and
-memory are linear in the number of items.
+M, Lambda, P and B as in :mod:`recbole_sheaf.sheaf.item_sheaf`, whose full form this approximates without a matrix of
+all pairs: time and memory are linear in the number of items.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,11 @@ class LocalMaps:
     Attributes:
         neighbours: N_i, best first; -1 is none.
         weights: coefficients of node i on its neighbours; zero where there is none.
-        variance: the diagonal of P as node i sees it, one over what its regression leaves.
+        variance: the diagonal of P as node i has it, one over what its regression leaves.
+
+    Examples:
+        >>> LocalMaps(torch.tensor([[1], [-1]]), torch.tensor([[0.5], [0.0]]), torch.ones(2)).weights.flatten()
+        tensor([0.5000, 0.0000])
     """
 
     neighbours: Int[Tensor, "n K"]
@@ -42,7 +46,9 @@ def local_transport(
     content: bool = True,
     chunk_bytes: int = 2**28,
 ) -> LocalMaps:
-    r"""The regression of each node on its neighbours alone, :math:`w_i = (M + \Lambda)_{NN}^{-1} M_{Ni}`.
+    r"""Ridge regression of each node on its neighbours alone, :math:`w_i = (M + \Lambda)_{NN}^{-1} M_{Ni}`.
+
+    With all other items as neighbours it is the full transport.
 
     Args:
         neighbours: N_i, distinct and without i; -1 is none.
@@ -55,7 +61,15 @@ def local_transport(
         ConfigError: if K is not below the number of items, or a block is not positive definite.
 
     Time O(n K^3) and that of M's blocks, O(n K r) where r is how many pairs an item has, or of :func:`gram_blocks`
-    where they are too many. With all other items as neighbours it is the full transport.
+    where they are too many.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> users, items = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 1, 0, 1, 1])
+        >>> signals = item_signals(users, items, n_users=3, n_items=2)
+        >>> local_transport(signals, torch.tensor([[1], [0]]), ridge=torch.ones(2)).weights  # 2 / (3 + 1), 2 / (2 + 1)
+        tensor([[0.5000],
+                [0.6667]])
     """
     weights = signals.content.new_zeros(neighbours.shape)
     own = signals.diagonal if content else signals.diagonal - signals.content.square().sum(1)
@@ -81,7 +95,15 @@ def arc_cosines(
 ) -> Float[Tensor, "n K"]:
     r"""Identity maps on the same arcs, the control: :math:`C_{ij} = M_{ij} / \sqrt{M_{ii} M_{jj}}`.
 
-    M is without content in the numerator where ``content`` is False. An item without any signal has zeros.
+    M is without content in the numerator where ``content`` is False. An item without any signal has zeros. Arguments
+    are those of :func:`local_transport`.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> users, items = torch.tensor([0, 1, 2, 3, 3]), torch.tensor([0, 0, 0, 0, 1])
+        >>> signals = item_signals(users, items, n_users=4, n_items=2)
+        >>> arc_cosines(signals, torch.tensor([[1], [0]])).flatten()
+        tensor([0.5000, 0.5000])
     """
     out = signals.content.new_zeros(neighbours.shape)
     scale = unit_scale(signals.diagonal)
@@ -92,11 +114,15 @@ def arc_cosines(
 
 @dataclass(frozen=True)
 class Hubs:
-    r"""The low-rank part of P: :math:`P \approx Q - H H^\top`, content as c further nodes that every item is joined to.
+    r"""Low-rank part of P: :math:`P \approx Q - H H^\top`, content as c further nodes that every item is joined to.
 
     Attributes:
-        factor: H.
+        factor: H, a row for each item.
         variance: diag P, that is diag Q minus the squared lengths of the rows of H.
+
+    Examples:
+        >>> Hubs(factor=torch.tensor([[0.5], [0.0]]), variance=torch.tensor([0.75, 1.0])).factor.square().sum(1)
+        tensor([0.2500, 0.0000])
     """
 
     factor: Float[Tensor, "n c"]
@@ -104,20 +130,25 @@ class Hubs:
 
 
 def content_hubs(maps: LocalMaps, content: Float[Tensor, "n c"]) -> Hubs:
-    r"""Add content to maps that were learnt on arcs without it, exactly (Woodbury).
+    r"""Hubs that add content to maps that were learnt on arcs without it, exactly (Woodbury).
 
     Content is dense: every item is near every other, and K neighbours alone would have to carry what the n - 1 of the
     full regression share, so rare items are scored far too high. But its rank c is small. With Q the inverse of
-    :math:`X^\top W X + \Lambda` as the arcs know it (column i: ``variance_i`` times 1 at i, ``-w_i`` at N_i),
+    :math:`X^\top W X + \Lambda` as far as the arcs give it (column i: ``variance_i`` times 1 at i, ``-w_i`` at N_i),
 
     .. math:: P = Q - Y G^{-1} Y^\top, \qquad Y = Q C, \qquad G = I + C^\top Q C, \qquad H = Y G^{-1/2},
 
     with the symmetric part of Q in Y. With all other items as neighbours Q and so P are exact.
 
     Raises:
-        ConfigError: if G is not positive definite or a variance not positive, which a larger ridge mends.
+        ConfigError: if G is not positive definite or a variance not positive, which a larger ridge avoids.
 
     Time O(n K c + n c^2 + c^3), memory O(n c).
+
+    Examples:
+        >>> no_arcs = LocalMaps(torch.tensor([[-1], [-1]]), torch.zeros(2, 1), torch.ones(2))  # Q = I
+        >>> content_hubs(no_arcs, torch.tensor([[1.0], [0.0]])).variance  # P is the inverse of I + C C^T
+        tensor([0.5000, 1.0000])
     """
     there = maps.neighbours >= 0
     safe = maps.neighbours.clamp(min=0)

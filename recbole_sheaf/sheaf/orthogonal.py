@@ -18,18 +18,29 @@ ORTHOGONAL_MAPS = ("householder", "cayley", "matrix_exp", "euler")
 
 
 def num_orthogonal_parameters(stalk_dim: int, orthogonal_map: str) -> int:
-    """Parameters of one matrix: d(d-1)/2 for ``householder`` and ``euler``, d(d+1)/2 for ``cayley``, ``matrix_exp``."""
+    """Number of parameters of one matrix.
+
+    d(d-1)/2 for ``householder`` and ``euler``, d(d+1)/2 for ``cayley`` and ``matrix_exp``.
+
+    Raises:
+        ConfigError: if ``orthogonal_map`` is unknown.
+        ShapeError: for Euler angles with d > 3.
+
+    Examples:
+        >>> num_orthogonal_parameters(3, "householder"), num_orthogonal_parameters(3, "cayley")
+        (3, 6)
+    """
     _check_name(orthogonal_map, stalk_dim)
     sign = 1 if orthogonal_map in ("cayley", "matrix_exp") else -1
     return stalk_dim * (stalk_dim + sign) // 2
 
 
 def orthogonal_maps(params: Float[Tensor, "a p"], stalk_dim: int, orthogonal_map: str) -> Float[Tensor, "a d d"]:
-    """Build one orthogonal matrix from each row of ``params``.
+    """Orthogonal matrices, one from each row of ``params``.
 
     Args:
         params: free parameters, p of them as :func:`num_orthogonal_parameters` says.
-        stalk_dim: d.
+        stalk_dim: size d of the matrices.
         orthogonal_map: one of ``ORTHOGONAL_MAPS``.
 
     Raises:
@@ -37,6 +48,11 @@ def orthogonal_maps(params: Float[Tensor, "a p"], stalk_dim: int, orthogonal_map
         ConfigError: if ``orthogonal_map`` is unknown.
 
     Time O(a d^3), memory O(a d^2).
+
+    Examples:
+        >>> q = orthogonal_maps(torch.tensor([[0.3, -1.2, 2.0]]), 3, "householder")
+        >>> bool(torch.allclose(q @ q.mT, torch.eye(3), atol=1e-6))
+        True
     """
     expected = num_orthogonal_parameters(stalk_dim, orthogonal_map)
     if params.shape[-1] != expected:
@@ -53,6 +69,11 @@ def householder(params: Float[Tensor, "a p"], d: int) -> Float[Tensor, "a d d"]:
     ``v_i`` is column i of the unit lower triangular matrix of the parameters. In the compact WY form the product is
     ``I - V T^-1 V^T`` with T upper triangular, ``T_ii = |v_i|^2 / 2`` and ``T_ij = v_i^T v_j`` for i < j
     (Joffrain et al. 2006, https://doi.org/10.1145/1141885.1141886): one triangular solve instead of d sweeps.
+
+    Examples:
+        >>> householder(torch.tensor([[0.0]]), 2)  # reflections at both axes
+        tensor([[[-1.,  0.],
+                 [ 0., -1.]]])
     """
     eye = torch.eye(d, dtype=params.dtype, device=params.device)
     v = _lower_triangular(params, d, offset=-1) + eye
@@ -62,7 +83,13 @@ def householder(params: Float[Tensor, "a p"], d: int) -> Float[Tensor, "a d d"]:
 
 
 def cayley(params: Float[Tensor, "a p"], d: int) -> Float[Tensor, "a d d"]:
-    """Cayley transform ``(I - A/2)^-1 (I + A/2)`` of the skew-symmetric A; determinant 1."""
+    """Cayley transform ``(I - A/2)^-1 (I + A/2)`` of the skew-symmetric A; determinant 1.
+
+    Examples:
+        >>> cayley(torch.tensor([[0.0, 2.0, 0.0]]), 2) + 0.0  # a quarter turn
+        tensor([[[ 0., -1.],
+                 [ 1.,  0.]]])
+    """
     eye = torch.eye(d, dtype=params.dtype, device=params.device)
     half = 0.5 * _skew(params, d)
     return torch.linalg.solve(eye - half, eye + half)
@@ -72,13 +99,24 @@ def matrix_exp(params: Float[Tensor, "a p"], d: int) -> Float[Tensor, "a d d"]:
     """Exponential ``exp(A)`` of the skew-symmetric A; determinant 1, onto SO(d).
 
     One Newton-Schulz step ``Q (3 I - Q^T Q) / 2`` squares what rounding left of ``Q^T Q - I`` after large A in float32.
+
+    Examples:
+        >>> matrix_exp(torch.tensor([[0.0, math.pi, 0.0]]), 2).round(decimals=4) + 0.0  # half a turn
+        tensor([[[-1.,  0.],
+                 [ 0., -1.]]])
     """
     q = torch.matrix_exp(_skew(params, d))
     return 1.5 * q - 0.5 * q @ (q.mT @ q)
 
 
 def euler(params: Float[Tensor, "a p"], d: int) -> Float[Tensor, "a d d"]:
-    """Rotation by angles in turns: one for d = 2, ``R_z(alpha) R_y(beta) R_x(gamma)`` for d = 3, 1 for d = 1."""
+    """Rotations by angles in turns: one angle for d = 2, ``R_z(alpha) R_y(beta) R_x(gamma)`` for d = 3, 1 for d = 1.
+
+    Examples:
+        >>> euler(torch.tensor([[0.25]]), 2).round(decimals=4) + 0.0  # a quarter turn
+        tensor([[[ 0., -1.],
+                 [ 1.,  0.]]])
+    """
     if d == 1:
         return params.new_ones(len(params), 1, 1)
     cos, sin = torch.cos(2 * math.pi * params), torch.sin(2 * math.pi * params)

@@ -13,7 +13,14 @@ SMALLEST = torch.finfo(torch.float32).tiny  # of what float32 holds with all its
 
 
 def unit_length(rows: Tensor) -> Tensor:
-    """Each row divided by its length, rows of zeros as they are; (n, dim) to (n, dim), time O(n dim)."""
+    """Rows divided by their lengths, (n, dim) to (n, dim); rows of zeros stay zeros. Time O(n dim).
+
+    Examples:
+        >>> unit_length(torch.tensor([[3.0, 4.0], [3e30, 4e30], [0.0, 0.0]]))  # squares of 3e30 overflow
+        tensor([[0.6000, 0.8000],
+                [0.6000, 0.8000],
+                [0.0000, 0.0000]])
+    """
     if not rows.shape[1]:
         return rows
     largest = torch.linalg.vector_norm(rows, torch.inf, dim=1, keepdim=True)
@@ -24,5 +31,10 @@ def unit_length(rows: Tensor) -> Tensor:
 
 
 def to_one(largest: Tensor) -> Tensor:
-    """Exponent of the power of two that brings a positive number near 1, itself within float32."""
+    """Exponent of the power of two that brings a positive number into [0.5, 1), as far as float32 reaches.
+
+    Examples:
+        >>> to_one(torch.tensor([0.75, 3.0, 1000.0])).tolist()
+        [0, -2, -10]
+    """
     return -torch.frexp(largest).exponent.clamp(-126, 126)

@@ -14,9 +14,9 @@ from typing import Any, Optional
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.errors import DataError, nearest, shown
+from recbole_sheaf.errors import DataError
 from recbole_sheaf.files.plain_text import one_line
-from recbole_sheaf.store.results import Filters, config_of, known_metrics, scores_of
+from recbole_sheaf.store.results import Filters, config_of, known_metrics, matching_runs, scores_of
 from recbole_sheaf.store.store import Store
 
 REAL = "real"  # the ablation that changes nothing
@@ -74,15 +74,15 @@ class Row:
         return self.runs[0].config
 
     def values(self, metric: str) -> list[float]:
-        """Of a test metric, over seeds."""
+        """The values of a test metric, one for each seed that has it."""
         return _known(run.test.get(metric) for run in self.runs)
 
     def mean(self, metric: str) -> Optional[float]:
-        """Of a test metric over seeds; None where no seed has it."""
+        """The mean of a test metric over seeds; None where no seed has it."""
         return mean(self.values(metric))
 
     def deviation(self, metric: str) -> Optional[float]:
-        """Of a test metric over seeds; None of fewer than two."""
+        """The standard deviation of a test metric over seeds; None of fewer than two."""
         values = self.values(metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
@@ -111,11 +111,11 @@ class Group:
     number: int = 1
 
     def name(self, what: str) -> str:
-        """Of a section or a figure of this group, unlike that of any other."""
+        """A name for a section or a figure of this group, unlike that of any other group."""
         return f"{what}-{self.number}"
 
     def once(self, what: str, work: Callable[[], Any]) -> Any:
-        """What both languages need and takes seconds to work out."""
+        """The result of a slow computation, kept under its name: reports in both languages need it."""
         if what not in self._worked_out:
             self._worked_out[what] = work()
         return self._worked_out[what]
@@ -151,7 +151,7 @@ class Group:
         return [run for row in self.rows for run in row.runs]
 
     def row(self, label: str, ablation: str) -> Optional[Row]:
-        """By name."""
+        """The row of a label under an ablation."""
         return next((row for row in self.rows if (row.label, row.ablation) == (label, ablation)), None)
 
     def per_user(self, metric: str) -> pd.DataFrame:
@@ -159,13 +159,13 @@ class Group:
         return self.once(f"users {metric}", lambda: _per_user(self.store, self.experiment, self.dataset, metric))
 
     def rows_of(self, table: str) -> pd.DataFrame:
-        """Those of ``curves`` or ``strata`` with label, ablation and seed."""
+        """The rows of the table ``curves`` or ``strata`` that are of this group, with label, ablation and seed."""
         return self.once(table, lambda: _rows_of(self.store, table, self.experiment, self.dataset))
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that a report says."""
+    """Everything that a report is written from."""
 
     name: str
     groups: Sequence[Group]
@@ -180,7 +180,7 @@ def read_material(
     """Read a store.
 
     Args:
-        filters: names allowed in ``experiment`` and ``dataset``; absent means any.
+        filters: as of :func:`~recbole_sheaf.store.results.matching_runs`.
         metrics: to show in the place of the usual ones.
         searched: stores whose searches are read too.
 
@@ -189,15 +189,14 @@ def read_material(
         DataError: if nothing matches, a metric is nowhere, rows of a group have no common split or no metric, or a
             store of ``searched`` holds no trial.
     """
-    found = store.rows("SELECT * EXCLUDE (train_loss) FROM entries JOIN runs USING (run, dataset, seed) ORDER BY ALL")
     studies, trials = _searches([store, *searched])
+    found = matching_runs(store, filters, "* EXCLUDE (train_loss)")
     if found.empty and trials.empty:
         raise DataError(f"{store.path} holds no finished run and no trial; run 'recbole-sheaf compare' into it first")
-    kept = _filtered(store, found, filters)
-    asked = known_metrics(metrics, [name for test in kept["test"] for name in scores_of(test)])
+    asked = known_metrics(metrics, [name for test in found["test"] for name in scores_of(test)])
     groups = [
         _group(store, number, experiment, dataset, lines, asked)
-        for number, ((experiment, dataset), lines) in enumerate(kept.groupby(["experiment", "dataset"]), start=1)
+        for number, ((experiment, dataset), lines) in enumerate(found.groupby(["experiment", "dataset"]), start=1)
     ]
     failures = store.rows("SELECT * FROM failures ORDER BY failed, job")
     wanted = filters.get("experiment")
@@ -212,7 +211,7 @@ def _searches(stores: Sequence[Store]) -> tuple[pd.DataFrame, pd.DataFrame]:
     for number, store in enumerate(stores):
         own, tried = store.rows("SELECT * FROM studies"), store.rows("SELECT * FROM trials")
         if number and tried.empty:
-            raise DataError(f"{store.path} holds no trial; give stores that 'recbole-sheaf tune' wrote to --searches")
+            raise DataError(f"{store.path} holds no trial; give stores that 'recbole-sheaf tune' wrote as searches=...")
         fresh = set(own["study"]) | set(tried["study"])
         studies.append(own[~own["study"].isin(known)])
         trials.append(tried[~tried["study"].isin(known)])
@@ -221,21 +220,6 @@ def _searches(stores: Sequence[Store]) -> tuple[pd.DataFrame, pd.DataFrame]:
         pd.concat(studies).sort_values(["dataset", "model", "study"], ignore_index=True),
         pd.concat(trials).sort_values(["study", "trial"], ignore_index=True),
     )
-
-
-def _filtered(store: Store, found: pd.DataFrame, filters: Filters) -> pd.DataFrame:
-    for name in ("experiment", "dataset"):
-        wanted, there = list(filters.get(name) or ()), sorted(set(found[name]))
-        for each in wanted:
-            if each not in there:
-                raise DataError(
-                    f"{store.path} holds no finished run of {name} {shown(each)}{nearest(each, there)}; "
-                    f"there are {', '.join(there) or 'none'}"
-                )
-        found = found[found[name].isin(wanted)] if wanted else found
-    if found.empty and any(filters.values()):
-        raise DataError(f"{store.path} holds no finished run that all of --experiment and --dataset name; drop one")
-    return found
 
 
 def _group(store: Store, number: int, experiment: str, dataset: str, lines: pd.DataFrame, metrics: list[str]) -> Group:
@@ -250,7 +234,7 @@ def _group(store: Store, number: int, experiment: str, dataset: str, lines: pd.D
     rows.sort(key=lambda row: (sign * value if (value := row.valid(chosen)) is not None else math.inf, row.label))
     shown_metrics = metrics or _usual_metrics(runs, chosen)
     if not shown_metrics:
-        raise DataError(f"no run of {experiment} on {dataset} has a metric at test; name another --experiment")
+        raise DataError(f"no run of {experiment} on {dataset} has a metric at test; name another experiment=...")
     return Group(store, experiment, dataset, rows, shown_metrics, number)
 
 
@@ -281,7 +265,7 @@ def _refuse_other_splits(experiment: str, dataset: str, rows: Sequence[Row]) -> 
             if split_of(run) != split:
                 raise DataError(
                     f"models of {experiment} on {dataset} have no common split: {first.label} has {split}, {row.label} "
-                    f"{split_of(run)}; name another --experiment, or run them on one split"
+                    f"{split_of(run)}; name another experiment=..., or run them on one split"
                 )
 
 
@@ -332,7 +316,7 @@ def named_after_its_model(rows: Sequence[Row]) -> Optional[Row]:
 
 
 def mean(values: Sequence[float]) -> Optional[float]:
-    """None of nothing."""
+    """The mean of some numbers; None where there are none."""
     return float(np.mean(values)) if values else None
 
 

@@ -6,14 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_sheaf.errors import DataError, nearest
+from recbole_sheaf.errors import DataError, nearest, shown
 from recbole_sheaf.evaluation import compare_models, mean_over_seeds, randomisation_tests, significance_marks
 from recbole_sheaf.store.store import Store
 
 TABLES = {"users": "user_metrics", "strata": "strata", "curves": "curves"}
 UNFILTERED = ("failures", "studies", "trials")
 FILTERS = ("experiment", "dataset", "label", "ablation")
-OPTIONS = {"label": "model"}  # filters whose option has another name
 COST = {"seconds_per_epoch": "s/epoch", "peak_memory_mib": "peak MiB", "parameters": "parameters"}
 SEED = 2020  # owner of the draws behind randomisation tests and bootstrap intervals
 CELL = ["experiment", "dataset", "ablation", "label"]
@@ -22,20 +21,42 @@ COMPARED = ("recall@20", "ndcg@20")  # where no metric is asked for, and the run
 Filters = Mapping[str, Sequence[str]]
 
 
+def matching_runs(store: Store, filters: Filters, columns: str = "*") -> pd.DataFrame:
+    """Columns of ``entries`` and ``runs`` of the finished runs that match; empty where there is none and no filter.
+
+    Args:
+        filters: names allowed in each of ``experiment``, ``dataset``, ``label``, ``ablation``; absent means any.
+
+    Raises:
+        DataError: if no finished run has one of the names, or none has all of them, naming what there is.
+    """
+    where, values = _where(filters)
+    found = store.rows(
+        f"SELECT {columns} FROM entries JOIN runs USING (run, dataset, seed) {where} ORDER BY ALL", values
+    )
+    if values:
+        _refuse_unmatched(store, filters, found.empty)
+    return found
+
+
+def _some_runs(store: Store, filters: Filters, columns: str = "*") -> pd.DataFrame:
+    found = matching_runs(store, filters, columns)
+    if found.empty:
+        raise DataError(f"{store.path} holds no finished run; run 'recbole-sheaf compare' into it first")
+    return found
+
+
 def finished_runs(store: Store, filters: Filters, metrics: Sequence[str] = ()) -> pd.DataFrame:
     """One line per finished run: where it stands, its metrics and its cost.
 
     Args:
-        filters: names allowed in each of ``experiment``, ``dataset``, ``label``, ``ablation``; absent means any.
+        filters: as of :func:`matching_runs`.
         metrics: of the test part, in any case, to which the columns are held; none means all.
 
     Raises:
         DataError: if nothing matches, or no run has one of the metrics, naming what there is.
     """
-    where, values = _where(filters)
-    found = store.rows(f"SELECT * FROM entries JOIN runs USING (run, dataset, seed) {where} ORDER BY ALL", values)
-    if found.empty:
-        _refuse_nothing(store, filters)
+    found = _some_runs(store, filters)
     asked = known_metrics(metrics, [name for test in found["test"] for name in scores_of(test)])
     lines = []
     for row in found.to_dict("records"):
@@ -55,13 +76,7 @@ def settings_of_runs(store: Store, filters: Filters) -> list[dict[str, Any]]:
     Raises:
         DataError: if nothing matches, or the settings of a run cannot be read.
     """
-    where, values = _where(filters)
-    columns = f"{', '.join(CELL)}, model, seed, run, config"
-    found = store.rows(
-        f"SELECT {columns} FROM entries JOIN runs USING (run, dataset, seed) {where} ORDER BY ALL", values
-    )
-    if found.empty:
-        _refuse_nothing(store, filters)
+    found = _some_runs(store, filters, f"{', '.join(CELL)}, model, seed, run, config")
     rows = [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
     return [{**row, "config": config_of(row)} for row in rows]
 
@@ -129,12 +144,11 @@ def raw_table(store: Store, name: str, filters: Filters, metrics: Sequence[str] 
             of their columns.
     """
     if name in UNFILTERED:
-        if given := [f"--{OPTIONS.get(key, key)}" for key in FILTERS if filters.get(key)]:
-            raise DataError(f"{name} are listed whole, without {', '.join(given)}; filter them with --sql")
+        if given := [f"{key}=..." for key in FILTERS if filters.get(key)]:
+            raise DataError(f"{name} are listed whole, without {', '.join(given)}; filter them with sql=...")
         return store.rows(f"SELECT * FROM {name} ORDER BY ALL")
+    _some_runs(store, filters, "run")
     where, values = _where(filters)
-    if store.rows(f"SELECT 1 FROM entries SEMI JOIN runs USING (run) {where} LIMIT 1", values).empty:
-        _refuse_nothing(store, filters)
     place = f"{', '.join(CELL)}, seed"
     rows = store.rows(
         f"SELECT {place}, {TABLES[name]}.* EXCLUDE (run), run FROM {TABLES[name]} JOIN entries USING (run) {where} "
@@ -179,7 +193,7 @@ def _comparable_runs(store: Store, filters: Filters, against: str) -> pd.DataFra
     for name in ("experiment", "dataset", "ablation"):
         if runs[name].nunique() > 1:
             there = ", ".join(map(str, runs[name].unique()))
-            raise DataError(f"users are compared within one {name}, but these match: {there}; name one with --{name}")
+            raise DataError(f"users are compared within one {name}, but these match: {there}; name one with {name}=...")
     labels = list(dict.fromkeys(runs["label"]))
     if against not in labels:
         raise DataError(f"there is no run of '{against}' to compare with{nearest(against, labels)}; {_listed(labels)}")
@@ -207,7 +221,7 @@ def _usual(store: Store, runs: pd.DataFrame) -> list[str]:
     usual = [name for name in COMPARED if name in shared] or [name for name in chosen if name in shared] or shared
     if not usual:
         each = "; ".join(f"{label}: {', '.join(names) or 'none'}" for label, names in zip(runs["label"], there))
-        raise DataError(f"the runs share no metric per user to compare ({each}); name runs that do with --model")
+        raise DataError(f"the runs share no metric per user to compare ({each}); name runs that do with label=...")
     return usual
 
 
@@ -237,13 +251,18 @@ def _where(filters: Filters) -> tuple[str, list[str]]:
     return ("WHERE " + " AND ".join(parts) if parts else ""), values
 
 
-def _refuse_nothing(store: Store, filters: Filters) -> None:
-    asked = ", ".join(f"{name} {' or '.join(filters[name])}" for name in FILTERS if filters.get(name)) or "anything"
-    entries = store.rows("SELECT DISTINCT experiment, dataset, label, ablation FROM entries SEMI JOIN runs USING (run)")
-    there = (
-        "; ".join(f"{name}: {', '.join(sorted(set(entries[name])))}" for name in FILTERS) if len(entries) else "none"
-    )
-    raise DataError(f"{store.path} holds no finished run of {asked}; there are {there}")
+def _refuse_unmatched(store: Store, filters: Filters, none: bool) -> None:
+    """Refuse names that no finished run has, and names that ``none`` has all of."""
+    entries = store.rows(f"SELECT DISTINCT {', '.join(FILTERS)} FROM entries SEMI JOIN runs USING (run)")
+    for name in FILTERS:
+        known = sorted(set(entries[name]))
+        for each in filters.get(name) or ():
+            if each not in known:
+                what = f"{name} {shown(each)}{nearest(each, known)}"
+                raise DataError(f"{store.path} holds no finished run of {what}; {_listed(known)}")
+    if none:
+        asked = " and ".join(f"{name}=..." for name in FILTERS if filters.get(name))
+        raise DataError(f"{store.path} holds no finished run that all of {asked} name; drop one")
 
 
 def config_of(row: Mapping[str, Any]) -> dict[str, Any]:

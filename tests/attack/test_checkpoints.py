@@ -88,7 +88,7 @@ NOT_CHECKPOINTS = {
     "text": (b"nothing to see here\n" * 20, "claims a header of"),
     "zeros": (b"\0" * 64, "no whole safetensors file"),
     "zip signature": (b"PK\3\4", "is a pickle, which may run code"),
-    "pickle": (pickle.dumps(Payload()), "is a pickle, which may run code .*--trust-checkpoint"),
+    "pickle": (pickle.dumps(Payload()), "is a pickle, which may run code .*trust=True"),
     "old pickle": (pickle.dumps(Payload(), protocol=0), "claims a header of|no whole safetensors file"),
     "npy": (b"\x93NUMPY\1\0v\0{'descr': '|O'}", "no whole safetensors file|claims a header"),
     "gzip": (b"\x1f\x8b\x08\0" + b"\0" * 60, "no whole safetensors file"),
@@ -450,7 +450,7 @@ def pickled(path, home, kind):
 )
 def test_a_pickle_runs_nothing_trusted_or_not(home, place, kind, said, name, unchecked_shapes):
     path = pickled(place / name, home, kind)
-    with pytest.raises(CheckpointError, match="is a pickle, which may run code .* --trust-checkpoint"):
+    with pytest.raises(CheckpointError, match="is a pickle, which may run code .* trust=True"):
         restore(path)
     with pytest.raises(CheckpointError, match=said) as refusal:
         restore(path, trust=True)

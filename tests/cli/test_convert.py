@@ -169,7 +169,7 @@ def test_an_mmrec_folder_is_one_table_where_its_split_is_dropped(baby, capsys):
 def test_a_kept_split_and_a_setting_of_another_contradict_each_other(baby):
     assert convert(str(baby), "--to=data/baby") == 0
     with pytest.raises(
-        ConfigError, match="'baby' comes with its own split; leave out split: random, or convert .*--dr"
+        ConfigError, match="'baby' comes with its own split; leave out split: random, or convert .*keep_split=F"
     ):
         loaded(baby.parents[1] / "data", split="random")
 

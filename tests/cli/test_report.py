@@ -45,7 +45,7 @@ def test_searches_of_other_stores_are_told_of(path, tmp_path):
         (["--titles=x.item"], "there is no --export beside"),
         (["--export=absent.npz"], "there is no file absent.npz"),
         (["--searches=absent.duckdb"], "there is no store absent.duckdb"),
-        (["--searches=STORE"], "holds no trial; give stores that 'recbole-sheaf tune' wrote to --searches"),
+        (["--searches=STORE"], "holds no trial; give stores that 'recbole-sheaf tune' wrote as --searches"),
     ],
 )
 def test_refusals_are_one_sentence_and_exit_code_2(path, tmp_path, capsys, arguments, message):

@@ -105,8 +105,8 @@ def test_sql_answers_and_changes_nothing(path, capsys):
         (["--table", "--against=LightGCN", "--metric=,"], "ConfigError: --metric is empty"),
         (["--show=differences", "--against=LightGCN", "--metric="], "ConfigError: --metric is empty"),
         (["--table", "--against=same", "--ablation=real", "--metric=MRR@20"], "there is no metric 'mrr@20' per user"),
-        (["--model=Nobody"], "holds no finished run of label Nobody; there are experiment: e; dataset: toy; label: Li"),
-        (["--show=users", "--dataset=nowhere"], "holds no finished run of dataset nowhere; there are"),
+        (["--model=Nobody"], "holds no finished run of label 'Nobody'; there are "),
+        (["--show=users", "--dataset=nowhere"], "holds no finished run of dataset 'nowhere'; there are toy"),
         (["--show=trials", "--model=better"], "trials are listed whole, without --model"),
         (["--sql", "SELEC 1"], "does not answer"),
         (["--output=."], "cannot be written"),
@@ -188,7 +188,7 @@ def test_settings_are_listed_a_line_per_model(path, capsys):
         ("worse", "BPR"),
     ]
     assert main(["results", path, "--show=settings", "--model=LightGNC"]) == 2
-    assert "holds no finished run of label LightGNC" in capsys.readouterr().err
+    assert "holds no finished run of label 'LightGNC' (did you mean 'LightGCN'?)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("show", ["means", "runs", "users", "strata", "curves"])

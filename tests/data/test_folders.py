@@ -59,7 +59,7 @@ def test_an_absent_dataset_names_layout_option_and_neighbours(tmp_path):
         "user_id:token<tab>item_id:token",
         "features/<modality>.npz",
         "x_label",
-        "--data_path",
+        "data_path=...",
     ):
         assert part in message
     assert "\n" not in message

@@ -161,7 +161,7 @@ def test_a_folder_of_interactions_finds_its_metadata(vk, workplace, subsample):
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("dimensions", [None, 3])
 def test_vectors_are_joined_by_id(workplace, capsys, monkeypatch, compressed, dimensions):
-    monkeypatch.setattr("recbole_sheaf.files.arrays.BLOCK_BYTES", 1000)  # a few rows, and ids, at a time
+    monkeypatch.setattr("recbole_sheaf.files.arrays.BLOCK_BYTES", 300)  # a few rows, and ids, at a time
     vk = write_vk_lsvd(workplace / "vk", compressed=compressed)
     assert convert(*([f"--dimensions={dimensions}"] if dimensions else [])) == 0
     _, items = expected(vk)

@@ -67,7 +67,7 @@ def test_of_very_many_items_few_candidates_are_kept_and_lists_may_be_shorter(emb
     assert len(taken) == len(set(taken)) > 5
 
 
-@pytest.mark.parametrize("k, per_user, said", [(0, 1, "k is 0"), (1, 0, "per-user is 0"), (-1, 3, "k is -1")])
+@pytest.mark.parametrize("k, per_user, said", [(0, 1, "k=0"), (1, 0, "per_user=0"), (-1, 3, "k=-1")])
 def test_less_than_one_is_refused(embeddings, k, per_user, said):
-    with pytest.raises(ConfigError, match=f"{said}; give a whole number from 1"):
+    with pytest.raises(ConfigError, match=f"{said} is below 1; give a whole number from 1"):
         audiences(embeddings, np.arange(3), k, per_user)

@@ -144,10 +144,13 @@ def test_candidates_are_the_items_that_are_named(embeddings):
     [
         (Wanted(among=["i3"], without=["i3"]), "of 1 items to choose among, without and where leave none"),
         (Wanted(where="duration < 0"), "of 60 items to choose among, without and where leave none"),
-        (Wanted(at_most=2), "at-most is given without per"),
-        (Wanted(per="author"), "per is given without at-most"),
-        (Wanted(at_most=0, per="author"), "at-most is 0; give a whole number from 1"),
-        (Wanted(at_most=1, per="autor"), "per names the column 'autor' .did you mean 'author'.*toy.item has item_id"),
+        (Wanted(at_most=2), "at_most=... is given without per="),
+        (Wanted(per="author"), "per=... is given without at_most="),
+        (Wanted(at_most=0, per="author"), "at_most=0 is below 1; give a whole number from 1"),
+        (
+            Wanted(at_most=1, per="autor"),
+            "per=... names the column 'autor' .did you mean 'author'.*toy.item has item_id",
+        ),
         (Wanted(among="new"), "among is new, but there are no new items"),
         (Wanted(without=["i3x"]), "knows no item 'i3x'"),
         (Wanted(among=["i3x"]), "knows no item 'i3x'"),

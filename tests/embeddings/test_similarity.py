@@ -54,7 +54,7 @@ def test_likeness_made_once_gives_the_same(toy_settings, by):
 
 def test_what_a_model_lacks_is_refused(toy_settings):
     embeddings = embeddings_of(restored("EASE", toy_settings))
-    with pytest.raises(ConfigError, match="EASE has no embeddings; take --by=coefficients"):
+    with pytest.raises(ConfigError, match="EASE has no embeddings; take by=coefficients"):
         list(similar_items(embeddings, np.array([1]), 3, by="embeddings"))
     with pytest.raises(ConfigError, match="expected one of auto"):
         list(similar_items(embeddings, np.array([1]), 3, by="colour"))

@@ -65,7 +65,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, text, message):
         read_rows(tmp_path / "runs.json")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def compared():
     """Means of four models and their comparison with LightGCN: one better, one worse, one much the same."""
     rng = np.random.default_rng(0)
@@ -88,8 +88,8 @@ def test_significant_differences_are_marked_beside_their_metric(compared, test):
 
 def test_marks_follow_the_adjusted_p(compared):
     table, comparison = compared
-    comparison["permutation_p"], comparison["permutation_p_holm"] = 0.02, 0.06
-    marked, _ = significance_marks(table, {"Recall@20": comparison})
+    unsure = comparison.assign(permutation_p=0.02, permutation_p_holm=0.06)
+    marked, _ = significance_marks(table, {"Recall@20": unsure})
     assert list(marked["Recall@20 mark"]) == [""] * 4
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import jaxtyping
 import pytest
 from filelock import FileLock
 
@@ -18,7 +20,7 @@ from recbole_sheaf.experiments.compare import run_grid
 from recbole_sheaf.experiments.grid import read_experiment
 from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess
 from recbole_sheaf.store.store import Store
-from tests.conftest import TOY
+from tests.conftest import TOY, write_toy
 
 NUMBERS = (
     "SELECT label, ablation, seed, best_epoch, epochs, valid, test, train_loss "
@@ -55,11 +57,25 @@ def same_rows(one, other):
         assert found == expected, query
 
 
-@pytest.fixture
-def undisturbed(toy, workplace):
-    report, store = run(write_experiment(workplace, "undisturbed"))
+@pytest.fixture(scope="module")
+def carried_out(tmp_path_factory):
+    """A folder with the toy dataset, and a grid of four runs that were carried out in it."""
+    folder = tmp_path_factory.mktemp("grid")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+        patch.setattr("sys.argv", ["pytest"])
+        write_toy(folder / "data" / "toy")
+        report, _ = run(write_experiment(folder, "undisturbed"))
     assert (report.done, report.failed) == (4, {})
-    return store
+    return folder
+
+
+@pytest.fixture
+def undisturbed(carried_out, workplace):
+    """The store of that grid, in a copy of its folder."""
+    shutil.copytree(carried_out, workplace, dirs_exist_ok=True)
+    return Store(workplace / "undisturbed.duckdb")
 
 
 def test_what_is_finished_is_not_run_again(undisturbed, workplace):

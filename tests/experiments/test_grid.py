@@ -185,8 +185,8 @@ def test_a_refusal_names_the_line_and_the_key(experiment, text, message):
     "overrides, message",
     [
         ({"n_layer": 3}, "'n_layer' .did you mean 'n_layers'"),
-        ({"seed": 3}, "--seed .*'seeds:'"),
-        ({"dataset": "x"}, "--dataset .*'datasets:'"),
+        ({"seed": 3}, "seed=... .*'seeds:'"),
+        ({"dataset": "x"}, "dataset=... .*'datasets:'"),
     ],
 )
 def test_the_command_line_is_refused_by_name(experiment, overrides, message):

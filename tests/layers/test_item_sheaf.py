@@ -5,7 +5,7 @@ import torch
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.layers.item_sheaf import FullItemSheaf, fit_item_sheaf, maps_into_new
-from recbole_sheaf.sheaf.cold_items import cold_maps, content_regression, hear
+from recbole_sheaf.sheaf.cold_items import cold_maps, content_regression, target_factors
 from recbole_sheaf.sheaf.item_sheaf import transport
 from recbole_sheaf.sheaf.item_signals import item_signals
 from tests.sheaf.test_item_maps import dense
@@ -58,7 +58,7 @@ def level(scores, rare, cold):
 
 @pytest.mark.parametrize("neighbours", [0, 3])
 @pytest.mark.parametrize("backend", ["dgl", "torch"])
-def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(neighbours, backend, monkeypatch):
+def test_scores_of_cold_items_map_histories_and_what_warm_maps_add_by_content(neighbours, backend, monkeypatch):
     """Columns (I + B) K, in both forms; those of warm items and of one without content are as without."""
     monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.COLD_ENTRIES", 9)  # one cold item at a time
     X, signals = with_cold_items()
@@ -66,7 +66,7 @@ def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(n
     maps = cold_maps(signals, 0.3)
     assert maps.items.tolist() == [2, 5]
     expected = B.clone()
-    expected[:, maps.items] = (torch.eye(9).double() + B) @ maps.told @ maps.heard.T
+    expected[:, maps.items] = (torch.eye(9).double() + B) @ maps.source_factors @ maps.target_factors.T
     expected[:, maps.items] *= level(X @ expected, rare=[4], cold=[2, 5])
     assert (expected - B)[:, [2, 5]].abs().max(0).values.min() > 0.05
     sheaf = fit((X, signals), neighbours, cold_ridge=0.3, backend=backend)
@@ -78,18 +78,18 @@ def test_cold_items_hear_histories_and_what_the_maps_add_through_their_content(n
 
 
 @pytest.mark.parametrize("neighbours", [0, 3])
-def test_the_less_of_the_histories_content_tells_the_quieter_cold_items_are(neighbours):
+def test_scores_of_cold_items_shrink_with_the_share_of_interactions_that_have_content(neighbours):
     """Items 0 and 4 lose their content; what is left of the interactions is at those of items 1, 3, 6 and 8."""
     X, signals = with_cold_items()
     content = signals.content.clone()
     content[[0, 4]] = 0.0
     signals = item_signals(*X.nonzero(as_tuple=True), 40, 9, content, 0.5)
     sheaf = fit((X, signals), neighbours, cold_ridge=0.3)
-    told = float(X[:, [1, 3, 6, 8]].sum() / X.sum())
-    assert 0.4 < told < 0.9
+    share = float(X[:, [1, 3, 6, 8]].sum() / X.sum())
+    assert 0.4 < share < 0.9
     scores = sheaf.scores(USERS)
-    loudness = scores[:, [2, 5]].square().mean().sqrt() / scores[:, [4]].square().mean().sqrt()
-    assert float(loudness) == pytest.approx(told)
+    ratio = scores[:, [2, 5]].square().mean().sqrt() / scores[:, [4]].square().mean().sqrt()
+    assert float(ratio) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("neighbours", [0, 3])
@@ -179,11 +179,14 @@ def test_the_level_of_new_items_is_that_of_rare_ones_with_content_times_the_shar
     others = X[:, 4] == 0
     source, target = maps_into_new(sheaf, signals, content[[4, 0]], 0.3)
     _, factor = content_regression(signals, 0.3)
-    own, unscaled = (X @ B)[others, 4], (X @ (torch.eye(9) + B) @ source @ hear(content[[4]], factor).T)[others, 0]
+    own, unscaled = (
+        (X @ B)[others, 4],
+        (X @ (torch.eye(9) + B) @ source @ target_factors(content[[4]], factor).T)[others, 0],
+    )
     share = X[:, content.any(dim=1)].sum() / X.sum()
     expected = share * (own.square().mean() / unscaled.square().mean()).sqrt()
     assert 0.3 < share < 0.9 and content[4].any() and (X.sum(0)[[0, 1, 2, 3, 5, 7, 8]] > 10).all()
-    torch.testing.assert_close(target, expected * hear(content[[4, 0]], factor))
+    torch.testing.assert_close(target, expected * target_factors(content[[4, 0]], factor))
 
 
 @pytest.mark.parametrize("neighbours", [0, 3, 8])

@@ -105,13 +105,13 @@ def test_draws_estimate_the_sum_without_bias_and_the_gradient_closely():
     full = softmax_loss(users, items, pairs, 0.4)
     wanted = torch.autograd.grad(full, inputs)[1]
     totals, gradients = [], torch.zeros_like(wanted)
-    for _ in range(4000):
+    for _ in range(1000):
         loss = softmax_loss(users, items, pairs, 0.4, draw=sampler.draw(generator))
         totals.append(loss.exp().item())
-        gradients += torch.autograd.grad(loss, inputs)[1] / 4000
+        gradients += torch.autograd.grad(loss, inputs)[1] / 1000
     z = torch.tensor(totals, dtype=torch.float64)
-    assert abs(z.mean() - full.exp()) < 4 * z.std() / len(z) ** 0.5
-    assert (gradients - wanted).norm() < 0.1 * wanted.norm()
+    assert abs(z.mean() - full.exp()) < 2 * z.std() / len(z) ** 0.5  # 2 % of Z; the draws are the same in each run
+    assert (gradients - wanted).norm() < 0.05 * wanted.norm()
 
 
 def test_uncorrected_draws_are_biased():

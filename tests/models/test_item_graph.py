@@ -1,13 +1,19 @@
 """The item graph against its definition, written out as one dense matrix per round."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from recbole_sheaf.experiments.settings import resolve_configs
+from recbole_sheaf.experiments.splits import load_split
+from recbole_sheaf.experiments.training import prepare
 from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
-from recbole_sheaf.models.item_graph import ItemGraph, ItemSheafGraph, modality_shares
+from recbole_sheaf.models.item_graph import ItemGraph, ItemSheafGraph, modality_shares, shares_by_choice
 from tests.models.dense import item_matrix, perturb
+from tests.models.skewed import write_skewed
 from tests.models.test_freedom import features_of
 from tests.sheaf.test_item_sheaf import random_problem
 
@@ -46,6 +52,43 @@ def test_trust_starts_equal_and_a_single_modality_needs_none(tmp_path):
     alone = item_graph(SEVERAL[:1], 3, 1, tmp_path)
     assert not list(alone.parameters())
     assert torch.equal(alone.weights()[0], SEVERAL[0].present.float())
+
+
+def test_shares_given_are_where_training_begins(tmp_path):
+    graph = ItemGraph({each.name: each for each in SEVERAL}, 3, 1, tmp_path, shares=[0.5, 0.3, 0.2])
+    torch.testing.assert_close(graph.weights()[:, 1], torch.tensor([0.5, 0.3, 0.2]))
+    torch.testing.assert_close(graph.weights()[[0, 2], 9], torch.tensor([0.5, 0.2]) / 0.7)
+
+
+@pytest.mark.parametrize(
+    ("lifts", "expected"),
+    [
+        ([3.0, 2.0], [0.8, 0.2]),
+        ([3.0, 0.5], [1 / 1.02, 0.02 / 1.02]),
+        ([0.9, 1.0], [0.5, 0.5]),
+        ([2.0, 2.0, 3.0], [1 / 6, 1 / 6, 4 / 6]),
+    ],
+)
+def test_shares_go_by_the_square_of_what_is_beyond_chance(tmp_path, monkeypatch, lifts, expected):
+    found = iter(lifts)
+    monkeypatch.setattr("recbole_sheaf.models.item_graph.co_choice_lift", lambda *given: next(found))
+    read = SimpleNamespace(uid_field="u", iid_field="i", user_num=3, item_num=14)
+    read.inter_feat = {"u": torch.tensor([1, 2]), "i": torch.tensor([1, 2])}
+    features = {each.name: each for each in SEVERAL[: len(lifts)]}
+    assert shares_by_choice(features, read, 3, tmp_path) == pytest.approx(expected)
+
+
+def test_noise_has_a_fiftieth_beside_vectors_that_know_the_tastes(tmp_path):
+    """In the whole model, and only as training begins."""
+    write_skewed(tmp_path / "made", n_users=1000)
+    tokens = np.load(tmp_path / "made" / "features" / "video.npz")["item_id"]
+    noise = np.random.default_rng(5).standard_normal((len(tokens), 16)).astype(np.float32)
+    np.savez(tmp_path / "made" / "features" / "noise.npz", item_id=tokens, feature=noise)
+    settings = {"data_path": str(tmp_path), "benchmark_filename": ["train", "valid", "test"]}
+    for more, expected in (({}, [0.02 / 1.02, 1 / 1.02]), ({"item_graph_shares": "equal"}, [0.5, 0.5])):
+        (config,) = resolve_configs(["MMSheaf"], "made", [], {**settings, "item_graph_neighbours": 5, **more})
+        model = prepare(config, load_split(config)).model
+        assert model.item_graph.weights()[:, 1].tolist() == pytest.approx(expected)
 
 
 def test_gradients(tmp_path):

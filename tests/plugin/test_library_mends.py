@@ -146,13 +146,13 @@ def test_ray_that_is_absent_or_of_old_is_named_when_it_is_used(monkeypatch):
     monkeypatch.setattr("importlib.metadata.version", version)
     with pytest.raises(EnvironmentMismatch, match=r"Ray Tune needs ray, which is not .*; pip install \"ray>=2.31\"$"):
         getattr(quick_start.tune, "run")  # noqa: B009  # of a stand-in
-    with pytest.raises(EnvironmentMismatch, match=r"^--ray-address needs ray, which is not installed; pip install"):
-        from_ray("ray", "--ray-address")
+    with pytest.raises(EnvironmentMismatch, match=r"^a Ray cluster needs ray, which is not installed; pip install"):
+        from_ray("ray", "a Ray cluster")
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.6.3")
     with pytest.raises(
         EnvironmentMismatch, match=r"finds ray 2.6.3, .* pkg_resources, which setuptools 82 took away; pip"
     ):
-        from_ray("ray", "--ray-address")
+        from_ray("ray", "a Ray cluster")
 
 
 def test_a_report_outside_of_ray_is_heard_by_nobody(monkeypatch):

@@ -192,7 +192,7 @@ def test_evaluate_is_told_where_the_model_of_a_checkpoint_is(place, settings, ca
     sys.modules.pop("recbole.model.general_recommender.factors", None)
     assert main(["evaluate", result.checkpoint, "--json"]) == 2
     said = capsys.readouterr().err
-    assert "was written where that was 'mine:Factors'" in said and "name it with --model" in said
+    assert "was written where that was 'mine:Factors'" in said and "name it with --model=" in said
     assert main(["evaluate", result.checkpoint, "--model=mine:Factors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["test"] == result.test
 

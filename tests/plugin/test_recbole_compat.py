@@ -84,7 +84,7 @@ def test_no_network_gives_one_sentence_with_the_layout_and_the_option(tmp_path):
         download_alone(refused)(_Folderless(tmp_path / "ml-1m"))
     message = str(error.value)
     assert "downloading it failed" in message and "no route to host" in message
-    assert "ml-1m.inter" in message and "--data_path" in message and "\n" not in message
+    assert "ml-1m.inter" in message and "data_path=" in message and "\n" not in message
 
 
 def test_an_interrupted_download_leaves_no_empty_folder(tmp_path):

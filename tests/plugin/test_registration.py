@@ -44,7 +44,7 @@ def test_an_unknown_model_is_refused_with_the_nearest_names(toy_settings):
 
 
 def test_an_unknown_dataset_is_refused_with_the_nearest_names(toy_settings):
-    with pytest.raises(DataError, match="toyy.*did you mean.*toy.*--data_path|toyy.*--data_path.*toy"):
+    with pytest.raises(DataError, match="toyy.*did you mean.*toy.*data_path=|toyy.*data_path=.*toy"):
         Config(model="MMSheaf", dataset="toyy", config_dict=toy_settings)
 
 

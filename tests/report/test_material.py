@@ -9,7 +9,7 @@ from recbole_sheaf.report.assembling import assemble
 from recbole_sheaf.report.words import Words
 from recbole_sheaf.store.material import read_material
 from recbole_sheaf.store.store import Store
-from tests.report.stores import SPLIT, add, add_search
+from tests.report.stores import SPLIT, add, add_search, at_once
 
 
 def test_rows_gather_seeds_and_the_best_on_validation_comes_first(store):
@@ -112,9 +112,10 @@ def test_a_store_of_searches_alone_is_read(tmp_path):
 def test_altered_stores_have_a_report_or_a_sentence(tmp_path, monkeypatch, change, refused):
     monkeypatch.setattr(drawing, "_svg", lambda canvas, name: "<svg></svg>")
     store = Store(tmp_path / "store.duckdb")
-    for label, level in (("a", 0.3), ("b", 0.2)):
-        add(store, label, 1, level)
-    add_search(store, scores=(0.1, 0.2))
+    with at_once(store):
+        for label, level in (("a", 0.3), ("b", 0.2)):
+            add(store, label, 1, level)
+        add_search(store, scores=(0.1, 0.2))
     with store.writing() as connection:
         connection.execute(f"UPDATE {change}")
     if refused:

@@ -12,7 +12,7 @@ from recbole_sheaf.report.rendering import as_html, as_latex, as_markdown, figur
 from recbole_sheaf.report.words import LANGUAGES, Words
 from recbole_sheaf.store.material import read_material
 from recbole_sheaf.store.store import Store
-from tests.report.stores import MARKUP, add, add_search
+from tests.report.stores import MARKUP, add, add_search, at_once
 
 
 class Page(HTMLParser):
@@ -42,12 +42,13 @@ class Page(HTMLParser):
 def hostile(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("hostile") / "store.duckdb")
     names = {"dataset": MARKUP, "experiment": MARKUP, "ablation": MARKUP}
-    for seed in (1, 2):
-        add(store, MARKUP, seed, 0.3, model=MARKUP, **{**names, "ablation": "real"})
-        add(store, MARKUP, seed, 0.2, model=MARKUP, note=MARKUP, **names)
-        add(store, "other", seed, 0.2, model=MARKUP, learning_rate=MARKUP, **{**names, "ablation": "real"})
-    store.add_failure("x", MARKUP, MARKUP, MARKUP + "\n" + MARKUP)
-    add_search(store, model=MARKUP, dataset=MARKUP)
+    with at_once(store):
+        for seed in (1, 2):
+            add(store, MARKUP, seed, 0.3, model=MARKUP, **{**names, "ablation": "real"})
+            add(store, MARKUP, seed, 0.2, model=MARKUP, note=MARKUP, **names)
+            add(store, "other", seed, 0.2, model=MARKUP, learning_rate=MARKUP, **{**names, "ablation": "real"})
+        store.add_failure("x", MARKUP, MARKUP, MARKUP + "\n" + MARKUP)
+        add_search(store, model=MARKUP, dataset=MARKUP)
     return assemble(read_material(store, {}), Words("en"))
 
 

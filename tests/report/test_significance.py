@@ -10,7 +10,7 @@ from recbole_sheaf.report.sections.leaderboard import leaderboard
 from recbole_sheaf.report.words import Words
 from recbole_sheaf.store.material import read_material
 from recbole_sheaf.store.store import Store
-from tests.report.stores import USERS, add, with_many_runs
+from tests.report.stores import USERS, add, at_once, with_many_runs
 
 
 def test_an_interval_is_students_over_users():
@@ -54,9 +54,10 @@ def test_marks_stand_only_where_five_seeds_do(group):
 
 def test_four_seeds_give_no_mark(tmp_path):
     store = Store(tmp_path / "store.duckdb")
-    for label, level in (("a", 0.2), ("b", 0.4)):
-        for seed in range(4 if label == "b" else 5):
-            add(store, label, seed, level)
+    with at_once(store):
+        for label, level in (("a", 0.2), ("b", 0.4)):
+            for seed in range(4 if label == "b" else 5):
+                add(store, label, seed, level)
     found = significance.marks(read_material(store, {}).groups[0], ["recall@20"])
     assert found.reference is None and not found.of
 
@@ -72,11 +73,12 @@ def test_twenty_rows_are_compared_and_others_counted(tmp_path):
 def test_variants_of_one_model_are_compared_with_it(tmp_path, another):
     """Not with the best of them on validation, unless other models are there too."""
     store = Store(tmp_path / "store.duckdb")
-    for seed in range(5):
-        add(store, "BPR", seed, 0.3)
-        add(store, "wider", seed, 0.4)
-        if another:
-            add(store, "Pop", seed, 0.1, model="Pop")
+    with at_once(store):
+        for seed in range(5):
+            add(store, "BPR", seed, 0.3)
+            add(store, "wider", seed, 0.4)
+            if another:
+                add(store, "Pop", seed, 0.1, model="Pop")
     group = read_material(store, {}).groups[0]
     found = significance.marks(group, ["recall@20"])
     assert (found.reference, found.changed) == (("wider", False) if another else ("BPR", True))

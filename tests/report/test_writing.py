@@ -54,7 +54,7 @@ def test_nothing_is_written_where_something_is_refused(small, tmp_path):
     for metrics, filters in ((["recal@20"], {}), ([], {"dataset": ["other"]})):
         with pytest.raises(DataError):
             write_report(small, tmp_path / "out", filters=filters, metrics=metrics)
-    with pytest.raises(ConfigError, match="--titles names items of an export"):
+    with pytest.raises(ConfigError, match="titles=.* names items of an export"):
         write_report(small, tmp_path / "out", titles=tmp_path / "x.item")
     with pytest.raises(DataError, match="there is no file"):
         write_report(small, tmp_path / "out", export=tmp_path / "absent.npz")
@@ -77,7 +77,7 @@ def test_a_folder_that_is_none_is_refused_before_the_store_is_read(small, tmp_pa
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(writing, "read_material", None)
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ConfigError, match="no report .* is no folder of yours; name another --to"):
+        with pytest.raises(ConfigError, match="no report .* is no folder of yours; name another folder"):
             write_report(small, folder)
 
 

@@ -100,7 +100,7 @@ WRONG = [
     ({"user": "u4", "where": "duration < 0"}, 400, "without and where leave none"),
     ({"user": "u4", "at_most": 2}, 422, "^give both at_most and per"),
     ({"user": "u4", "at_most": 0, "per": "author"}, 422, "at_most: .*greater than or equal to 1"),
-    ({"user": "u4", "at_most": 2, "per": "autor"}, 400, "per names the column 'autor' .did you mean 'author'"),
+    ({"user": "u4", "at_most": 2, "per": "autor"}, 400, "per=... names the column 'autor' .did you mean 'author'"),
     ({"user": "u4", "without": ["i4x"]}, 404, "knows no item 'i4x'"),
     ({"user": "u4", "without": ["i4"] * (MOST_CHOSEN + 1)}, 422, f"without: .*at most {MOST_CHOSEN} items"),
     ({"user": "u4", "among": ["i4"], "without": ["i4"]}, 400, "of 1 items to choose among"),
@@ -129,4 +129,4 @@ def test_what_is_wrong_is_said_in_a_sentence(client, body, status, sentence):
 def test_an_export_without_a_table_says_how_to_give_one(embeddings):
     client = client_of(Catalogue(Source(embeddings)))
     answer = client.post("/recommend", json={"user": "u4", "where": "duration < 3"})
-    assert answer.status_code == 404 and "give one by --item-table" in answer.json()["error"]
+    assert answer.status_code == 404 and "give one by item_table=shop" in answer.json()["error"]

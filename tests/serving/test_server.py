@@ -41,7 +41,7 @@ def test_a_port_in_use_is_refused():
 
 
 def test_an_address_of_another_machine_is_refused():
-    with pytest.raises(ConfigError, match="port 80 of 192.0.2.1 cannot be listened at .*another --host"):
+    with pytest.raises(ConfigError, match="port 80 of 192.0.2.1 cannot be listened at .*another host="):
         listen("192.0.2.1", 80)
 
 

@@ -28,7 +28,7 @@ def test_a_column_of_the_dataset_is_read(embeddings, tmp_path):
     path = tmp_path / "toy.item"
     path.write_text("item_id:token\tyear:token\tlabel:token_seq\ni3\t1999\tThird\n")
     assert read_titles("label", path, embeddings) == {"i3": "Third"}
-    with pytest.raises(DataError, match="--titles=lable is neither a file .*did you mean 'label'"):
+    with pytest.raises(DataError, match="titles=lable is neither a file .*did you mean 'label'"):
         read_titles("lable", path, embeddings)
     with pytest.raises(DataError, match="its columns are none, for there is no such file"):
         read_titles("label", tmp_path / "absent.item", embeddings)

@@ -104,7 +104,7 @@ def test_a_default_that_is_a_list_is_nobody_elses():
 
 
 def test_settings_are_taken_from_among_others():
-    assert Sample.among({"width": 3, "other": 1}) == Sample(width=3)
+    assert Sample.from_settings({"width": 3, "other": 1}) == Sample(width=3)
 
 
 def test_the_backends_that_settings_name_are_those_there_are():

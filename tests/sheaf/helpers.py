@@ -101,7 +101,7 @@ def apply_dense(matrix, x):
 
 def dense_from_entries(index, value, size):
     """Matrix from indices without repeats and values."""
-    assert len(torch.unique(index, dim=1).t()) == index.shape[1]
+    assert len(torch.unique(index[0] * size + index[1])) == index.shape[1]
     return value.new_zeros(size, size).index_put((index[0], index[1]), value)
 
 

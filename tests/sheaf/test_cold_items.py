@@ -22,7 +22,7 @@ def test_each_map_is_a_ridge_regression_on_the_content_of_warm_items():
     C = content()
     maps = cold_maps(signals_with(C), 0.2)
     assert maps.items.tolist() == [2, 5]
-    K = maps.told @ maps.heard.T
+    K = maps.source_factors @ maps.target_factors.T
     warm = [0, 1, 3, 4]
     ridge = 0.2 * C.square().sum(1).max()
     stacked = torch.cat([C[warm].T, torch.eye(4).double() * ridge.sqrt()])
@@ -34,14 +34,14 @@ def test_each_map_is_a_ridge_regression_on_the_content_of_warm_items():
 
 def test_the_units_of_content_do_not_matter():
     one, other = (cold_maps(signals_with(content(scale)), 0.2) for scale in (1.0, 30.0))
-    torch.testing.assert_close(other.told @ other.heard.T, one.told @ one.heard.T)
+    torch.testing.assert_close(other.source_factors @ other.target_factors.T, one.source_factors @ one.target_factors.T)
 
 
-def test_an_item_like_a_warm_one_hears_it_most():
+def test_the_map_into_an_item_like_a_warm_one_is_largest_from_it():
     C = torch.nn.functional.normalize(content())
     C[5] = C[3]
     maps = cold_maps(signals_with(C), 0.01)
-    assert int((maps.told @ maps.heard[1]).argmax()) == 3
+    assert int((maps.source_factors @ maps.target_factors[1]).argmax()) == 3
 
 
 def test_there_are_none_without_content_without_cold_items_and_at_ridge_zero():

@@ -160,11 +160,16 @@ def test_runs_that_share_no_metric_are_refused_by_the_metrics_of_each(tmp_path):
 @pytest.mark.parametrize(
     "filters, against, metric, message",
     [
-        ({}, "LightGCN", "recall@20", "within one ablation, but these match: real, shuffled; name one with --ablation"),
+        ({}, "LightGCN", "recall@20", "within one ablation, but these match: real, shuffled; name one with ablation="),
         (REAL, "LightGNC", "recall@20", "no run of 'LightGNC' to compare with .did you mean 'LightGCN'.*there are"),
         ({**REAL, "label": ["same"]}, "same", "recall@20", "only same matches; name models to compare with it"),
         (REAL, "LightGCN", "recal@20", "no metric 'recal@20' per user .did you mean 'recall@20'.*there are ndcg@20, r"),
-        ({"label": ["LightGNC"]}, "LightGCN", "recall@20", "holds no finished run of label LightGNC; there are exper"),
+        (
+            {"label": ["LightGNC"]},
+            "LightGCN",
+            "recall@20",
+            "of label 'LightGNC' .did you mean 'LightGCN'.*there are",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused(store, compare, filters, against, metric, message):
@@ -199,14 +204,25 @@ def test_raw_tables_follow_the_filters(store):
 
 def test_raw_tables_refuse_what_they_cannot_filter(store):
     for name in results.TABLES:
-        with pytest.raises(DataError, match="holds no finished run of ablation noise; there are .*: real, shuffled"):
+        with pytest.raises(DataError, match="holds no finished run of ablation 'noise'; there are real, shuffled"):
             results.raw_table(store, name, {"ablation": ["noise"]})
-    with pytest.raises(DataError, match="failures are listed whole, without --model; filter them with --sql"):
+    with pytest.raises(DataError, match="failures are listed whole, without label=...; filter them with sql="):
         results.raw_table(store, "failures", {"label": ["worse"]})
+
+
+def test_a_name_that_no_run_has_is_refused_beside_one_that_some_have(store):
+    with pytest.raises(DataError, match="no finished run of label 'LightGNC' .did you mean 'LightGCN'"):
+        results.finished_runs(store, {"label": ["LightGCN", "LightGNC"]})
+
+
+def test_names_that_no_run_has_all_of_are_refused(store):
+    add(store, "alone", 1, [0.5] * 10, 0.5, dataset="other")
+    with pytest.raises(DataError, match="no finished run that all of dataset=... and label=... name; drop one"):
+        results.finished_runs(store, {"dataset": ["toy"], "label": ["alone"]})
 
 
 def test_an_empty_store_is_told(tmp_path):
     store = Store(tmp_path / "store.duckdb")
     store.add_failure("x", "e", "BPR on toy, seed 1", "RuntimeError: out of luck")
-    with pytest.raises(DataError, match="holds no finished run of anything; there are none"):
+    with pytest.raises(DataError, match="holds no finished run; run 'recbole-sheaf compare' into it first"):
         results.finished_runs(store, {})

@@ -18,7 +18,7 @@ MOST_DRAWN = 16
 
 @dataclass(frozen=True)
 class Change:
-    """A row less the row that it departs from."""
+    """The difference between a row and the row that it departs from."""
 
     row: Row
     other: Row
@@ -26,7 +26,7 @@ class Change:
 
     @property
     def name(self) -> str:
-        """As it stands in a drawing."""
+        """The label of the difference in a drawing."""
         changed = self.row.ablation if self.row.label == self.other.label else self.row.label
         return f"{self.other.label}: {changed}"
 

@@ -14,7 +14,7 @@ BETTER = {"itemcoverage": True, "giniindex": False, "aplt": True, "novelty": Tru
 
 
 def beyond(group: Group, words: Words) -> list[Block]:
-    """A table at the cut-off of the leaderboard, and coverage beside accuracy."""
+    """The section beyond accuracy: a table at the leaderboard's cut-off, and coverage beside accuracy."""
     cut = group.metrics[0].partition("@")[2]
     names = [name for name in BEYOND if any(row.mean(f"{name}@{cut}") is not None for row in group.models)]
     if not names:

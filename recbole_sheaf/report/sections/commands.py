@@ -52,7 +52,7 @@ def _short(label: str, entry: Any) -> Any:
 
 
 def _shared(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """What every row sets alike."""
+    """The settings that every row has alike."""
     if len(entries) < 2:
         return {}
     first = entries[0]

@@ -15,7 +15,7 @@ Point = tuple[str, float, float]
 
 
 def cost(group: Group, words: Words) -> list[Block]:
-    """Two drawings and a table."""
+    """The section on cost: two drawings and a table."""
     blocks: list[Block] = [Paragraph(words("cost.what"))]
     for name in ("seconds", "peak_memory_mib"):
         points = _points(group, name)
@@ -34,7 +34,7 @@ def _points(group: Group, name: str) -> list[Point]:
 
 
 def unbeaten(points: Sequence[Point], bigger: bool = True) -> list[Point]:
-    """Points that none of the others beats in both, the cheapest first."""
+    """The points that no other beats in both cost and quality, the cheapest first."""
     sign = 1 if bigger else -1
     kept: list[Point] = []
     for point in sorted(points, key=lambda point: (point[1], -sign * point[2])):

@@ -15,7 +15,7 @@ LAST_TENTH = 0.9  # a best epoch after this share of them hints that training wa
 
 @dataclass(frozen=True)
 class Curve:
-    """Of a row: means over the seeds that reached an epoch."""
+    """The learning curve of a row: means over the seeds that reached an epoch."""
 
     label: str
     epochs: list[float]
@@ -28,7 +28,7 @@ class Curve:
 
 
 def curves(group: Group, words: Words) -> list[Block]:
-    """The best rows on validation that trained for more than an epoch."""
+    """The section with learning curves: the best rows on validation that trained for more than an epoch."""
     found = _curves(group)
     if not found:
         return [Paragraph(words("curves.none"))]

@@ -8,7 +8,7 @@ PARTS = ("train", "valid", "test")
 
 
 def dataset(group: Group, words: Words) -> list[Block]:
-    """Sizes, density and how many items each modality reaches, as the runs were given them."""
+    """The section on the data: sizes, density and how many items each modality reaches, as the runs were given them."""
     split = next((run.split for run in group.runs if run.ablation == group.base), {})
     sizes = {name: float(split[name]) for name in ("users", "items", *PARTS) if name in split}
     lines = [[Cell(words(f"size.{name}")), Cell(words.count(value), value)] for name, value in sizes.items()]

@@ -12,7 +12,7 @@ LONGEST_ERROR = 300
 
 
 def environment(material: Material, words: Words) -> list[Block]:
-    """Devices, kernels and releases; several where runs differ."""
+    """The section on devices, kernels and releases; several where runs differ."""
     runs = [run for group in material.groups for run in group.runs]
     if not runs:
         return [Paragraph(words("environment.none"))]

@@ -18,7 +18,7 @@ JUDGING = {"epochs", "stopping_step", "train_batch_size", "eval_step", "metrics"
 
 
 def hyperparameters(group: Group, words: Words, material: Material) -> list[Block]:
-    """A line per model: how it was trained, its own settings, and whether a search of the store found them."""
+    """The section on settings: a line per model, how it was trained, its own settings, whether a search found them."""
     heads = [words("head.model"), words("head.class"), *TRAINING, words("head.own"), words("head.found")]
     rows = [_line(group, row, words, material) for row in group.models]
     return [Paragraph(words("hyper.what")), Table(words("hyper.table"), heads, rows)]

@@ -20,7 +20,7 @@ SHORTEST_HISTORY, LONGEST_HISTORY = 5, 60  # of a user who makes an example
 
 
 def item_sheaf(exported: Optional[Exported], words: Words) -> list[Block]:
-    """Nothing but a sentence where no export was given, or the model has no maps between items."""
+    """The section on the item sheaf; a sentence where no export was given or the model has no maps between items."""
     if exported is None:
         return [Paragraph(words("sheaf.no_export"))]
     embeddings = exported.embeddings
@@ -38,12 +38,12 @@ def item_sheaf(exported: Optional[Exported], words: Words) -> list[Block]:
 
 
 def _spread(n: int, count: int) -> np.ndarray:
-    """So many of n rows, evenly."""
+    """The places of so many of n rows, evenly spread."""
     return np.unique(np.linspace(0, n - 1, min(n, count)).astype(np.int64))
 
 
 def _firsts(embeddings: Embeddings, count: int) -> list[tuple[str, str]]:
-    """Users and the item at the head of each one's list."""
+    """Users, and the first item of each one's list."""
     rows = _spread(len(embeddings.users), count)
     found = []
     for lists in top_lists(embeddings, rows, 1):

@@ -17,7 +17,7 @@ MOST_DRAWN = 20
 
 
 def leaderboard(group: Group, words: Words) -> list[Block]:
-    """A row per model, the best on validation first."""
+    """The section with the table of models, the best on validation first."""
     found = group.once("marks", lambda: marks(group, group.metrics[:COMPARED]))
     intervals = group.once("intervals", lambda: [interval(group, row, group.metrics[0]) for row in group.models])
     table = Table(

@@ -13,7 +13,7 @@ _EARLY = "stopping_step"
 
 
 def compared(group: Group, words: Words) -> list[Block]:
-    """Models, seeds, split, selection, and whether all were treated alike."""
+    """The section on the protocol: models, seeds, split, selection, and whether all were treated alike."""
     seeds = [row.seeds for row in group.rows]
     first = words(
         "protocol.what",

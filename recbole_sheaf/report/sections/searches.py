@@ -19,7 +19,7 @@ MOST_TRIALS = 400  # lines of a table that a page bears
 
 
 def searches(material: Material, words: Words) -> list[Block]:
-    """A line per search, its trials below, and the best score by trial."""
+    """The section on searches: a line for each, its trials below, and the best score by trial."""
     if material.studies.empty:
         return [Paragraph(words("searches.none"))]
     studies = _named(material.studies.to_dict("records"))
@@ -33,7 +33,7 @@ def searches(material: Material, words: Words) -> list[Block]:
 
 
 def _named(studies: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
-    """Each with a ``name``: its model, and where a dataset has several searches of one, what tells them apart."""
+    """The searches with a ``name``: the model, and where it was searched several times, what tells them apart."""
     named = []
     for study in studies:
         model = one_line(str(study["model"]))

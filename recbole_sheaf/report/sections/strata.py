@@ -15,7 +15,7 @@ COLD = "cold"
 
 
 def strata(group: Group, words: Words) -> list[Block]:
-    """A drawing and a table for each kind of stratum."""
+    """The section on strata: a drawing and a table for each kind."""
     rows = group.rows_of("strata")
     rows = rows[rows["ablation"] == group.base]
     metric = next((name for name in group.metrics if name in set(rows["metric"])), None)
@@ -40,7 +40,7 @@ def _values(group: Group, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _lowest(stratum: str) -> tuple[float, str]:
-    """Of ``popularity 4-7`` 4; cold items are before all others."""
+    """The lower end of a stratum, 4 of ``popularity 4-7``; cold items come before all others."""
     number = stratum.rpartition(" ")[2].partition("-")[0]
     return (float(number) if number.isdecimal() else -1.0), stratum
 
