@@ -182,3 +182,12 @@ def test_popular_items_are_those_of_most_training_interactions(embeddings):
     (some,) = popular_lists(embeddings, 1, 9, allowed, AtMost(groups, 2))
     kept = some.items[0][np.isfinite(some.scores[0])].tolist()
     assert kept == [item for nth, item in enumerate(order) if [o % 3 for o in order[:nth]].count(item % 3) < 2]
+
+
+def test_a_list_is_looked_for_far_down_where_one_group_has_the_best(workplace):
+    """Beyond what is looked at first, and with equal scores in the order of their rows."""
+    scores = np.repeat(np.arange(150.0, 0.0, -1.0), 2).astype(np.float32)[None]
+    groups = np.where(np.arange(300) < 200, 0, np.arange(300) // 3)
+    places, best = ranking.best_of_groups(scores, 3, AtMost(groups, 1))
+    assert places.tolist() == [walked(scores[0], set(), 3, groups.tolist(), 1)] == [[0, 200, 201]]
+    assert best.tolist() == scores[0][places].tolist()
