@@ -35,7 +35,8 @@ ROOMS = {
         *{"settings", "store"},
     },
     "embeddings": {  # what a restored model says of its scores; plugin: in the place of RecBole's own
-        *{"errors", "experiments", "extras", "features", "files", "lazy_names", "plugin", "settings", "sheaf", PIECES},
+        *{"data", "errors", "evaluation", "experiments", "extras", "features", "files", "lazy_names", "plugin"},
+        *{"settings", "sheaf", PIECES},  # data: conditions over the item table
     },
     "exports": {"embeddings", "errors", "experiments", "extras", "files", "lazy_names"},  # experiments: checkpoints
     "serving": {"embeddings", "errors", "exports", "files"},

@@ -19,6 +19,9 @@ OPTIONS = {  # of a command, where the library has another name, by how its sent
     "timestamp=": "--time=",
     "label=": "--model=",
     "target=": "--to=",
+    "at_most=": "--at-most=",
+    "per_user=": "--per-user=",
+    "item_table=": "--item-table=",
     "trust=True": "--trust-checkpoint",
     "keep_split=False": "--drop-split",
 }

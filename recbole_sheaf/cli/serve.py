@@ -19,6 +19,8 @@ examples
 
   curl -s localhost:8000/recommend --json '{"user": "196", "k": 3, "explain": true}'
   curl -s localhost:8000/recommend --json '{"items": ["50", "181"], "k": 3}'     # somebody the model never met
+  curl -s localhost:8000/recommend --json '{"users": ["196", "x"], "k": 3, "unknown": "popular", "without": ["50"]}'
+  curl -s localhost:8000/recommend --json '{"user": "196", "clicked": ["50"], "where": "duration < 60", "k": 3}'
   curl -s localhost:8000/similar   --json '{"item": "50", "k": 3}'
   curl -s localhost:8000/embed     --json '{"user": "196"}'                      # or item, or items
   curl -s localhost:8000/health
@@ -29,6 +31,9 @@ request. Neither asks another host for anything. A refusal is {"error": a senten
 
 --titles is a table (.csv, .tsv, .txt, .item) with items in its first column and a column named like 'title', or a
 column of the .item file a checkpoint was trained beside. --posters is a folder of <item>.jpg, .png, .webp or .gif.
+
+"where" of a request is an expression in SQL over the columns of <dataset>.item, and "at_most" with "per" bounds the
+items of one value of such a column in a list; an export is served with them by --item-table.
 
 Whoever reaches the port may ask: there are no passwords. By default that is this machine alone; put a proxy with your
 own rules before it, or pass --host=0.0.0.0 where everybody may. Serve an export rather than a checkpoint: it starts
@@ -69,7 +74,9 @@ def _catalogue(options: argparse.Namespace) -> Any:
     source = open_source(options.source, options.data_path, options.trust_checkpoint)
     titles = read_titles(options.titles, source.item_file, source.embeddings) if options.titles else {}
     posters = find_posters(options.posters, source.embeddings) if options.posters else {}
-    catalogue = Catalogue(source, titles, posters)
+    catalogue = Catalogue(source, titles, posters, options.item_table)
+    if options.item_table is not None:
+        catalogue.read_table()
     catalogue.warm()
     return catalogue
 
@@ -98,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine)")
     options.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes any that is free")
     options.add_argument("--titles", help="a table of titles, or a column of the checkpoint's .item file")
+    options.add_argument("--item-table", type=Path, metavar="FILE", help="<dataset>.item (default: the checkpoint's)")
     options.add_argument("--posters", type=Path, help="folder of pictures named after items")
     add_checkpoint_options(options)
     return options

@@ -1,10 +1,11 @@
-"""Users whom the model never met, placed by a list of items, with everything else as it is."""
+"""Users whom the model never met, placed by a list of items, and those who chose more, with all else as it is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
+from scipy import sparse
 
 from recbole_sheaf.embeddings.embeddings import LARGE, MOST_UNFOLDED, TRAIN, Embeddings, Histories
 from recbole_sheaf.errors import ConfigError, DataError, shown
@@ -53,6 +54,83 @@ def with_users(embeddings: Embeddings, lists: Mapping[str, Sequence[str]]) -> Em
     )
 
 
+def with_clicks(embeddings: Embeddings, user: str, items: Sequence[str]) -> Embeddings:
+    """The same items, and one user of the data alone, whose history of training has some items more.
+
+    What holds goes by the parts of a score. The maps' part, which is all of ItemSheaf's and EASE's, is exactly that of
+    a user with the longer history. Vectors of a model with a rule for new users move by what the rule makes of the
+    longer history less what it makes of the old one. Under the inner product that is the vector which the diffusion
+    gives while everybody else's signals stay. Under the cosine a trained vector's length before it was normalised is
+    not kept, and the length of what the rule makes of the old history stands for it: exact for a user without a vector
+    of its own, else the nearer the less of it is the user's own. Where training alone gives vectors they stay, and only
+    the maps take notice. A click on an item of the history changes nothing; items of validation and test that are
+    clicked count as trained on.
+
+    Raises:
+        ConfigError: if the model has neither such a rule nor maps.
+        DataError: if the user or an item is unknown, or there is none.
+    """
+    (row,) = embeddings.user_rows([user])
+    clicked = embeddings.item_rows(items)
+    if not len(clicked):
+        raise DataError(f"user {shown(user)} has clicked nothing; give an item at least")
+    maps = embeddings.coefficients is not None or embeddings.width < embeddings.item_vectors.shape[1]
+    if embeddings.item_sources_trained is None and not maps:
+        model = embeddings.metadata.get("model", "this model")
+        raise ConfigError(
+            f"{model} has no rule by which clicks move a user, only training does; leave the clicks out, or take "
+            "MMSheaf, ItemSheaf, LightGCN or EASE"
+        )
+    old = embeddings.histories
+    own = slice(old.offsets[row], old.offsets[row + 1])
+    there = np.concatenate([old.items[own], clicked])
+    parts = np.concatenate([old.parts[own], np.full(len(clicked), TRAIN)])
+    histories = Histories.of(1, np.zeros(len(there), dtype=np.int64), there, parts)
+    before = Histories(np.array([0, len(old.items[own])]), old.items[own], old.parts[own])
+    trained = embeddings.user_vectors[[row], : embeddings.width].astype(np.float32)
+    if embeddings.item_sources_trained is not None and embeddings.width:
+        trained = _moved(embeddings, embeddings.item_sources_trained, trained, before, histories)
+    by_maps = _train(embeddings, histories) @ embeddings.item_sources.astype(np.float32, copy=False)
+    return replace(
+        embeddings,
+        users=embeddings.users[[row]],
+        user_vectors=np.concatenate([trained, by_maps], axis=1).astype(np.float32),
+        histories=histories,
+        layers={name: rows for name, rows in embeddings.layers.items() if name.startswith("item")},
+    )
+
+
+def _moved(
+    embeddings: Embeddings,
+    sources: Float[np.ndarray, "n _"],
+    vector: Float[np.ndarray, "1 w"],
+    before: Histories,
+    after: Histories,
+) -> Float[np.ndarray, "1 w"]:
+    """A trained vector with what the rule makes of one history in the place of what it makes of another."""
+    rule = embeddings.metadata["users_by_items"]
+    placed, growth = [], []
+    for histories in (before, after):
+        chosen = _train(embeddings, histories)
+        length = max(chosen.nnz, 1)
+        placed.append(chosen @ sources.astype(np.float32, copy=False) / np.sqrt(length))
+        growth.append(rule["factor"] * length ** rule.get("power", 0.0))
+    own = vector.copy()
+    own[:, embeddings.embedded :] = 0.0
+    if rule["scale"] == "unit length":
+        own *= np.linalg.norm(placed[0]) / max(float(np.linalg.norm(own)), 1e-12)
+        found = own + placed[1] - placed[0]
+        found *= growth[1] / max(float(np.linalg.norm(found)), 1e-12)
+    else:
+        found = (own / growth[0] + placed[1] - placed[0]) * growth[1]
+    found[:, embeddings.embedded :] = vector[:, embeddings.embedded :]
+    return found
+
+
+def _train(embeddings: Embeddings, histories: Histories) -> sparse.csr_matrix:
+    return histories.matrix(np.arange(len(histories.offsets) - 1), [TRAIN], len(embeddings.items))
+
+
 def _names(users: Sequence[str]) -> np.ndarray:
     longest = max(users, key=len, default="")
     taken = 4 * len(longest) * len(users)
@@ -68,7 +146,7 @@ def _vectors(
     embeddings: Embeddings, sources: Float[np.ndarray, "n _"], histories: Histories
 ) -> Float[np.ndarray, "b f"]:
     lengths = np.diff(histories.offsets)
-    chosen = histories.matrix(np.arange(len(lengths)), [TRAIN], len(embeddings.items))
+    chosen = _train(embeddings, histories)
     trained = chosen @ sources.astype(np.float32, copy=False)
     by_maps = chosen @ embeddings.item_sources.astype(np.float32, copy=False)
     if trained.shape[1]:

@@ -43,22 +43,39 @@ class Lists:
             yield int(row), items[kept], scores[kept]
 
 
+@dataclass(frozen=True, eq=False)
+class AtMost:
+    """How many items of a group a list may have.
+
+    Attributes:
+        groups: of each item; those of -1 are in none, of which a list may have any number.
+    """
+
+    groups: Int[np.ndarray, " n"]
+    most: int
+
+
 class PieceScores:
-    """Scores of users for all items, from their vectors, their histories and the coefficients.
+    """Scores of users for all items or some, from their vectors, their histories and the coefficients.
+
+    Args:
+        only: rows of the items to score; None is all.
 
     Time O(b n f), and O(h n) for full coefficients where h is the length of the histories of b users.
     """
 
-    def __init__(self, embeddings: Embeddings) -> None:
+    def __init__(self, embeddings: Embeddings, only: Optional[Int[np.ndarray, " m"]] = None) -> None:
         self.histories, self.n_items = embeddings.histories, len(embeddings.items)
         self.users = embeddings.user_vectors
-        self.items = embeddings.item_vectors.astype(np.float32, copy=False)
+        vectors = embeddings.item_vectors if only is None else embeddings.item_vectors[only]
+        self.items = vectors.astype(np.float32, copy=False)
         self.by_item: Optional[sparse.csr_matrix] = None
-        self.matrix: Optional[Float[np.ndarray, "n n"]] = None
-        by_item = coefficients_by_item(embeddings)
-        if by_item is None:
+        self.matrix: Optional[Float[np.ndarray, "n m"]] = None
+        for_item = coefficients_for_item(embeddings)
+        if for_item is None:
             return
-        if by_item.nnz >= DENSE_FROM * self.n_items**2:
+        by_item = (for_item if only is None else for_item[:, only]).tocsr()
+        if by_item.nnz >= DENSE_FROM * self.n_items * len(self.items):
             self.matrix = by_item.toarray()
         else:
             self.by_item = by_item
@@ -69,7 +86,7 @@ class PieceScores:
         other.users, other.histories = embeddings.user_vectors, embeddings.histories
         return other
 
-    def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b n"]:
+    def __call__(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b m"]:
         scores = self.users[rows].astype(np.float32, copy=False) @ self.items.T
         if self.matrix is None and self.by_item is None:
             return scores
@@ -102,6 +119,7 @@ def top_lists(
     seen: str = "masked",
     allowed: Optional[Bool[np.ndarray, " n"]] = None,
     show_progress: bool = False,
+    at_most: Optional[AtMost] = None,
 ) -> Iterator[Lists]:
     """The k best items of each user.
 
@@ -112,6 +130,7 @@ def top_lists(
         seen: which items of a user are left out: ``masked`` all that the data hold, ``at_test`` those that the test
             of the model left out, ``kept`` none.
         allowed: items that may be listed; None is all.
+        at_most: how many of a group: a list takes the best item that still may come, again and again.
 
     Raises:
         ConfigError: at once, not with the first list, if there are fewer than k items, or ``seen`` is none of these.
@@ -119,7 +138,7 @@ def top_lists(
     check_k(k, len(embeddings.items) if allowed is None else int(allowed.sum()))
     masked = masked_parts(seen, embeddings.metadata.get("seen_at_test", PARTS[:2]))
     scores = PieceScores(embeddings) if scores is None else scores
-    return _top_lists(embeddings, rows, k, scores, masked, allowed, show_progress)
+    return _top_lists(embeddings, rows, k, scores, masked, allowed, show_progress, at_most)
 
 
 def _top_lists(
@@ -130,6 +149,7 @@ def _top_lists(
     masked: list[int],
     allowed: Optional[Bool[np.ndarray, " n"]],
     show_progress: bool,
+    at_most: Optional[AtMost],
 ) -> Iterator[Lists]:
     n_items = len(embeddings.items)
     batch = max(1, SCORES_AT_ONCE // n_items)
@@ -142,7 +162,7 @@ def _top_lists(
             found[user, item] = -np.inf
             if allowed is not None:
                 found[:, ~allowed] = -np.inf
-            yield Lists(some, *best_first(found, k))
+            yield Lists(some, *(best_first(found, k) if at_most is None else best_of_groups(found, k, at_most)))
             bar.update(len(some))
 
 
@@ -152,6 +172,62 @@ def best_first(scores: Float[np.ndarray, "b n"], k: int) -> tuple[Int[np.ndarray
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
     places = np.take_along_axis(best, order, axis=1)
     return places, np.take_along_axis(scores, places, axis=1)
+
+
+def best_of_groups(
+    scores: Float[np.ndarray, "b n"], k: int, at_most: AtMost
+) -> tuple[Int[np.ndarray, "b k"], Float[np.ndarray, "b k"]]:
+    """The same with no more than so many of a group, equal ones in their order; what is left over scores -inf.
+
+    Time O(b (n + k log k)) where few groups are full, at most O(b n log n).
+    """
+    places = np.zeros((len(scores), k), dtype=np.int64)
+    best = np.full((len(scores), k), -np.inf, dtype=scores.dtype)
+    for row, own in enumerate(scores):
+        kept = _kept_of_groups(own, k, at_most)
+        places[row, : len(kept)], best[row, : len(kept)] = kept, own[kept]
+    return places, best
+
+
+def _kept_of_groups(scores: Float[np.ndarray, " n"], k: int, at_most: AtMost) -> Int[np.ndarray, " _"]:
+    """Of the highest scores first, and of more of them until k are kept."""
+    looked_at = min(len(scores), 8 * k)
+    while True:
+        some = np.flatnonzero(scores >= np.partition(scores, -looked_at)[-looked_at])
+        order = some[np.argsort(-scores[some], kind="stable")]
+        groups = at_most.groups[order]
+        side_by_side = np.argsort(groups, kind="stable")
+        first = np.searchsorted(groups[side_by_side], groups[side_by_side])
+        nth = np.empty(len(order), dtype=np.int64)
+        nth[side_by_side] = np.arange(len(order)) - first
+        kept = order[(groups < 0) | (nth < at_most.most)][:k]
+        if len(kept) == k or looked_at == len(scores):
+            return kept
+        looked_at = min(len(scores), 8 * looked_at)
+
+
+def popular_lists(
+    embeddings: Embeddings,
+    count: int,
+    k: int,
+    allowed: Optional[Bool[np.ndarray, " n"]] = None,
+    at_most: Optional[AtMost] = None,
+) -> Iterator[Lists]:
+    """For ``count`` users of whom nothing is known: items by the number of their training interactions, their score.
+
+    Raises:
+        ConfigError: if there are fewer than k items.
+    """
+    histories, n_items = embeddings.histories, len(embeddings.items)
+    check_k(k, n_items if allowed is None else int(allowed.sum()))
+    chosen = np.bincount(histories.items[histories.parts == TRAIN], minlength=n_items)
+    scores = chosen[None].astype(np.float32)
+    if allowed is not None:
+        scores[:, ~allowed] = -np.inf
+    every = AtMost(np.full(n_items, -1), 1) if at_most is None else at_most  # sorts ties by the items' rows
+    places, best = best_of_groups(scores, k, every)
+    for row in range(count):
+        yield Lists(np.array([row]), places, best)
 
 
 def refuse_unranked(scores: Float[np.ndarray, "b n"]) -> None:

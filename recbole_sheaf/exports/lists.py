@@ -28,6 +28,7 @@ class Columns(NamedTuple):
 
 
 OF_USERS = Columns("user", "item", "score", "items", "scores")
+OF_AUDIENCES = Columns("item", "user", "score", "users", "scores")
 OF_ITEMS = Columns("item", "similar", "similarity", "similar", "similarities")
 
 

@@ -7,9 +7,10 @@ from typing import Optional
 import numpy as np
 from jaxtyping import Float, Int
 
+from recbole_sheaf.embeddings.choice import Columns
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.ranking import Scores
-from recbole_sheaf.errors import ConfigError, NoPieces
+from recbole_sheaf.errors import ConfigError, DataError, NoPieces
 from recbole_sheaf.exports.files import holds_embeddings, read_embeddings
 
 
@@ -24,6 +25,22 @@ class Source:
     embeddings: Embeddings
     scores: Optional[Scores] = None
     item_file: Optional[Path] = None
+
+    def item_table(self, path: Optional[Path] = None) -> Columns:
+        """Columns of the items, from this file or the dataset's own.
+
+        Raises:
+            DataError: if there is none, or it is no such table.
+        """
+        from recbole_sheaf.embeddings.item_table import ItemTable  # Here alone: lists without conditions want no DuckDB
+
+        path = self.item_file if path is None else path
+        if path is None or not path.is_file():
+            absent = "an export knows no table of its items" if path is None else f"there is no table of items {path}"
+            raise DataError(
+                f"{absent}, whose columns where=... and per=... name; give one by item_table=shop/shop.item"
+            )
+        return ItemTable(path, self.embeddings)
 
 
 def open_source(path: Path, data_path: Optional[str] = None, trust: bool = False) -> Source:

@@ -63,6 +63,18 @@ def read_tokens(given: str, kind: Literal["user", "item"]) -> Named:
     return lists
 
 
+def read_items(given: str) -> list[str]:
+    """Items with commas between, or of a file, before whose name an @ may stand.
+
+    Raises:
+        DataError: as :func:`read_tokens`, or if a file after the @ has another ending.
+    """
+    named = given.removeprefix("@")
+    if named != given and Path(named).suffix not in ENDINGS:
+        raise DataError(f"{given} names a file that ends in '{Path(named).suffix}', expected {', '.join(ENDINGS)}")
+    return read_tokens(named, "item")
+
+
 def _kind_of(cell: str) -> str:
     """What a name in a first line names; empty where it is none."""
     name = cell.removesuffix(":token").lower()

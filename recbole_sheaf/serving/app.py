@@ -8,7 +8,7 @@ loopback address requests under any other host's name are refused, by which such
 
 from collections.abc import Collection, Sequence
 from importlib import resources
-from typing import Any, Literal, Optional
+from typing import Any, Literal, Optional, Union
 from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Request
@@ -30,6 +30,8 @@ from recbole_sheaf.serving.bodies import (
     Recommend,
     Refusal,
     Similar,
+    UserList,
+    UserLists,
     Vector,
 )
 from recbole_sheaf.serving.catalogue import Catalogue, Entry
@@ -85,9 +87,13 @@ def _add_answers(app: FastAPI, catalogue: Catalogue) -> None:
     blocks = [Columns(name=block.name, start=block.start, stop=block.stop) for block in catalogue.embeddings.blocks]
 
     @app.post("/recommend", response_model_exclude_none=True, responses=REFUSALS)
-    async def recommend(body: Recommend) -> ItemList:
-        """The best items of a user, or of somebody who has these items, best first."""
-        found = catalogue.recommend(body.user, body.items, body.k, body.seen, body.explain)
+    async def recommend(body: Recommend) -> Union[UserLists, ItemList]:
+        """The best items of a user, of several, or of somebody who has these items, best first."""
+        if body.users is not None:
+            return _lists(catalogue, body, body.users)
+        if body.user is not None and _is_unknown(catalogue, body, body.user):
+            return _listed(catalogue, catalogue.popular(body.k, body.wanted), "popularity")
+        found = catalogue.recommend(body.user, body.items, body.k, body.seen, body.explain, body.clicked, body.wanted)
         return _listed(catalogue, found)
 
     @app.post("/similar", response_model_exclude_none=True, responses=REFUSALS)
@@ -142,9 +148,25 @@ def _file(name: str) -> Any:
     return answer
 
 
-def _listed(catalogue: Catalogue, found: list[Entry]) -> ItemList:
+def _is_unknown(catalogue: Catalogue, body: Recommend, user: str) -> bool:
+    """Whether popular items are this user's."""
+    return body.unknown == "popular" and body.clicked is None and not catalogue.embeddings.knows_user(user)
+
+
+def _lists(catalogue: Catalogue, body: Recommend, users: Sequence[str]) -> UserLists:
+    """Of several users; popular items are looked for once."""
+    unknown = {user for user in users if _is_unknown(catalogue, body, user)}
+    popular = catalogue.popular(body.k, body.wanted) if unknown else []
+    known = [user for user in users if user not in unknown]
+    own = iter(catalogue.recommend_to(known, body.k, body.seen, body.wanted) if known else [])
+    lists = [(user, popular, "popularity") if user in unknown else (user, next(own), None) for user in users]
+    return UserLists(lists=[UserList(user=user, **dict(_listed(catalogue, found, by))) for user, found, by in lists])
+
+
+def _listed(catalogue: Catalogue, found: list[Entry], by: Any = None) -> ItemList:
     titles, posters = catalogue.titles, catalogue.posters
     return ItemList(
+        by=by,
         items=[
             Listed(
                 item=entry.item,
@@ -155,7 +177,7 @@ def _listed(catalogue: Catalogue, found: list[Entry]) -> ItemList:
                 contributions=_contributions(titles, entry),
             )
             for entry in found
-        ]
+        ],
     )
 
 

@@ -1,13 +1,26 @@
 """What requests and answers hold; the OpenAPI page is made of it."""
 
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from recbole_sheaf.serving.limits import MOST_EXPLAINED, MOST_FIELDS, MOST_ITEMS, MOST_K, MOST_LETTERS
+from recbole_sheaf.embeddings.choice import Wanted
+from recbole_sheaf.serving.limits import (
+    MOST_CHOSEN,
+    MOST_CONDITION,
+    MOST_EXPLAINED,
+    MOST_FIELDS,
+    MOST_ITEMS,
+    MOST_K,
+    MOST_LETTERS,
+    MOST_LISTED,
+    MOST_USERS,
+)
 
 Token = Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
 Items = Annotated[list[Token], Field(min_length=1, max_length=MOST_ITEMS)]
+Chosen = Annotated[list[Token], Field(max_length=MOST_CHOSEN)]
+Users = Annotated[list[Token], Field(min_length=1, max_length=MOST_USERS)]
 Length = Annotated[int, Field(ge=1, le=MOST_K, strict=True)]
 
 
@@ -29,18 +42,42 @@ class Recommend(_Body):
     """A request for recommendations: for whom, and how many."""
 
     user: Optional[Token] = Field(None, description="a user of the data")
+    users: Optional[Users] = Field(None, description=f"or several; lists of up to {MOST_LISTED:,} items in all")
     items: Optional[Items] = Field(None, description="or items that stand for a user whom the model never met")
+    clicked: Optional[Items] = Field(None, description="what the user chose since the training")
+    unknown: Literal["refused", "popular"] = Field("refused", description="a user nobody knows gets popular items")
     k: Length = Field(20, description="length of the list")
     seen: Literal["masked", "kept"] = Field("masked", description="whether the user's own items are left out")
     explain: bool = Field(False, description=f"what each score is made of; k up to {MOST_EXPLAINED}")
+    among: Union[Literal["all", "new"], Chosen] = Field("all", description="items to choose from")
+    without: Chosen = Field([], description="items to leave out")
+    where: Optional[Annotated[str, Field(min_length=1, max_length=MOST_CONDITION)]] = Field(
+        None, description="an expression in SQL over the columns of the item table"
+    )
+    at_most: Optional[Annotated[int, Field(ge=1, strict=True)]] = Field(None, description="items of one value of per")
+    per: Optional[Token] = Field(None, description="a column of the item table")
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "Recommend":
-        if (self.user is None) == (self.items is None):
-            raise ValueError("give either user or items")
+    def _one_of_three(self) -> "Recommend":
+        if sum(given is not None for given in (self.user, self.users, self.items)) != 1:
+            raise ValueError("give one of user, users and items")
         if self.explain and self.k > MOST_EXPLAINED:
             raise ValueError(f"k is {self.k}, and at most {MOST_EXPLAINED} scores are explained at once; ask for fewer")
+        if self.user is None and (self.clicked or self.explain and self.users):
+            raise ValueError(f"{'clicked' if self.clicked else 'explain'} is of one user; give user")
+        if self.users is not None and len(self.users) * self.k > MOST_LISTED:
+            raise ValueError(
+                f"{len(self.users)} lists of {self.k} items are {len(self.users) * self.k:,}, and at most "
+                f"{MOST_LISTED:,} are listed at once; ask for fewer"
+            )
+        if (self.at_most is None) != (self.per is None):
+            raise ValueError("give both at_most and per, or neither")
         return self
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which items lists may hold."""
+        return Wanted(self.among, self.without, self.where, self.at_most, self.per)
 
 
 class Similar(_Body):
@@ -87,9 +124,25 @@ class Listed(BaseModel):
 
 
 class ItemList(BaseModel):
-    """Items, best first; fewer than k where the user has seen nearly all."""
+    """Items, best first; fewer than k where the user has seen, or filters leave out, nearly all.
+
+    ``by`` says of the list of a user whom nobody knows that scores are numbers of training interactions.
+    """
 
     items: list[Listed]
+    by: Optional[Literal["popularity"]] = None
+
+
+class UserList(ItemList):
+    """Items of one of several users."""
+
+    user: str
+
+
+class UserLists(BaseModel):
+    """Lists in the order of the users."""
+
+    lists: list[UserList]
 
 
 class Columns(BaseModel):

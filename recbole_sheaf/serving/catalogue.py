@@ -4,14 +4,16 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
+from recbole_sheaf.embeddings.choice import Choice, Columns, Wanted
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.embeddings.explanation import HISTORY, RARE, Contributions, contributions
-from recbole_sheaf.embeddings.new_users import with_users
-from recbole_sheaf.embeddings.ranking import PieceScores, Scores, top_lists
+from recbole_sheaf.embeddings.new_users import with_clicks, with_users
+from recbole_sheaf.embeddings.ranking import PieceScores, Scores, popular_lists, top_lists
 from recbole_sheaf.embeddings.similarity import CoefficientRows, Likeness, similar_items
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.exports.sources import Source
@@ -44,6 +46,7 @@ class Names:
 
 
 MOST_SPOKEN = 3  # of a user's items, shown behind a recommended one
+ALL = Wanted()
 SOMEBODY = ""  # a user who is given by items; no token is empty
 
 
@@ -67,11 +70,13 @@ class Catalogue:
     Attributes:
         titles: of items, by token.
         posters: pictures, by token of the item.
+        item_table: a file of the items' columns; None is the dataset's own, where there is one.
     """
 
     source: Source
     titles: Mapping[str, str] = field(default_factory=dict)
     posters: Mapping[str, Picture] = field(default_factory=dict)
+    item_table: Optional[Path] = None
 
     @cached_property
     def embeddings(self) -> Embeddings:
@@ -97,23 +102,54 @@ class Catalogue:
         self.items.find(item, 1)
 
     def recommend(
-        self, user: Optional[str], items: Optional[Sequence[str]], k: int, seen: str = "masked", explain: bool = False
+        self,
+        user: Optional[str],
+        items: Optional[Sequence[str]],
+        k: int,
+        seen: str = "masked",
+        explain: bool = False,
+        clicked: Optional[Sequence[str]] = None,
+        wanted: Wanted = ALL,
     ) -> list[Entry]:
-        """The best items of a user, or of somebody who has these items.
+        """The best items of a user, of one who has clicked some more, or of somebody who has these items.
 
         Raises:
             DataError: if the user or an item is unknown.
-            ConfigError: if k is above the catalogue, or the model cannot do what is asked.
+            ConfigError: if k is above the catalogue, nothing is left of it, or the model cannot do what is asked.
 
         Time O(n f), and O(h n) for full coefficients.
         """
-        embeddings, scores = self._of(user, items)
+        choice = self._choice(wanted)
+        embeddings, scores = self._of(user, items, clicked)
         row = embeddings.user_rows([SOMEBODY if user is None else user])
-        ((_, places, values),) = (found for some in top_lists(embeddings, row, k, scores, seen) for found in some)
-        tokens = embeddings.items[places].tolist()
+        ((places, values),) = self._best(embeddings, row, scores, k, seen, choice)
         if not explain:
-            return [Entry(token, value) for token, value in zip(tokens, values.tolist())]
-        return self._explained(tokens, values, contributions(embeddings, int(row[0]), places, self._said))
+            return self._entries(places, values)
+        found = contributions(embeddings, int(row[0]), places, self._said)
+        return self._explained(embeddings.items[places].tolist(), values, found)
+
+    def recommend_to(
+        self, users: Sequence[str], k: int, seen: str = "masked", wanted: Wanted = ALL
+    ) -> list[list[Entry]]:
+        """The best items of several users, in their order.
+
+        Raises:
+            DataError, ConfigError: as :meth:`recommend`.
+        """
+        rows = self.embeddings.user_rows(users)
+        found = self._best(self.embeddings, rows, self._scores, k, seen, self._choice(wanted))
+        return [self._entries(*each) for each in found]
+
+    def popular(self, k: int, wanted: Wanted = ALL) -> list[Entry]:
+        """Items by the number of their training interactions, for whom nobody knows.
+
+        Raises:
+            DataError, ConfigError: as :meth:`recommend`.
+        """
+        choice = self._choice(wanted)
+        lists = popular_lists(self.embeddings, 1, choice.length(k), choice.allowed, choice.at_most)
+        ((_, places, values),) = (found for some in lists for found in some)
+        return self._entries(places, values)
 
     def similar(self, item: str, k: int, by: str = "auto") -> list[Entry]:
         """The items most like an item.
@@ -125,7 +161,7 @@ class Catalogue:
         embeddings = self.embeddings
         found = similar_items(embeddings, embeddings.item_rows([item]), k, by, likeness=self._likeness)
         ((_, places, values),) = (each for some in found for each in some)
-        return [Entry(token, value) for token, value in zip(embeddings.items[places].tolist(), values.tolist())]
+        return self._entries(places, values)
 
     def vector(self, user: Optional[str], item: Optional[str], items: Optional[Sequence[str]]) -> np.ndarray:
         """The vector of a user, an item, or somebody who has these items, as a score takes it.
@@ -153,6 +189,14 @@ class Catalogue:
             "parts": self.parts,
         }
 
+    def read_table(self) -> None:
+        """Read the item table now, which the first request for it would wait for.
+
+        Raises:
+            DataError, ConfigError: if there is none, or it is no such table.
+        """
+        self._table.where("true")
+
     @cached_property
     def users(self) -> Names:
         """An index of users to search by token."""
@@ -175,11 +219,34 @@ class Catalogue:
     def _said(self) -> CoefficientRows:
         return CoefficientRows(self.embeddings)
 
-    def _of(self, user: Optional[str], items: Optional[Sequence[str]]) -> tuple[Embeddings, Scores]:
+    @cached_property
+    def _table(self) -> Columns:
+        return self.source.item_table(self.item_table)
+
+    def _choice(self, wanted: Wanted) -> Choice:
+        return wanted.of(self.embeddings, lambda: self._table)
+
+    def _best(
+        self, embeddings: Embeddings, rows: np.ndarray, scores: Scores, k: int, seen: str, choice: Choice
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Places and scores of each user's list."""
+        length, allowed = choice.length(k), choice.allowed
+        lists = top_lists(embeddings, rows, length, scores, seen, allowed, at_most=choice.at_most)
+        return [(places, values) for some in lists for _, places, values in some]
+
+    def _entries(self, places: np.ndarray, values: np.ndarray) -> list[Entry]:
+        return [Entry(token, value) for token, value in zip(self.embeddings.items[places].tolist(), values.tolist())]
+
+    def _of(
+        self, user: Optional[str], items: Optional[Sequence[str]], clicked: Optional[Sequence[str]] = None
+    ) -> tuple[Embeddings, Scores]:
         """Embeddings that have the user, and where the scores of these come from."""
-        if items is None or user is not None:
+        if user is not None and clicked is not None:
+            somebody = with_clicks(self.embeddings, user, clicked)
+        elif items is None or user is not None:
             return self.embeddings, self._scores
-        somebody = with_users(self.embeddings, {SOMEBODY: items})
+        else:
+            somebody = with_users(self.embeddings, {SOMEBODY: items})
         return somebody, self._scores.of(somebody) if isinstance(self._scores, PieceScores) else self._scores
 
     def _explained(self, tokens: list[str], values: np.ndarray, found: Contributions) -> list[Entry]:

@@ -12,7 +12,11 @@ from starlette.responses import JSONResponse
 MOST_BYTES = 1 << 20  # of a body: MOST_ITEMS tokens of MOST_LETTERS fit
 MOST_FIELDS = 20
 MOST_ITEMS = 1_000  # in a list that stands for a user
+MOST_CHOSEN = 10_000  # items that are left out, or that are to choose among
 MOST_K = 1_000
+MOST_USERS = 100  # in one request
+MOST_LISTED = 10_000  # items in all lists of one request
+MOST_CONDITION = 2_000  # letters
 MOST_EXPLAINED = 100  # items of a list that are taken apart
 MOST_LETTERS = 500  # of a token
 MOST_NAMES = 50  # offered while somebody types

@@ -6,12 +6,12 @@ import torch
 from torch.nn.functional import normalize
 
 from recbole_sheaf.embeddings.embeddings import TRAIN
-from recbole_sheaf.embeddings.new_users import with_users
+from recbole_sheaf.embeddings.new_users import with_clicks, with_users
 from recbole_sheaf.embeddings.ranking import PieceScores
 from recbole_sheaf.embeddings.reading import embeddings_of, model_scores
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.plugin.recbole_factors import in_pieces
-from tests.embeddings.toys import SOME_COLD, history_of, restored
+from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition
 
 
 def histories_as_lists(embeddings):
@@ -100,3 +100,90 @@ def test_a_model_whose_users_are_trained_alone_is_refused(toy_settings, name, ch
     embeddings = embeddings_of(restored(name, {**toy_settings, **chosen}))
     with pytest.raises(ConfigError, match=f"{name} has no rule by which a user follows from items"):
         with_users(embeddings, {"a": ["i1"]})
+
+
+CLICKED = ["i2", "i40", "i57", "i40"]
+
+
+def longer_history(embeddings, user, items):
+    return sorted({*history_of(embeddings, user), *embeddings.item_rows(items).tolist()})
+
+
+@pytest.mark.parametrize("name, chosen", [("ItemSheaf", {}), ("ItemSheaf", {"item_sheaf_neighbours": 5}), ("EASE", {})])
+def test_clicks_count_in_maps_as_if_the_history_had_them(toy_settings, name, chosen):
+    embeddings = embeddings_of(restored(name, {**toy_settings, **SOME_COLD, **chosen}))
+    alone = scores_by_definition(with_users(embeddings, {f"has {item}": [item] for item in embeddings.items.tolist()}))
+    user = int(embeddings.user_rows(["u4"])[0])
+    clicked = with_clicks(embeddings, "u4", CLICKED)
+    history = longer_history(embeddings, user, CLICKED)
+    assert sorted(history_of(clicked, 0)) == history and clicked.users.tolist() == ["u4"]
+    assert set(history_of(clicked, 0, (1, 2))) == set(history_of(embeddings, user, (1, 2))) - set(history)
+    expected = sum(alone[item] for item in history)  # a score is a sum over the history
+    np.testing.assert_allclose(PieceScores(clicked)(np.array([0]))[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, chosen", [("LightGCN", {"n_layers": 3}), ("MMSheaf", {"n_layers": 2, "loss": "bpr"})])
+def test_clicks_diffuse_to_a_user_while_all_others_stay(toy_settings, name, chosen):
+    """By the definition of a step, from the user's own vector, in each layer over the items of the longer history."""
+    found = restored(name, {**toy_settings, **SOME_COLD, **chosen})
+    embeddings, model = embeddings_of(found), found.model
+    user = int(embeddings.user_rows(["u4"])[0])
+    signals = [rows.double() for rows in in_pieces(model).layer_signals()]
+    step_size = float(found.config["step_size"]) if name == "MMSheaf" else 1.0
+    degree = np.bincount(found.split.parts[0].inter_feat["item_id"].numpy(), minlength=model.n_items)[1:]
+    history = longer_history(embeddings, user, CLICKED)
+    x = total = signals[0][1 + user]
+    for signal in signals[:-1]:
+        items = signal[model.n_users + 1 :]
+        heard = sum(items[i] / np.sqrt(max(degree[i], 1) * len(history)) for i in history)
+        x = (1 - step_size) * x + step_size * heard
+        total = total + x
+    vector = (total / len(signals)).detach().numpy()
+    if name == "MMSheaf":  # as much louder as a trained user of so many items would be
+        lengths = np.bincount(found.split.parts[0].inter_feat["user_id"].numpy(), minlength=model.n_users)[1:]
+        vector = vector * len(history) ** 0.5 * (1 / lengths[lengths > 0] ** 0.5).mean()
+    clicked = with_clicks(embeddings, "u4", CLICKED)
+    np.testing.assert_allclose(clicked.user_vectors[0, : len(vector)], vector, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, chosen", [("MMSheaf", {}), ("LightGCN", {"loss": "softmax"}), ("LightGCN", {})])
+def test_clicks_on_the_history_change_nothing(toy_settings, name, chosen):
+    embeddings = embeddings_of(restored(name, {**toy_settings, **SOME_COLD, **chosen}))
+    row = embeddings.user_rows(["u4"])
+    again = with_clicks(embeddings, "u4", embeddings.items[history_of(embeddings, row[0])].tolist())
+    np.testing.assert_allclose(again.user_vectors[0], embeddings.user_vectors[row[0]], rtol=1e-3, atol=1e-5)
+
+
+def test_under_the_cosine_a_user_without_a_vector_of_its_own_is_the_placed_one(toy_settings):
+    """One whose vector is what the rule makes of the history, as if trained so."""
+    embeddings = embeddings_of(restored("MMSheaf", {**toy_settings, **SOME_COLD}))
+    row = int(embeddings.user_rows(["u4"])[0])
+    history = embeddings.items[history_of(embeddings, row)].tolist()
+    placed = with_users(embeddings, {"before": history, "after": [*history, *CLICKED]})
+    embeddings.user_vectors[row] = placed.user_vectors[0]
+    clicked = with_clicks(embeddings, "u4", CLICKED)
+    np.testing.assert_allclose(clicked.user_vectors[0], placed.user_vectors[1], rtol=1e-3, atol=1e-5)
+
+
+def test_vectors_that_training_alone_gives_stay_and_the_maps_take_notice(toy_settings):
+    embeddings = embeddings_of(restored("MMSheaf", {**toy_settings, **SOME_COLD, "restriction_map": "factored"}))
+    row = int(embeddings.user_rows(["u4"])[0])
+    clicked = with_clicks(embeddings, "u4", CLICKED)
+    width = embeddings.width
+    assert np.array_equal(clicked.user_vectors[0, :width], embeddings.user_vectors[row, :width])
+    added = np.abs(scores_by_definition(clicked)[0] - scores_by_definition(embeddings)[row])
+    assert added.max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "name, user, items, kind, message",
+    [
+        ("BPR", "u4", ["i1"], ConfigError, "BPR has no rule by which clicks move a user"),
+        ("ItemSheaf", "u4x", ["i1"], DataError, "knows no user 'u4x'"),
+        ("ItemSheaf", "u4", ["i1x"], DataError, "knows no item 'i1x'"),
+        ("ItemSheaf", "u4", [], DataError, "user 'u4' has clicked nothing"),
+    ],
+)
+def test_clicks_that_move_nobody_are_refused(toy_settings, name, user, items, kind, message):
+    with pytest.raises(kind, match=message):
+        with_clicks(embeddings_of(restored(name, toy_settings)), user, items)
