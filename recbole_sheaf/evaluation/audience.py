@@ -39,7 +39,12 @@ def audience_ndcg(
 
 
 def activity(users: Int[np.ndarray, " t"], n_users: int) -> Float[np.ndarray, " u"]:
-    """The most active users' score for any item: the number of their training interactions."""
+    """The most active users' score for any item: the number of their training interactions.
+
+    Examples:
+        >>> activity(np.array([0, 2, 2]), n_users=3)
+        array([1., 0., 2.], dtype=float32)
+    """
     return np.bincount(users, minlength=n_users).astype(np.float32)
 
 
@@ -50,6 +55,13 @@ def unit_content(
 
     Args:
         modalities: rows, and which of them are there; the others give zeros.
+
+    Examples:
+        Items on either side of the mean, and one without a row:
+
+        >>> rows = unit_content([(np.array([[3.0], [1.0], [9.0]]), np.array([True, True, False]))])
+        >>> (rows @ rows.T).tolist()
+        [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
     blocks = []
     for rows, present in modalities:
@@ -65,6 +77,11 @@ def history_content(
 
     Args:
         users, items: the training interactions.
+
+    Examples:
+        >>> history_content(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0]), np.array([0, 1]), n_users=2)
+        array([[0.5, 0.5],
+               [0. , 0. ]])
     """
     sums = np.zeros((n_users, content.shape[1]))
     np.add.at(sums, users, content[items])
