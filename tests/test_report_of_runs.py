@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from recbole_sheaf.report import write_report
+from recbole_sheaf.report import drawing, write_report
 from recbole_sheaf.report.assembling import assemble
 from recbole_sheaf.report.rendering import as_markdown
 from recbole_sheaf.report.words import Words
@@ -34,7 +34,10 @@ def store(runs, tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(store):
     """The page that the table gives, in English; of its figures none is drawn."""
-    return as_markdown(assemble(read_material(store, {}), Words("en")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_lay_out", lambda canvas: None)
+        patch.setattr(drawing, "_svg", lambda canvas, name: "<svg></svg>")
+        return as_markdown(assemble(read_material(store, {}), Words("en")))
 
 
 def tables(page, caption):
