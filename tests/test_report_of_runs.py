@@ -5,7 +5,11 @@ import re
 import pandas as pd
 import pytest
 
-from recbole_sheaf.report import write_report
+from recbole_sheaf.report import drawing, write_report
+from recbole_sheaf.report.assembling import assemble
+from recbole_sheaf.report.rendering import as_markdown
+from recbole_sheaf.report.words import Words
+from recbole_sheaf.store.material import read_material
 from recbole_sheaf.store.store import Store
 from tests.conftest import REPOSITORY, script_of_docs
 
@@ -20,19 +24,25 @@ def runs():
 
 
 @pytest.fixture(scope="module")
-def drawn(runs, tmp_path_factory):
-    """A folder with the report that the table of runs gives, in English."""
-    folder = tmp_path_factory.mktemp("report")
-    store = Store(folder / "runs.duckdb")
+def store(runs, tmp_path_factory):
+    """A store with the runs of the table."""
+    store = Store(tmp_path_factory.mktemp("report") / "runs.duckdb")
     assert runs.write_runs(store) == (TABLE["run"].nunique(), len(TABLE))
-    write_report(store, folder, ["en"])
-    return folder
+    return store
 
 
-def tables(path, caption):
+@pytest.fixture(scope="module")
+def made(store):
+    """The page that the table gives, in English; of its figures none is drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_lay_out", lambda canvas: None)
+        patch.setattr(drawing, "_svg", lambda canvas, name: "<svg></svg>")
+        return as_markdown(assemble(read_material(store, {}), Words("en")))
+
+
+def tables(page, caption):
     """Of each group the lines of its first table of such a caption, without marks of significance."""
     found = {}
-    page = path.read_text(encoding="utf-8")
     for title, section in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE):
         table = section.partition(f"**{caption}")[2].partition("\n\n")[2].partition("\n\n")[0]
         lines = [re.sub(r"\s[▲▼]|\*\*", "", line).strip(" |").split(" | ") for line in table.splitlines()[2:]]
@@ -56,22 +66,24 @@ def test_settings_are_those_of_the_file_over_the_protocol(runs):
 
 
 @pytest.mark.parametrize("caption, columns", [("Test metrics", 9), ("Protocol", 2)])
-def test_the_page_that_is_kept_says_what_the_tables_say(drawn, caption, columns):
+def test_the_page_that_is_kept_says_what_the_tables_say(made, caption, columns):
     """Rows in their order, all but the intervals over users; sizes, splits, and when training ended."""
-    kept, made = (
-        {title: [line[:columns] for line in lines] for title, lines in tables(path, caption).items()}
-        for path in (FOLDER / "report.md", drawn / "report.en.md")
+    kept, anew = (
+        {title: [line[:columns] for line in lines] for title, lines in tables(page, caption).items()}
+        for page in ((FOLDER / "report.md").read_text(encoding="utf-8"), made)
     )
     assert len(kept) == TABLE.groupby(["experiment", "dataset"]).ngroups
-    assert made == kept
+    assert anew == kept
 
 
-def test_html_and_figures_are_made_of_the_table(drawn):
-    html = (drawn / "report.en.html").read_text(encoding="utf-8")
+@pytest.mark.slow  # of a small store: tests/report/test_writing.py and test_rendering.py
+def test_html_and_figures_are_made_of_the_table(store, tmp_path):
+    write_report(store, tmp_path, ["en"])
+    html = (tmp_path / "report.en.html").read_text(encoding="utf-8")
     assert html.count("Every item was ranked for every user") == 10
-    figures = {path.stem.rpartition("-")[0] for path in (drawn / "figures" / "en").glob("*.svg")}
+    figures = {path.stem.rpartition("-")[0] for path in (tmp_path / "figures" / "en").glob("*.svg")}
     assert {"coverage", "seconds", "peak-memory-mib"} <= figures
-    assert html.count("<svg") >= len(list((drawn / "figures" / "en").glob("*.svg")))
+    assert html.count("<svg") >= len(list((tmp_path / "figures" / "en").glob("*.svg")))
 
 
 def test_what_is_drawn_is_not_kept():

@@ -26,7 +26,7 @@ from recbole_sheaf.settings.rules import (
     rules_of,
     setting,
 )
-from recbole_sheaf.settings.settings_files import read_yaml
+from recbole_sheaf.settings.settings_files import keys_of_yaml, read_yaml
 from recbole_sheaf.settings.vocabulary import BACKENDS, CATALOGUES, FEATURE_KINDS, LOSSES, REPETITIONS, SPLITS
 
 _RECBOLE = importlib.util.find_spec("recbole")  # found, not imported
@@ -103,8 +103,9 @@ def known_keys(model: str, dataset: str) -> frozenset[str]:
         RECBOLE_PROPERTIES / "dataset" / "sample.yaml",
         RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml",
     ]
-    theirs = [read_yaml(path) for path in recbole_files if path.is_file()]
-    return frozenset(listed).union(RECBOLE_KEYS_WITHOUT_DEFAULT, *theirs, default_settings(model, dataset))
+    name = class_name(model)
+    files = [*(path for path in recbole_files if path.is_file()), *default_files(name, dataset)]
+    return frozenset(listed).union(RECBOLE_KEYS_WITHOUT_DEFAULT, OWN_DEFAULTS.get(name, {}), *map(keys_of_yaml, files))
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return copy.deepcopy(_mapping(_content(read_text(path), str(path)), path))
 
 
+def keys_of_yaml(path: Path) -> frozenset[str]:
+    """Names of the settings in a YAML file, of which no copy is made; it raises what :func:`read_yaml` does."""
+    return frozenset(_mapping(_content(read_text(path), str(path)), path))
+
+
 @functools.lru_cache(maxsize=64)
 def _content(text: str, name: str) -> Any:
     """The parsed YAML of a text, kept: a run reads the defaults some sixty times, a third of what its start costs."""

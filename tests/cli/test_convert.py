@@ -187,6 +187,7 @@ def test_a_split_that_is_none_is_refused_and_nothing_is_written(baby, capsys, li
     assert message in capsys.readouterr().err and not (baby.parents[1] / "data").exists()
 
 
+@pytest.mark.slow  # of a small folder: test_an_mmrec_folder_keeps_its_split above
 def test_tiktok_is_split_alike_converted_and_as_it_is(shared_data, workplace):
     assert convert(str(shared_data / "tiktok"), "--to=data/tiktok") == 0
     converted = loaded("data", "tiktok")

@@ -131,7 +131,7 @@ def equal_models():
     gc.freeze()  # statsmodels collects garbage at each call, which takes long among the objects of torch and RecBole
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("recbole_sheaf.evaluation.significance.bootstrap_interval", lambda *_: (0.0, 0.0))
-        for seed in range(200):
+        for seed in range(120):
             rng = np.random.default_rng(seed)
             models = {name: _recall(rng, 60) for name in ["reference", *MODELS]}
             tables.append(compare_models(models, "reference", random_state=rng, n_resamples=499))
@@ -141,11 +141,11 @@ def equal_models():
 @pytest.mark.parametrize("test", ["wilcoxon_p", "permutation_p"])
 def test_equal_models_are_found_different_in_at_most_five_percent(equal_models, test):
     alone = sum(table[test][0] < 0.05 for table in equal_models)
-    assert 1 <= alone <= 10  # one comparison each
+    assert 1 <= alone <= 6  # one comparison each
     family = sum((table[f"{test}_holm"] < 0.05).any() for table in equal_models)
-    assert 1 <= family <= 10  # any of ten comparisons
+    assert 1 <= family <= 6  # any of ten comparisons
     unadjusted = sum((table[test] < 0.05).any() for table in equal_models)
-    assert unadjusted > 40  # which is why they are adjusted
+    assert unadjusted > 24  # which is why they are adjusted
     every = np.concatenate([table[test] for table in equal_models])
     assert 0.03 < np.mean(every < 0.05) < 0.07 and 0.45 < np.mean(every < 0.5) < 0.55
 

@@ -21,6 +21,7 @@ from recbole_sheaf.experiments.grid import read_experiment
 from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess
 from recbole_sheaf.store.store import Store
 from tests.conftest import TOY, write_toy
+from tests.experiments.dying import dies_for_bpr_with_seed_one
 
 NUMBERS = (
     "SELECT label, ablation, seed, best_epoch, epochs, valid, test, train_loss "
@@ -156,12 +157,6 @@ def test_users_of_the_store_average_to_the_run(undisturbed):
     assert len(averages) == 4 * 4 * 3
     for row in averages.itertuples():
         assert tests[row.run][row.metric] == pytest.approx(row.value, abs=1e-6)
-
-
-def dies_for_bpr_with_seed_one(job, folder):
-    if job.model == "BPR" and job.seed == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return carry_out(job, folder)
 
 
 @pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -173,6 +173,7 @@ def test_a_pickled_dataset_is_not_read(toy_settings, workplace):
         run_models(["BPR"], "toy", overrides={**toy_settings, "dataset_save_path": "saved/toy-Dataset.pth"})
 
 
+@pytest.mark.slow  # in this process: test_a_checkpoint_is_judged_as_its_run_was
 def test_a_checkpoint_gives_the_same_result_in_another_process(toy_settings, workplace):
     (result,) = run_models(["MMSheaf"], "toy", overrides=toy_settings)
     script = "import sys; from recbole_sheaf.cli import main; sys.exit(main(sys.argv[1:]))"

@@ -64,6 +64,7 @@ def test_softmax_is_a_softmax_at_each_destination(backend, weights, n, e, d, c, 
         torch.testing.assert_close(shares[at_v], torch.softmax(w[at_v], 0), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.usefixtures("unchecked_shapes")  # so many calls, of functions that other tests call checked
 @every_kernel
 def test_gradients(backend, weights):
     graph, x, w = problem(n=6, e=9, d=2, c=3, seed=0, backend=backend, weights=weights)

@@ -56,6 +56,7 @@ def test_spectrum_lies_in_0_2_and_energy_is_not_negative(family, n, e, d, c, see
     assert value.min() > -bound and value.max() < 2 + bound
 
 
+@pytest.mark.usefixtures("unchecked_shapes")  # so many calls, of functions that other tests call checked
 @every_family
 @every_kernel
 def test_gradients(family, backend, weights):

@@ -47,6 +47,7 @@ def test_maps_that_moved_are_not_the_identity(family):
         assert (moved - step(graph, h, x, other)).abs().max() > 0.02
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(  # the family of the defaults and the largest; the others are slow
     "family", [pytest.param(name, marks=() if name in ("factored", "general") else pytest.mark.slow) for name in LEARNT]
 )

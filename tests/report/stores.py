@@ -1,14 +1,13 @@
 """Stores filled through their own API, small enough to work out what a report says of them."""
 
-import contextlib
 import json
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from recbole_sheaf.store.records import Epoch
 from recbole_sheaf.store.store import Store
+from tests.store.planted import at_once
 from tests.store.test_store import result
 
 USERS = 40
@@ -36,14 +35,6 @@ SPACE = {
     "embedding_size": "CategoricalDistribution(choices=(64, 128))",
 }
 PLACE = {"ablation": "real", "dataset": "toy", "experiment": "e"}
-
-
-@contextlib.contextmanager
-def at_once(store):
-    """One transaction for all that is added inside: each of its own takes a tenth of a second."""
-    with store.writing() as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(store), "writing", lambda self: contextlib.nullcontext(connection))
-        yield
 
 
 def add(store, label, seed, level, model="BPR", split=None, entered=None, **settings):

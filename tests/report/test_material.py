@@ -111,6 +111,7 @@ def test_a_store_of_searches_alone_is_read(tmp_path):
 )
 def test_altered_stores_have_a_report_or_a_sentence(tmp_path, monkeypatch, change, refused):
     monkeypatch.setattr(drawing, "_svg", lambda canvas, name: "<svg></svg>")
+    monkeypatch.setattr(drawing, "_lay_out", lambda canvas: None)
     store = Store(tmp_path / "store.duckdb")
     with at_once(store):
         for label, level in (("a", 0.3), ("b", 0.2)):

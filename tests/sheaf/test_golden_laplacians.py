@@ -30,6 +30,7 @@ def laplacian_of(case, graphs, arrays):
     return dense_from_entries(index, value, case["size"]), index
 
 
+@pytest.mark.usefixtures("unchecked_shapes")  # so many calls, of functions that other tests call checked
 @pytest.mark.parametrize("builder", ["diag", "bundle", "general"])
 def test_equals_reference(builder):
     cases, graphs, arrays = golden("manifest_laplacian.json", "graphs.npz", f"laplacian_{builder}.npz")

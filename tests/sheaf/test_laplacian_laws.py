@@ -154,6 +154,7 @@ def test_identity_maps_are_lightgcn(size):
     torch.testing.assert_close((x - laplacian(normalise(sheaf), x))[connected], propagated[connected])
 
 
+@pytest.mark.usefixtures("unchecked_shapes")  # so many calls, of functions that other tests call checked
 @every_family
 @pytest.mark.parametrize("normalisation", ["none", "block", "degree"])
 def test_gradients(family, normalisation):

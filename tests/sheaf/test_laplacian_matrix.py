@@ -73,6 +73,7 @@ def test_edge_weight_multiplies_both_maps(size):
     torch.testing.assert_close(apply_dense(matrix, x), laplacian(normalise(weighted), x))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")  # so many calls, of functions that other tests call checked
 @pytest.mark.parametrize("restriction_map", ["diagonal", "orthogonal", "general"])
 @pytest.mark.parametrize("augmented", [False, True])
 def test_gradients(restriction_map, augmented):
