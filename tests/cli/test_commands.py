@@ -181,7 +181,7 @@ def test_a_signal_ends_a_run_in_a_sentence_and_the_same_command_goes_on(toy, wor
         time.sleep(0.1)
     process.send_signal(number)
     said = process.communicate()[1]
-    assert process.returncode == code
+    assert process.returncode == code, said
     assert said.strip().splitlines()[-1].startswith("interrupted; what is finished is kept") and "Traceback" not in said
     assert list(workplace.glob("saved/*/state.pth"))
 

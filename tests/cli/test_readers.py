@@ -65,7 +65,8 @@ def test_nothing_need_be_written_in_the_current_folder(trained, monkeypatch):
         assert main(arguments) == 0, arguments
     pytest.importorskip("fastapi")
     for source, data in zip(trained[:2], (str(trained[3]), None)):
-        given = argparse.Namespace(source=source, data_path=data, trust_checkpoint=False, titles=None, posters=None)
+        unset = dict.fromkeys(("titles", "posters", "item_table"))
+        given = argparse.Namespace(source=source, data_path=data, trust_checkpoint=False, **unset)
         assert serve._catalogue(given).about()["model"] == "BPR"
 
 
