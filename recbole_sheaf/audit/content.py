@@ -114,7 +114,7 @@ def near_duplicates(features: ModalityFeatures, arcs: WeightedArcs, tokens: Toke
     numbers = {
         "groups": int((sizes > 1).sum()),
         "share_of_items_in_groups": float(sizes[sizes > 1].sum() / n_rows),
-        "items_in_largest_group": int(sizes.max()),
+        "items_in_largest_group": int(np.max(sizes)),
         "share_of_items_with_equal_row": float(times[times > 1].sum() / n_rows),
         "distinct_rows": len(repeated),
     }
@@ -126,7 +126,7 @@ def near_duplicates(features: ModalityFeatures, arcs: WeightedArcs, tokens: Toke
         f"{percent(share)} of the items with a row are near-duplicates, in {numbers['groups']} groups, the largest of "
         f"{largest}, and {percent(float(numbers['share_of_items_with_equal_row']))} have exactly the row of another"
     )
-    examples = tokens(np.flatnonzero(group == sizes.argmax())[:3])
+    examples = tokens(np.flatnonzero(group == np.argmax(sizes))[:3])
     if largest > NEARLY_ALL * n_rows and n_rows > 2:
         said += "; it tells hardly any two items apart: take the mean off (normalise), or encode again."
         return Finding(name, BROKEN, said, numbers, modality, examples)

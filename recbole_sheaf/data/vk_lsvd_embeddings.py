@@ -43,7 +43,7 @@ class Embeddings:
                 for start in range(0, len(ids), 1 << 16):
                     file.writelines(f"{item}\n" for item in ids[start : start + (1 << 16)].tolist())
             squares = self._write_rows(features / f"{MODALITY}.npy", archive, rows, ids)
-        taken, every = squares[: self.dimensions].sum(), squares.sum()
+        taken, every = float(squares[: self.dimensions].sum()), float(squares.sum())
         part = f", the first of {len(squares)}, which hold {taken / every:.1%} of the squares" if taken < every else ""
         absent = f"; {len(items) - len(rows):,} items have none" if len(rows) < len(items) else ""
         return [f"{MODALITY}: {len(rows):,} vectors of {self.dimensions} numbers{part}{absent}"]
@@ -55,10 +55,10 @@ class Embeddings:
                 "file of the same release as the interactions"
             )
         times = np.bincount(places)
-        if times.max() > 1:
+        if np.max(times) > 1:
             raise FeatureError(
                 f"{self.path.name} has {int((times > 1).sum())} items more than once (first: "
-                f"{items[int((times > 1).argmax())]}); keep one row for each"
+                f"{items[int(np.argmax(times > 1))]}); keep one row for each"
             )
 
     def _write_rows(
