@@ -82,8 +82,8 @@ def write_pickle(path: Union[str, Path], state: Any) -> None:
     with whole_file(path, durable=False) as new, open(new, "wb") as file:
         try:
             torch.save(state, file)
-        except RuntimeError as error:  # of the end that is missing, which hides what the system said before
-            if isinstance(error.__context__, OSError):
+        except RuntimeError as error:  # of the end that is missing, which hides what the system or Ctrl-C said before
+            if isinstance(error.__context__, (OSError, KeyboardInterrupt)):
                 raise error.__context__ from None
             raise
 

@@ -1,5 +1,6 @@
 """The file of a checkpoint: everything comes back, on the model's device, and no half of one is ever seen."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import scipy.sparse
 import torch
 from torch import nn
 
-from recbole_sheaf.errors import CheckpointError
+from recbole_sheaf.environment import Terminated
+from recbole_sheaf.errors import CheckpointError, WriteError
 from recbole_sheaf.files import checkpoint_file
-from recbole_sheaf.files.checkpoint_file import put_into, read_checkpoint_file, write_checkpoint
+from recbole_sheaf.files.checkpoint_file import put_into, read_checkpoint_file, write_checkpoint, write_pickle
 
 
 class Model(nn.Module):
@@ -100,3 +102,23 @@ def test_what_a_checkpoint_cannot_hold_is_told(tmp_path):
     model.kept["strange"] = object()
     with pytest.raises(CheckpointError, match="has a object in 'strange', which a checkpoint cannot hold"):
         write_checkpoint(tmp_path / "x", model, {}, {}, {})
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated, OSError])
+@pytest.mark.parametrize("written", [0, 3])
+def test_what_stops_the_writing_of_a_state_is_what_is_raised(tmp_path, monkeypatch, stop, written):
+    """PyTorch hides it behind a RuntimeError about the end that its archive lacks."""
+
+    class Stopped(io.BytesIO):
+        left = written
+
+        def write(self, data):
+            self.left -= 1
+            if self.left < 0:
+                raise stop()
+            return super().write(data)
+
+    monkeypatch.setattr(checkpoint_file, "open", lambda path, mode: Stopped(), raising=False)
+    with pytest.raises(WriteError if stop is OSError else stop):
+        write_pickle(tmp_path / "state.pth", {"a": torch.ones(10), "b": torch.ones(1000)})
+    assert not list(tmp_path.glob("state.pth"))
