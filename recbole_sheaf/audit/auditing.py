@@ -53,15 +53,15 @@ def audit_dataset(
     if every["rm_dup_inter"] is None:  # else times would decide which of a pair stays
         load_times(every)
     whole = load_split(every)
-    dropped = config["repeated_interactions"] == "drop"
-    repeated = repeats(_split(whole), config["benchmark_filename"] is not None, dropped, _tokens(whole, "uid_field"))
-    loaded = load_split(config) if dropped and _has_repeats(whole) else whole
-    split = _split(loaded)
+    with_repeats, dropped = _split(whole), config["repeated_interactions"] == "drop"
+    repeated = repeats(with_repeats, config["benchmark_filename"] is not None, dropped, _tokens(whole, "uid_field"))
+    loaded = load_split(config) if dropped and _has_repeats(with_repeats) else whole
+    split = with_repeats if loaded is whole else _split(loaded)
     modalities, of_content = _content(config, loaded)
     meant = config["split"] == "cold_items"
     findings = [
         repeated,
-        *future(_split(whole)),
+        *future(with_repeats),
         cold_users(split),
         cold_items(split, meant, bool(modalities)),
         *histories(split),
@@ -87,8 +87,7 @@ def _interactions(part: Any) -> Interactions:
     return Interactions(columns[part.uid_field].numpy(), columns[part.iid_field].numpy(), times)
 
 
-def _has_repeats(loaded: LoadedSplit) -> bool:
-    split = _split(loaded)
+def _has_repeats(split: Split) -> bool:
     pairs = np.concatenate([split.pairs(part) for part in (split.train, split.valid, split.test)])
     return len(np.unique(pairs)) < len(pairs)
 

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.parser import Parser, files_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.run import read_settings
 
@@ -36,7 +36,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     written = [path for path in (options.to, options.json) if path is not None]
     for path in written:
         refuse_unwritable(path)
-    audit = audit_dataset(options.dataset, options.config_files.replace(",", " ").split(), settings)
+    audit = audit_dataset(options.dataset, files_in(options.config_files), settings)
     _show(audit)
     if options.to is not None:
         from recbole_sheaf.audit.page import audit_page

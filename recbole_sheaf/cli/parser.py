@@ -31,3 +31,8 @@ class Parser(argparse.ArgumentParser):
 def names_in(text: Optional[str]) -> list[str]:
     """What commas separate in an option's value; nothing of an option that is not given."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def files_in(text: str) -> list[str]:
+    """What commas or blanks separate in the value of ``--config_files``."""
+    return text.replace(",", " ").split()

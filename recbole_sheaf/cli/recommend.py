@@ -77,8 +77,9 @@ def _refuse_idle(options: argparse.Namespace) -> None:
         if options.per_user is not None:
             raise ConfigError("--per-user is of --audience, which is not given; leave it out")
         return
+    defaults = parser()
     for name in NOT_FOR_AUDIENCES:
-        if getattr(options, name) != parser().get_default(name):
+        if getattr(options, name) != defaults.get_default(name):
             raise ConfigError(f"--{name.replace('_', '-')} is of lists of users, not of --audience; leave it out")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.parser import Parser, files_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.settings.settings_files import NotYaml, parse
@@ -107,7 +107,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     given = options.model if options.models is None else options.models
     models = model_names("MMSheaf" if given is None else given)
     settings = read_settings(others)
-    files = options.config_files.replace(",", " ").split()
+    files = files_in(options.config_files)
     resolved = settings_by_model(models, options.dataset, files, settings).values()
     refuse_unwritable(options.table_file)
     results = Results()

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.parser import Parser, files_in
 from recbole_sheaf.cli.refusals import as_typed, one_sentence
 from recbole_sheaf.cli.run import QUIET, model_names, read_settings
 from recbole_sheaf.errors import ConfigError
@@ -42,7 +42,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     if not 0 <= options.search_seed < 2**32:
         raise ConfigError(f"--search_seed is {options.search_seed}, expected a whole number >= 0 and <= {2**32 - 1}")
     models = model_names(options.models)
-    files = options.config_files.replace(",", " ").split()
+    files = files_in(options.config_files)
     budget = Budget(options.trials, options.search_seed, options.threads)
     folder = options.store.with_name(options.store.name + ".searches")
     searches = [

@@ -37,6 +37,11 @@ class Condition:
     columns: frozenset[str]
 
 
+def sealed_database() -> duckdb.DuckDBPyConnection:
+    """A database in memory, with no way out of it: what is run there was written by somebody else."""
+    return duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"})
+
+
 def read_condition(option: str, text: str, columns: Mapping[str, str]) -> Condition:
     """Parse a condition and hold it to the list.
 
@@ -60,7 +65,7 @@ def read_condition(option: str, text: str, columns: Mapping[str, str]) -> Condit
     quoted = _WORDS.sub(lambda word: _as_column(word.group(), by_name), text)
     query = f"SELECT (\n{quoted}\n)"
     try:
-        with duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"}) as db:
+        with sealed_database() as db:
             found = db.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0]
             tree = json.loads(found)
             if tree["error"]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
-from recbole_sheaf.data.conditions import read_condition
+from recbole_sheaf.data.conditions import read_condition, sealed_database
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import ConfigError, DataError, first_line, nearest, shown
 from recbole_sheaf.files.atomic import field_types, first_of_each, read_table
@@ -83,8 +83,7 @@ class ItemTable:
 
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
-        """In memory, with no way out of it: what is run there was written by somebody else."""
-        database = duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"})
+        database = sealed_database()
         database.register("given", self._cells)
         cast = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in self.columns.items())
         database.execute(f"CREATE TABLE items AS SELECT {cast} FROM given")

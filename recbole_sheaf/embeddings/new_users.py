@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -108,16 +109,16 @@ def _moved(
     after: Histories,
 ) -> Float[np.ndarray, "1 w"]:
     """A trained vector with what the rule makes of one history in the place of what it makes of another."""
-    rule = embeddings.metadata["users_by_items"]
+    unit_length = embeddings.metadata["users_by_items"]["scale"] == "unit length"
     placed, growth = [], []
     for histories in (before, after):
         chosen = _train(embeddings, histories)
         length = max(chosen.nnz, 1)
         placed.append(chosen @ sources.astype(np.float32, copy=False) / np.sqrt(length))
-        growth.append(rule["factor"] * length ** rule.get("power", 0.0))
+        growth.append(_growth(embeddings, length))
     own = vector.copy()
     own[:, embeddings.embedded :] = 0.0
-    if rule["scale"] == "unit length":
+    if unit_length:
         own *= np.linalg.norm(placed[0]) / max(float(np.linalg.norm(own)), 1e-12)
         found = own + placed[1] - placed[0]
         found *= growth[1] / max(float(np.linalg.norm(found)), 1e-12)
@@ -125,6 +126,12 @@ def _moved(
         found = (own / growth[0] + placed[1] - placed[0]) * growth[1]
     found[:, embeddings.embedded :] = vector[:, embeddings.embedded :]
     return found
+
+
+def _growth(embeddings: Embeddings, lengths: Any) -> Any:
+    """By what vectors of users with histories of these lengths are multiplied, once at the rule's scale."""
+    rule = embeddings.metadata["users_by_items"]
+    return rule["factor"] * lengths ** rule.get("power", 0.0)  # no power: an earlier export
 
 
 def _train(embeddings: Embeddings, histories: Histories) -> sparse.csr_matrix:
@@ -152,7 +159,6 @@ def _vectors(
     if trained.shape[1]:
         rule = embeddings.metadata["users_by_items"]
         size = np.linalg.norm(trained, axis=1) if rule["scale"] == "unit length" else np.sqrt(lengths)
-        scale = rule["factor"] * lengths ** rule.get("power", 0.0)  # no power: an earlier export
-        trained = (scale / np.maximum(size, 1e-12))[:, None] * trained
+        trained = (_growth(embeddings, lengths) / np.maximum(size, 1e-12))[:, None] * trained
         trained[:, embeddings.embedded :] = 1.0
     return np.concatenate([trained, by_maps], axis=1).astype(np.float32)
