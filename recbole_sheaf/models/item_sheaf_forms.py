@@ -4,7 +4,7 @@ A :class:`Form` says what the closed form of :mod:`recbole_sheaf.sheaf.item_shea
 the weights :math:`\alpha` of linear content and :math:`\beta` of neighbourhoods in content, the ridge :math:`\lambda`
 and the share p of signal that a denoising regression drops. Vectors differ in what they are good for: on some data far
 items' content tells something, on others only the nearest (docs/results/search-log.md). A fit takes seconds, so that a
-few forms are tried, by the metric that chooses the epoch: first the mixes of content, then the shrinkages.
+few forms are tried: first the shrinkages, which histories decide, then the mixes of content under the best of them.
 """
 
 import logging
@@ -35,8 +35,8 @@ from recbole_sheaf.sheaf.item_signals import (
 
 logger = logging.getLogger(__name__)
 
-MIXES = ((5.0, 0.0), (2.0, 3.0), (1.0, 6.0))  # alpha and beta of `auto`
-SHRINKAGES = ((20.0, 0.5), (100.0, 0.2))  # lambda and p of `auto`
+MIXES = ((1.0, 3.0), (2.0, 0.0), (0.0, 0.0))  # alpha and beta of `auto`
+SHRINKAGES = ((50.0, 0.5), (20.0, 0.5), (100.0, 0.5))  # lambda and p of `auto`
 ARCS_TO_CHOOSE = 50  # into each item of a local sheaf, while its form is chosen
 
 Auto = Union[str, float]

@@ -73,7 +73,8 @@ from recbole_sheaf.sheaf.item_signals import spaced_users
 from recbole_sheaf.sheaf.new_user import user_sources
 from recbole_sheaf.sheaf.unit_length import unit_length
 
-AUTO_NEIGHBOURS = 10  # of an item graph, where neighbourhoods in content say something of histories
+AUTO_NEIGHBOURS = 10  # of an item graph
+GRAPH_FROM_RIDGE = 50.0  # of the item sheaf, from which there is one with `item_graph_neighbours: auto`
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
 SHEAF_WEIGHTS = ("item_sheaf_weight", "item_sheaf_rarity", "item_sheaf_user_power")
 FORM_SETTINGS = {
@@ -313,14 +314,17 @@ class MMSheaf(MultimodalRecommender):
     def item_graph(self) -> Union[ItemGraph, ItemSheafGraph, None]:
         """By what items receive of one another beside the user-item graph; None where they do not.
 
-        With ``item_graph_neighbours: auto`` they receive of their nearest in content where the item sheaf takes
-        neighbourhoods in content for signals, as validation chose; without an item sheaf everywhere.
+        With ``item_graph_neighbours: auto`` they receive of their nearest in content where the item sheaf takes content
+        and a ridge of at least ``GRAPH_FROM_RIDGE``, as validation chose; without an item sheaf everywhere. A large
+        ridge is best where histories say little, and an item graph is where they do (docs/results/search-log.md).
         """
         if self.closed_form is None:
             return self.content_graph
         if not self.diffuses_along_item_sheaf:
             asked = self.settings.item_graph_neighbours != "auto"
-            return self.content_graph if asked or self.closed_form.form.neighbourhoods else None
+            form = self.closed_form.form
+            pays = (form.content or form.neighbourhoods) and form.ridge >= GRAPH_FROM_RIDGE
+            return self.content_graph if asked or pays else None
         number = int(self.closed_form.number)
         if self._along_sheaf is None or self._along_sheaf[0] != number:
             identity = self.settings.item_graph_arcs == "identity"

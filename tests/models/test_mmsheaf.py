@@ -358,17 +358,17 @@ def test_no_item_sheaf_is_nothing_to_diffuse_along(toy_settings):
 
 
 @pytest.mark.parametrize("given", ["auto", 10, 0])
-def test_items_hear_their_neighbours_where_validation_took_neighbourhoods_into_the_item_sheaf(toy_settings, given):
+def test_items_receive_of_their_neighbours_where_validation_took_content_and_a_large_ridge(toy_settings, given):
     """With `auto`; a number is obeyed whatever the form. Without an item sheaf nobody says they tell nothing."""
     model, x = moved({**toy_settings, "item_graph_neighbours": given})
     items = x[model.n_users :].flatten(1)
     plain = moved({**toy_settings, "item_graph_neighbours": 0})[0]._diffuse(x)[1]
     for form in model.closed_form.forms:
         model.closed_form.take(form)
-        hears = {"auto": form.neighbourhoods > 0, 10: True, 0: False}[given]
-        expected = plain + model.content_graph(items) if hears else plain
+        receives = {"auto": form.ridge >= 50 and form.content > 0, 10: True, 0: False}[given]
+        expected = plain + model.content_graph(items) if receives else plain
         torch.testing.assert_close(model._diffuse(x)[1], expected)
-        assert (model.item_graph is not None) == hears
-        assert model.chosen.get("item_graph_neighbours") == (10.0 * hears if given == "auto" else None)
+        assert (model.item_graph is not None) == receives
+        assert model.chosen.get("item_graph_neighbours") == (10.0 * receives if given == "auto" else None)
     alone = build("MMSheaf", {**toy_settings, "item_graph_neighbours": given, "item_sheaf_weight": 0.0})[0]
     assert (alone.item_graph is not None) == (given != 0)
