@@ -15,7 +15,7 @@ PASSWORD = "s3cret/pass@word"
 
 
 def skip_without(*packages):
-    """Skip the module that asks where a package is absent; none is imported, which takes a second of every collection."""
+    """Skip the module that asks where a package is absent; none is imported, which takes a second."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"wants the package {package}", allow_module_level=True)
