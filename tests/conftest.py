@@ -1,11 +1,14 @@
 """Shared fixtures: RecBole sees no command line, writes into a temporary folder, and reads a small dataset."""
 
+import copy
+import functools
 import gc
 import importlib.util
 import io
 import logging
 import os
 import sys
+import types
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests are small; more threads wait for one another
@@ -14,14 +17,21 @@ os.environ["RECBOLE_SHEAF_LANG"] = "en"  # whatever the developer's locale
 import hypothesis
 import jaxtyping
 
-# Shapes and types of arguments and results are checked at every call in the rooms that say shapes. First of all, before
-# they are imported; not in the whole package, since a call through the check costs 15 microseconds and more, and mypy
-# knows the types of the others.
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Shapes and types of arguments and results are checked at every call, in those modules of these rooms that say shapes.
+# First of all, before they are imported; not in other modules, since a call through the check costs 15 microseconds and
+# more, and mypy knows their types.
 SHAPE_CHECKED = (
     *("audit", "data", "embeddings", "evaluation", "exports", "features", "files", "layers", "models", "nsd", "sheaf"),
 )
 jaxtyping.install_import_hook(
-    [f"recbole_sheaf.{room}" for room in SHAPE_CHECKED],
+    [
+        f"recbole_sheaf.{room}.{path.stem}"
+        for room in SHAPE_CHECKED
+        for path in sorted((REPOSITORY / "recbole_sheaf" / room).glob("*.py"))
+        if path.stem != "__init__" and "from jaxtyping import" in path.read_text("utf-8")
+    ],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 
@@ -30,7 +40,6 @@ import pytest  # noqa: E402
 
 import recbole_sheaf  # noqa: E402, F401  # before RecBole, which imports Ray without it
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("RECBOLE_SHEAF_DATA", REPOSITORY.parent / "shared" / "data"))
 
 # By default the same examples in every run, so that no run fails by chance. HYPOTHESIS_PROFILE=explore draws new ones.
@@ -185,5 +194,14 @@ def toy_settings(toy, request):
 
 def pytest_collection_finish():
     """What was imported stays, and no later garbage collection walks it: statsmodels asks for a whole one per test."""
+    if configurator := sys.modules.get("recbole.config.configurator"):
+        parse_defaults_once(configurator)
     gc.collect()
     gc.freeze()
+
+
+def parse_defaults_once(configurator):
+    """RecBole parses the YAML of its defaults for every ``Config``, of which tests make thousands."""
+    parsed, reads = functools.cache(configurator.yaml.load), types.SimpleNamespace(**vars(configurator.yaml))
+    reads.load = lambda text, Loader: copy.deepcopy(parsed(text, Loader=Loader))
+    configurator.yaml = reads

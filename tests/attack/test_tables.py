@@ -197,6 +197,7 @@ TOKENS = [
     ids("beyond 2^53", "9007199254740992", "9007199254740993", "18446744073709551617", "9" * 40),
     ids("dates", "2024-01-01", "01/02/2024"),
     ids("letters of the world", "анна", "名前", "\U0001f600", "ß", "ss"),
+    ids("letters that are alike and not the same", "m²", "m2", "\ufb01", "fi", "\u2163", "IV"),
     ids("capitals", "V1", "v1"),
     ids("blanks inside", "a b", "a  b"),
     ids("commas and quotes", "a,b", 'say "hi"', '"', "'"),

@@ -103,16 +103,18 @@ def test_audiences_of_new_items_are_written_as_lists_are(embeddings, folder, tmp
         if free and item not in history_of(embeddings, user, (0, 1, 2)):
             taken.setdefault(item, []).append(user)
     expected = [(str(embeddings.items[i]), str(embeddings.users[u])) for i in range(55, 60) for u in taken[i]]
+    ranks = [1 + place for i in range(55, 60) for place in range(len(taken[i]))]
     if ending == "jsonl":
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert [(line["item"], user) for line in lines for user in line["users"]] == expected
     elif ending == "csv":
         rows = list(csv.DictReader(path.open()))
         assert [(row["item"], row["user"]) for row in rows] == expected
+        assert [int(row["rank"]) for row in rows] == ranks
     else:
         table = pytest.importorskip("pyarrow.parquet").read_table(path)
         assert list(zip(table["item"].to_pylist(), table["user"].to_pylist())) == expected
-        assert table.column_names == ["item", "rank", "user", "score"]
+        assert table.column_names == ["item", "rank", "user", "score"] and table["rank"].to_pylist() == ranks
 
 
 def test_audiences_of_named_items_among_some_users(embeddings, capsys):

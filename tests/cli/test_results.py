@@ -10,13 +10,14 @@ import pytest
 from recbole_sheaf.cli import main
 from recbole_sheaf.cli.results import SHOWN
 from tests.conftest import Terminal
-from tests.store.planted import plant
+from tests.store.planted import held_open, plant
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """The command reads only, so all tests share one store."""
-    return str(plant(tmp_path_factory.mktemp("results") / "store.duckdb").path)
+    with held_open(plant(tmp_path_factory.mktemp("results") / "store.duckdb")) as store:
+        yield str(store.path)
 
 
 def printed(capsys, *arguments):

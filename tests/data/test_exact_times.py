@@ -106,18 +106,19 @@ def by_pandas(log, split):
     return parts
 
 
-@pytest.mark.parametrize("split", SPLITS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=logs())
-def test_every_split_is_that_of_whole_numbers(workplace, split, log):
+def test_every_split_is_that_of_whole_numbers(workplace, log):
     written(log, workplace)
-    dataset = Dataset(config_of(workplace, **SPLITS[split]))
-    parts = dataset.build()
-    assert [sorted(items(dataset, part)) for part in parts] == [sorted(part) for part in by_pandas(log, split)]
     times = dict(zip(log["item"], map(seconds_of, log["time"])))
-    for part in (dataset, *parts):
-        expected = torch.tensor([times[item] for item in items(dataset, part)], dtype=torch.float64).float()
-        assert torch.equal(part.inter_feat["timestamp"], expected)
+    for split, chosen in SPLITS.items():
+        dataset = Dataset(config_of(workplace, **chosen))
+        parts = dataset.build()
+        found = [sorted(items(dataset, part)) for part in parts]
+        assert found == [sorted(part) for part in by_pandas(log, split)], split
+        for part in (dataset, *parts):
+            expected = torch.tensor([times[item] for item in items(dataset, part)], dtype=torch.float64).float()
+            assert torch.equal(part.inter_feat["timestamp"], expected), split
 
 
 def seconds_of(text):
@@ -126,7 +127,7 @@ def seconds_of(text):
 
 
 @pytest.mark.parametrize("split", ["leave_one_out", "global"])
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=logs())
 def test_sequences_are_in_the_order_of_whole_numbers(workplace, split, log):
     written(log, workplace)

@@ -4,6 +4,8 @@ import glob
 import hashlib
 import json
 import shlex
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,9 +24,15 @@ PARTS = {3: "valid", 4: "test"}
 HEADER = "user_id:token\titem_id:token\ttimestamp:float"
 
 
+@pytest.fixture(scope="module")
+def written_once(tmp_path_factory):
+    return write_vk_lsvd(tmp_path_factory.mktemp("vk") / "vk")
+
+
 @pytest.fixture
-def vk(workplace):
-    return write_vk_lsvd(workplace / "vk")
+def vk(written_once, workplace):
+    shutil.copytree(written_once.folder, workplace / "vk")
+    return SimpleNamespace(**{**vars(written_once), "folder": workplace / "vk"})
 
 
 def convert(*arguments, name="d"):

@@ -5,14 +5,13 @@ import pytest
 
 from recbole_sheaf.embeddings import audience
 from recbole_sheaf.embeddings.audience import audiences
-from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import ConfigError
-from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition
+from tests.embeddings.toys import history_of, scores_by_definition
 
 
 @pytest.fixture
-def embeddings(toy_settings):
-    return embeddings_of(restored("MMSheaf", {**toy_settings, **SOME_COLD}))
+def embeddings(once, toy):
+    return once("MMSheaf")
 
 
 def walked(scores, left_out, items, users, k, per_user):

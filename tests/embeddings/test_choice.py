@@ -7,9 +7,8 @@ from recbole_sheaf.embeddings import ranking
 from recbole_sheaf.embeddings.choice import Wanted
 from recbole_sheaf.embeddings.item_table import ItemTable
 from recbole_sheaf.embeddings.ranking import AtMost, popular_lists, top_lists
-from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import ConfigError, DataError
-from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_definition
+from tests.embeddings.toys import history_of, scores_by_definition
 
 HEADER = "item_id:token\tcategory:token\tduration:float\tauthor:token\twords:token_seq\tvector:float_seq\tlike:token"
 
@@ -22,8 +21,8 @@ def cells_of(item):
 
 
 @pytest.fixture
-def embeddings(toy_settings):
-    return embeddings_of(restored("ItemSheaf", {**toy_settings, **SOME_COLD}))
+def embeddings(once, toy):
+    return once("ItemSheaf")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from recbole_sheaf.errors import ConfigError, FeatureError
 from recbole_sheaf.exports.arrays import as_arrays
 from recbole_sheaf.features import read_features, write_features
 from recbole_sheaf.sheaf.item_maps import COLD
-from tests.embeddings.toys import SOME_COLD, restored
+from tests.embeddings.toys import SOME_COLD, history_of, restored
 
 NO_GRAPH = {"item_graph_neighbours": 0}  # on the graph an item's nearest is its twin, which the item itself has not
 PLACED = [
@@ -128,6 +128,8 @@ def test_a_catalogue_without_cold_items_gets_maps_into_new_ones(
     _, alone = placed_from(found, [9], tmp_path / "alone")
     assert not any(block.name == COLD for block in embeddings.blocks)
     assert any(block.name == COLD for block in both.blocks) == (maps_into_cold_items == "block")
+    trained_on = np.stack([both.item_sources[history_of(both, user)].sum(axis=0) for user in range(len(both.users))])
+    np.testing.assert_allclose(both.user_vectors[:, both.width :], trained_on, rtol=1e-4, atol=1e-5)
     scores = PieceScores(both)(np.arange(len(both.users)))
     np.testing.assert_allclose(both.item_vectors[-1], alone.item_vectors[-1], rtol=1e-5, atol=1e-8)
     old, new = scores[:, :-2], scores[:, -2:]

@@ -13,8 +13,8 @@ from tests.embeddings.toys import SOME_COLD, history_of, restored, scores_by_def
 
 
 @pytest.fixture
-def embeddings(toy_settings):
-    return embeddings_of(restored("MMSheaf", {**toy_settings, **SOME_COLD}))
+def embeddings(once, toy):
+    return once("MMSheaf")
 
 
 def best(scores, left_out, k):

@@ -1,15 +1,17 @@
 """Models of the toy dataset, as restoring a checkpoint gives them, and scores from pieces by their definition."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from recbole_sheaf.experiments.checkpoints import Checkpoint, Restored
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare
-from tests.conftest import CLOSED_FORM, content_of
+from tests.conftest import CLOSED_FORM, TOY, content_of, write_toy
 
 SOME_COLD = {"eval_args": {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}}  # items without training interactions
 WITHOUT_SIZE = (*CLOSED_FORM, "EASE", "ItemKNN", "Pop", "SLIMElastic", "MultiVAE", "NCEPLRec", "LINE", "NeuMF")
@@ -28,6 +30,16 @@ def restored(name, settings, moved=0.1):
         for batch in prepared.train_data:
             prepared.model.calculate_loss(batch)
     return untrained(config, split, prepared)
+
+
+def restored_in(folder, name, settings):
+    """The same of a toy dataset that is written into a folder, for a fixture that many tests share."""
+    write_toy(folder / "data" / "toy")
+    places = {"data_path": str(folder / "data"), "cache_dir": str(folder / "cache")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["pytest"])
+        return restored(name, {**TOY, **places, **settings})
 
 
 def untrained(config, split, prepared):

@@ -14,6 +14,13 @@ import pytest
 PASSWORD = "s3cret/pass@word"
 
 
+def skip_without(*packages):
+    """Skip the module that asks where a package is absent; none is imported, which takes a second."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"wants the package {package}", allow_module_level=True)
+
+
 def installation():
     """Folder of the programs of a PostgreSQL that has pgvector; None where there is none."""
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):

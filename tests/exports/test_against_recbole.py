@@ -12,9 +12,7 @@ from recbole_sheaf.experiments.checkpoints import restore
 from tests.exports import servers
 from tests.exports.test_postgres import equal_lists
 
-psycopg = pytest.importorskip("psycopg")
-pytest.importorskip("pgvector")
-pytest.importorskip("qdrant_client")
+servers.skip_without("psycopg", "pgvector", "qdrant_client")
 pytestmark = pytest.mark.slow
 K, USERS = 20, 100
 
@@ -58,6 +56,8 @@ def test_duckdb(trained, monkeypatch, tmp_path):
 
 
 def test_pgvector(trained, monkeypatch):
+    import psycopg
+
     with servers.postgres() as url:
         exported(trained, monkeypatch, f"--to={url}")
         with psycopg.connect(url) as connection:

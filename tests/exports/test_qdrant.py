@@ -19,10 +19,10 @@ from recbole_sheaf.errors import ConfigError, EnvironmentMismatch
 from recbole_sheaf.exports.targets import target_of
 from tests.cli.test_commands import _arguments
 from tests.embeddings.toys import SOME_COLD, restored
-from tests.exports.servers import free_port
+from tests.exports.servers import free_port, skip_without
 from tests.exports.test_postgres import equal_lists
 
-qdrant_client = pytest.importorskip("qdrant_client")
+skip_without("qdrant_client")
 pytestmark = [
     pytest.mark.slow,  # an embedded database for nearly each test
     pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection"),
@@ -30,6 +30,8 @@ pytestmark = [
 
 
 def opened(folder):
+    import qdrant_client
+
     return qdrant_client.QdrantClient(path=str(folder))
 
 
@@ -90,12 +92,12 @@ def test_a_write_that_fails_leaves_what_was_there(toy_settings, workplace, monke
         raise OSError("no space left")
 
     with monkeypatch.context() as patched:
-        patched.setattr(qdrant_client.QdrantClient, "update_collection_aliases", full)
+        patched.setattr("qdrant_client.QdrantClient.update_collection_aliases", full)
         with pytest.raises(ConfigError, match="no space left"):
             target_of("qdrant:db").write(embeddings)
         assert not (workplace / "db").exists()
     target_of("qdrant:db").write(embeddings)
-    monkeypatch.setattr(qdrant_client.QdrantClient, "update_collection_aliases", full)
+    monkeypatch.setattr("qdrant_client.QdrantClient.update_collection_aliases", full)
     with pytest.raises(ConfigError, match="no space left"):
         target_of("qdrant:db").write(embeddings)
     client = opened("db")

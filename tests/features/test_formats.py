@@ -151,14 +151,15 @@ def test_bfloat16_is_refused_with_the_remedy(tmp_path):
         read_features(tmp_path / "x.safetensors")
 
 
-def test_parquet_that_unfolds_without_bound_is_refused_before_it_does(tmp_path):
-    column = pyarrow.array(np.zeros(1 << 25, np.int8))  # in float32, in which they are read, four times as large
+def test_parquet_that_unfolds_without_bound_is_refused_before_it_does(tmp_path, monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.files.parquet_file.LARGE", 1 << 22)
+    column = pyarrow.array(np.zeros(1 << 19, np.int8))  # in float32, in which they are read, four times as large
     parquet.write_table(
         pyarrow.table({"item_id": column, "a": column, "b": column}),
         tmp_path / "x.parquet",
         compression="zstd",
     )
-    with pytest.raises(FeatureError, match=r"x.parquet claims that [\d,]+ bytes unfold into 402,65[0-9],[0-9]{3}"):
+    with pytest.raises(FeatureError, match=r"x.parquet claims that [\d,]+ bytes unfold into 6,291,4[0-9]{2}"):
         read_features(tmp_path / "x.parquet")
 
 

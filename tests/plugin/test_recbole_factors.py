@@ -21,6 +21,19 @@ def test_a_class_that_derives_from_recboles_is_taken_for_it(toy_settings):
     assert in_pieces(model).score_factors().user_sources is not None
 
 
+def test_a_class_that_has_the_name_alone_is_not_taken_for_it(toy_settings):
+    model = restored("NeuMF", toy_settings).model
+    model.__class__ = type("EASE", (type(model),), {})
+    assert in_pieces(model).item_maps() is None
+
+
+def test_neighbours_of_users_are_no_maps_between_items(toy_settings):
+    model = in_pieces(restored("ItemKNN", {**toy_settings, "knn_method": "user"}).model)
+    assert model.item_maps() is None
+    with pytest.raises(NoPieces, match="ItemKNN"):
+        model.score_factors()
+
+
 def test_a_model_of_ours_speaks_for_itself(toy_settings):
     model = restored("VBPR", toy_settings).model
     assert in_pieces(model) is model

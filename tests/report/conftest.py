@@ -6,12 +6,14 @@ from recbole_sheaf.report.assembling import assemble
 from recbole_sheaf.report.words import LANGUAGES, Words
 from recbole_sheaf.store.material import read_material
 from tests.report.stores import full
+from tests.store.planted import held_open
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """To be read alone."""
-    return full(tmp_path_factory.mktemp("report") / "store.duckdb")
+    with held_open(full(tmp_path_factory.mktemp("report") / "store.duckdb")) as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """A small catalogue and a client of it; the model is made once, since no request changes anything."""
 
-import sys
-
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
@@ -10,8 +8,7 @@ from recbole_sheaf.embeddings.reading import embeddings_of, without_pieces
 from recbole_sheaf.exports.sources import Source
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
-from tests.conftest import TOY, write_toy
-from tests.embeddings.toys import SOME_COLD, restored
+from tests.embeddings.toys import SOME_COLD, restored_in
 
 ITEM_FILE = "item_id:token\tmovie_title:token_seq\n" + "".join(f"i{item}\tItem no. {item}\n" for item in range(60))
 
@@ -19,13 +16,7 @@ ITEM_FILE = "item_id:token\tmovie_title:token_seq\n" + "".join(f"i{item}\tItem n
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """MMSheaf on the toy dataset, as a checkpoint gives it."""
-    folder = tmp_path_factory.mktemp("served")
-    write_toy(folder / "data" / "toy")
-    settings = {**TOY, **SOME_COLD, "data_path": str(folder / "data"), "cache_dir": str(folder / "cache")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["pytest"])
-        return restored("MMSheaf", settings)
+    return restored_in(tmp_path_factory.mktemp("served"), "MMSheaf", SOME_COLD)
 
 
 @pytest.fixture(scope="session")
