@@ -7,7 +7,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model, refuse_export
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.cli.target_options import add_target_options
+from recbole_sheaf.cli.target_options import add_size_options, add_target_options, coefficients_of
 from recbole_sheaf.files.plain_text import one_line
 
 EPILOG = """\
@@ -31,9 +31,11 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser().parse_args(argv)
     from recbole_sheaf.embeddings.new_items import place_items, read_new_items
     from recbole_sheaf.embeddings.reading import embeddings_of
+    from recbole_sheaf.embeddings.reduction import reduction_of
     from recbole_sheaf.experiments.checkpoints import restore
-    from recbole_sheaf.exports.targets import target_of
+    from recbole_sheaf.exports.targets import has_halves, target_of
 
+    coefficients = coefficients_of(options.coefficients)
     target = target_of(options.to, options.name)
     target.check()
     check_own_model(options)
@@ -42,8 +44,10 @@ def main(argv: Optional[list[str]] = None) -> int:
     embeddings = embeddings_of(restored)
     items = read_new_items(options.features, restored, embeddings)
     placed = place_items(restored, embeddings, items)
-    written = target.write(placed.with_floats(options.dtype))
-    print(_summary(items))
+    reduction = reduction_of(embeddings, coefficients, options.dtype, has_halves(target))
+    written = target.write(reduction.of(placed))
+    for sentence in (_summary(items), *reduction.said):
+        print(sentence)
     print(f"{len(placed.items):,} items written: {written}")
     return 0
 
@@ -66,6 +70,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("checkpoint", type=Path, help="what a run wrote into checkpoint_dir (saved/)")
     options.add_argument("--features", type=Path, required=True, help="folder of <modality>.npz with the new items")
     add_target_options(options)
-    options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
+    add_size_options(options)
     add_checkpoint_options(options)
     return options

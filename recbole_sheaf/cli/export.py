@@ -7,9 +7,10 @@ from typing import Any, Optional
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model, refuse_export
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.cli.target_options import add_target_options
+from recbole_sheaf.cli.target_options import add_size_options, add_target_options, coefficients_of
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.files.plain_text import one_line
+from recbole_sheaf.files.whole_files import write_whole
 
 EPILOG = """\
 examples
@@ -37,6 +38,7 @@ Databases, each with the query that ranks as the model does under 'query' in its
 All is written or nothing. An earlier export of the same columns is replaced; --name keeps several apart. A password is
 best left to PGPASSWORD or ~/.pgpass, the key of Qdrant to QDRANT_API_KEY: others may read your command line.
 """
+SCORER = Path(__file__).parents[1] / "exports" / "scorer.py"
 
 
 @one_sentence
@@ -44,20 +46,39 @@ def main(argv: Optional[list[str]] = None) -> int:
     """Rebuild, read out, write; gives the exit code."""
     options = parser().parse_args(argv)
     from recbole_sheaf.embeddings.reading import embeddings_of
+    from recbole_sheaf.embeddings.reduction import reduction_of
     from recbole_sheaf.experiments.checkpoints import restore
-    from recbole_sheaf.exports.targets import File, target_of
+    from recbole_sheaf.exports.targets import File, has_halves, target_of
 
+    coefficients = coefficients_of(options.coefficients)
     target = target_of(options.to, options.name)
     if options.layers and not isinstance(target, File):
         raise ConfigError("--layers is given, but databases hold what scores are made of; export layers to a file")
     target.check()
+    _check_scorer(options.scorer, target)
     check_own_model(options)
     refuse_export(options.checkpoint)
     embeddings = embeddings_of(restore(options.checkpoint, options.data_path, options.trust_checkpoint), options.layers)
-    written = target.write(embeddings.with_floats(options.dtype))
-    print(summary(embeddings))
+    reduction = reduction_of(embeddings, coefficients, options.dtype, has_halves(target))
+    written = target.write(reduction.of(embeddings))
+    for sentence in (summary(embeddings), *reduction.said):
+        print(sentence)
     print(f"written: {written}")
+    if options.scorer is not None:
+        write_whole(options.scorer, SCORER.read_text(encoding="utf-8"))
+        print(f"written: {options.scorer}")
     return 0
+
+
+def _check_scorer(path: Optional[Path], target: Any) -> None:
+    """Refuse, before any work, a scorer that cannot be written or would not read the export."""
+    if path is None:
+        return
+    from recbole_sheaf.exports.files import check_target
+
+    check_target(path, (".py",))
+    if getattr(target, "path", Path()).suffix != ".npz":
+        raise ConfigError("scorer=... reads an .npz alone; export to one, or leave it out")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,8 +92,11 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("checkpoint", type=Path, help="what a run wrote into checkpoint_dir (saved/)")
     add_target_options(options)
-    options.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
+    add_size_options(options)
     options.add_argument("--layers", action="store_true", help="vectors after each layer of propagation too")
+    options.add_argument(
+        "--scorer", type=Path, metavar="FILE", help="write a .py of lists beside the .npz, on NumPy alone"
+    )
     add_checkpoint_options(options)
     return options
 

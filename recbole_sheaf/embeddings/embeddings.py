@@ -221,31 +221,53 @@ class Embeddings:
         """Whether an item of this token is there."""
         return token in self._item_rows
 
-    def with_floats(self, dtype: str) -> "Embeddings":
-        """The same in float32 or float16; half the size, and a score keeps three digits."""
+    def with_floats(self, dtype: str, coefficients: Optional[str] = None) -> "Embeddings":
+        """The same in float32 or float16; half the size, and a score keeps three digits.
+
+        Args:
+            coefficients: their type, where it is another than that of all vectors.
+
+        Vectors or coefficients of which one is beyond float16, 65504, stay float32, and so do all of their kind.
+        """
+        vectors = dtype if self.fits(dtype) else "float32"
+        coefficients = dtype if coefficients is None else coefficients
+        if not self.coefficients_fit(coefficients):
+            coefficients = "float32"
 
         def cast(array: np.ndarray) -> np.ndarray:
-            return array.astype(dtype, copy=False)
+            return array.astype(vectors, copy=False)
 
         def cast_any(array: Optional[np.ndarray]) -> Optional[np.ndarray]:
             return None if array is None else cast(array)
 
-        coefficients = self.coefficients
-        if coefficients is not None and coefficients.data.dtype != dtype:
-            values = coefficients.data.astype(dtype)
-            coefficients = csc_of(values, coefficients.indices, coefficients.indptr, len(self.items))
+        held = self.coefficients
+        if held is not None and held.data.dtype != coefficients:
+            held = csc_of(held.data.astype(coefficients), held.indices, held.indptr, len(self.items))
         return replace(
             self,
             user_vectors=cast(self.user_vectors),
             item_vectors=cast(self.item_vectors),
-            coefficients=coefficients,
+            coefficients=held,
             item_sources=cast(self.item_sources),
             item_sources_trained=cast_any(self.item_sources_trained),
             item_embeddings=cast_any(self.item_embeddings),
             item_rarity=cast_any(self.item_rarity),
             layers={name: cast(array) for name, array in self.layers.items()},
-            metadata={**self.metadata, "dtype": dtype},
+            metadata={**self.metadata, "dtype": vectors},
         )
+
+    def fits(self, dtype: str) -> bool:
+        """Whether every number of the vectors is one of this type."""
+        own = (self.user_vectors, self.item_vectors, self.item_sources, self.item_sources_trained, self.item_embeddings)
+        return all(_within(array, dtype) for array in (*own, *self.layers.values()) if array is not None)
+
+    def coefficients_fit(self, dtype: str) -> bool:
+        """Whether every coefficient is a number of this type."""
+        return self.coefficients is None or _within(self.coefficients.data, dtype)
+
+
+def _within(array: np.ndarray, dtype: str) -> bool:
+    return max(float(array.max(initial=0)), -float(array.min(initial=0))) <= float(np.finfo(dtype).max)
 
 
 def csc_of(values: np.ndarray, rows: np.ndarray, offsets: np.ndarray, n: int) -> sparse.csc_matrix:

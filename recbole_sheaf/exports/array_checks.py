@@ -214,6 +214,8 @@ def check_metadata(source: str, metadata: Mapping[str, Any], folds_in: bool) -> 
     for name in ("model", "dataset"):
         if not isinstance(metadata.get(name, ""), str):
             raise refusal(source, f"has {name} {shown(metadata[name])} in its metadata, expected text")
+    if metadata.get("dtype", "float32") not in _FLOATS:
+        raise refusal(source, f"has dtype {shown(metadata['dtype'])} in its metadata, expected {' or '.join(_FLOATS)}")
     if metadata.get("parts", list(PARTS)) != list(PARTS):
         raise refusal(source, f"has parts {shown(metadata['parts'])} in its metadata, expected {', '.join(PARTS)}")
     seen = metadata.get("seen_at_test", [])

@@ -33,6 +33,11 @@ class File:
 Target = Union[File, Postgres, Qdrant]  # check() before any work, then write(embeddings): whole or not at all
 
 
+def has_halves(target: Target) -> bool:
+    """Whether it holds numbers of 16 bits; DuckDB has none."""
+    return not (isinstance(target, File) and target.path.suffix == ".duckdb")
+
+
 def target_of(given: str, name: str = NAME) -> Target:
     """The target that is named.
 
