@@ -79,7 +79,7 @@ def test_an_export_is_answered_from_without_what_trains(tmp_path):
             sys.argv = ["recbole-sheaf", name, "toy.npz", *options]
             print(name)
             assert not main()
-            heavy = {"recbole", "ray", "dgl", "sklearn", "duckdb", "matplotlib"} & set(sys.modules)
+            heavy = {"recbole", "ray", "dgl", "sklearn", "duckdb", "matplotlib", "torch", "pandas"} & set(sys.modules)
             heavy |= {name for name in sys.modules if name.startswith("recbole_sheaf.models")}
             assert not heavy, (name, heavy)
     """

@@ -46,7 +46,7 @@ KINDS = {
     "history_items": Kind(_IDS, ""),
     "history_parts": Kind(("int8",), ""),
     "coefficient_offsets": Kind(_ENDS, "item", more=1),
-    "coefficient_items": Kind(_IDS, ""),
+    "coefficient_items": Kind((*_IDS, "uint16"), ""),
     "coefficient_values": Kind(_FLOATS, ""),
     "item_told_trained": Kind(_FLOATS, "item", 2),
     "item_embeddings": Kind(_FLOATS, "item", 2),
@@ -299,7 +299,7 @@ def _refuse_numbers(source: str, name: str, array: np.ndarray) -> None:
         row = int(np.argmin(finite.reshape(len(array), -1).all(axis=1)))
         count = finite.size - int(np.count_nonzero(finite))
         raise refusal(source, f"has {count:,} numbers in {name} that are not finite (first: row {row})")
-    if array.size and max(array.max(), -array.min()) > LARGEST:
+    if array.size and max(float(array.max()), -float(array.min())) > LARGEST:
         raise refusal(source, f"has {_extreme(array, 0):.3g} in {name}, expected numbers up to {LARGEST:g}")
 
 

@@ -51,7 +51,9 @@ def as_arrays(embeddings: Embeddings) -> dict[str, np.ndarray]:
     }
     if coefficients is not None:
         found["coefficient_offsets"] = coefficients.indptr.astype(np.int64)
-        found["coefficient_items"] = coefficients.indices.astype(np.int32)
+        found["coefficient_items"] = coefficients.indices.astype(
+            np.uint16 if len(embeddings.items) <= 1 << 16 else np.int32
+        )
         found["coefficient_values"] = coefficients.data
     return found
 
@@ -84,7 +86,7 @@ def from_arrays(source: str, arrays: Mapping[str, np.ndarray], metadata: Mapping
     coefficients = None
     if "coefficient_values" in arrays:
         values, rows, offsets = (arrays[f"coefficient_{name}"] for name in ("values", "items", "offsets"))
-        coefficients = csc_of(values, rows, offsets, len(arrays["item_tokens"]))
+        coefficients = csc_of(values, rows.astype(np.int32, copy=False), offsets, len(arrays["item_tokens"]))
     return Embeddings(
         users=arrays["user_tokens"],
         items=arrays["item_tokens"],

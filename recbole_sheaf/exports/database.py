@@ -91,7 +91,7 @@ def _pairs(db: Any, arrays: dict[str, np.ndarray], matrix: str, value: str) -> N
     name, *columns = PAIRS[matrix]
     offsets = arrays.get(f"{matrix}_offsets", np.zeros(1, dtype=np.int64))
     row = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
-    items = arrays.get(f"{matrix}_items", np.zeros(0, dtype=np.int32))
+    items = arrays.get(f"{matrix}_items", np.zeros(0)).astype(np.int32, copy=False)
     values = arrays.get(f"{matrix}_{value}", np.zeros(0, dtype=np.float32))
     db.register("pairs", pd.DataFrame(dict(zip(columns, (row, items, values)))))
     db.execute(f"CREATE TABLE {name} AS SELECT * FROM pairs")

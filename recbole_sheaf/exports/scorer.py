@@ -44,7 +44,7 @@ class Scorer:
         if found != FORMAT:
             raise ValueError(f"{path} is of format {found!r}, expected {FORMAT}; take the scorer of its release")
         for name, array in held.items():
-            if array.dtype.kind not in "Uib" and str(array.dtype) not in TYPES:
+            if array.dtype.kind not in "Uiub" and str(array.dtype) not in TYPES:
                 raise ValueError(f"{path} has {name} of type {array.dtype}, expected {' or '.join(TYPES)}")
         self.users, self.items = held["user_tokens"].tolist(), held["item_tokens"].tolist()
         self._user_row = {token: row for row, token in enumerate(self.users)}

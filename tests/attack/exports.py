@@ -54,8 +54,9 @@ def good_embeddings():
 
 
 def good_arrays():
-    """The same by name."""
-    return {name: array.copy() for name, array in as_arrays(good_embeddings()).items()}
+    """The same by name, rows of items in 32 bits as earlier exports have them."""
+    arrays = {name: array.copy() for name, array in as_arrays(good_embeddings()).items()}
+    return {**arrays, "coefficient_items": arrays["coefficient_items"].astype(np.int32)}
 
 
 def good_metadata():

@@ -201,6 +201,13 @@ ALTERED = [
     Altered("a history block first", block(history=True), "expected those of histories last"),
     Altered("two blocks of a name", block(name="image"), "of which two have one name"),
     Altered("a model that is a list", said(model=["x"]), "has model ['x'] in its metadata"),
+    Altered(
+        "a type of tomorrow", said(dtype="float8"), "has dtype 'float8' in its metadata, expected float32 or float16"
+    ),
+    Altered("a list of types", said(dtype=["float16"]), "has dtype ['float16'] in its metadata"),
+    Altered(
+        "coefficients of tomorrow", as_type("coefficient_values", "float64"), "has coefficient_values of type float"
+    ),
     Altered("a dataset that is nothing", said(dataset=None), "has dataset None in its metadata"),
     Altered("parts in another order", said(parts=["test", "train", "valid"]), "has parts ["),
     Altered("unknown parts seen", said(seen_at_test=["all"]), "has seen_at_test ['all']"),

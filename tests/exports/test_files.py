@@ -7,6 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from recbole_sheaf.embeddings.embeddings import csc_of
 from recbole_sheaf.embeddings.ranking import top_lists
 from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import ConfigError, DataError, EnvironmentMismatch
@@ -36,12 +37,28 @@ def test_what_goes_in_comes_out(toy_settings, workplace, ending, dtype, name):
     after = read_embeddings(path)
     expected = before.with_floats("float32") if ending == ".duckdb" else before
     wanted, got = as_arrays(expected), as_arrays(after)
+    assert name == "BPR" or wanted["coefficient_items"].dtype == np.uint16
     assert list(wanted) == list(got) or set(wanted) == set(got)
     for key, array in wanted.items():
         assert array.dtype == got[key].dtype and np.array_equal(array, got[key]), key
         assert got[key].flags.writeable
     assert as_metadata(expected) == as_metadata(after)
     assert [path] == list(path.parent.iterdir()) and holds_embeddings(path)
+
+
+def test_an_export_with_rows_in_32_bits_is_read_and_a_catalogue_beyond_16_has_them(embeddings, workplace):
+    arrays = as_arrays(embeddings)
+    arrays["coefficient_items"] = arrays["coefficient_items"].astype(np.int32)  # as it was written before
+    np.savez(workplace / "x.npz", **arrays, metadata=np.array(json.dumps(as_metadata(embeddings))))
+    found = read_embeddings(workplace / "x.npz").coefficients
+    assert (found != embeddings.coefficients).nnz == 0
+    n = (1 << 16) + 1
+    many = replace(
+        embeddings,
+        items=np.arange(n).astype(str),
+        coefficients=csc_of(np.ones(1, dtype=np.float32), np.array([n - 1]), np.minimum(np.arange(n + 1), 1), n),
+    )
+    assert as_arrays(many)["coefficient_items"].tolist() == [n - 1]
 
 
 def test_half_floats_rank_nearly_as_whole_ones_do(embeddings):
