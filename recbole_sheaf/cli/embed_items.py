@@ -33,7 +33,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.embeddings.reading import embeddings_of
     from recbole_sheaf.embeddings.reduction import reduction_of
     from recbole_sheaf.experiments.checkpoints import restore
-    from recbole_sheaf.exports.targets import has_halves, target_of
+    from recbole_sheaf.exports.targets import dtype_at, target_of
 
     coefficients = coefficients_of(options.coefficients)
     target = target_of(options.to, options.name)
@@ -44,7 +44,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     embeddings = embeddings_of(restored)
     items = read_new_items(options.features, restored, embeddings)
     placed = place_items(restored, embeddings, items)
-    reduction = reduction_of(embeddings, coefficients, options.dtype, has_halves(target))
+    reduction = reduction_of(embeddings, coefficients, dtype_at(target, options.dtype))
     written = target.write(reduction.of(placed))
     for sentence in (_summary(items), *reduction.said):
         print(sentence)

@@ -52,7 +52,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.embeddings.reading import embeddings_of
     from recbole_sheaf.embeddings.reduction import reduction_of
     from recbole_sheaf.experiments.checkpoints import restore
-    from recbole_sheaf.exports.targets import File, has_halves, target_of
+    from recbole_sheaf.exports.targets import File, dtype_at, target_of
 
     coefficients = coefficients_of(options.coefficients)
     target = target_of(options.to, options.name)
@@ -63,7 +63,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     check_own_model(options)
     refuse_export(options.checkpoint)
     embeddings = embeddings_of(restore(options.checkpoint, options.data_path, options.trust_checkpoint), options.layers)
-    reduction = reduction_of(embeddings, coefficients, options.dtype, has_halves(target))
+    reduction = reduction_of(embeddings, coefficients, dtype_at(target, options.dtype))
     written = target.write(reduction.of(embeddings))
     for sentence in (summary(embeddings), *reduction.said):
         print(sentence)

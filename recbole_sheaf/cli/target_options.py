@@ -30,7 +30,7 @@ def add_size_options(options: argparse.ArgumentParser) -> None:
         "--dtype",
         choices=("auto", "float32", "float16"),
         default="auto",
-        help="default: auto, float16 where it costs less than .02 %% of Recall@20",
+        help="default: auto, in a file float16 where it costs less than .02 %% of Recall@20, else float32",
     )
 
 

@@ -19,7 +19,7 @@ from recbole_sheaf.evaluation.ranking import Rankings, per_user_metrics
 
 AUTO, ALL = "auto", "all"
 WHOLE, HALF = "float32", "float16"
-TRIED = (50, 100, 200, 400, 800, 1600, 3200)  # coefficients into an item; the fewest that cost little are kept
+TRIED = (3200, 1600, 800, 400, 200, 100, 50)  # coefficients into an item, one after another while they cost little
 MOST_LOST = {"cut": 0.002, "rounded": 0.0002}  # of Recall@20 and of NDCG@20
 MOST_EXCHANGED = {"cut": 0.02, "rounded": 0.002}  # of the lists' items, where no validation says what is lost
 METRICS, PLACES = ("Recall", "NDCG"), 20
@@ -34,8 +34,8 @@ class Change(NamedTuple):
     error: float
 
     def is_below(self, share: float) -> bool:
-        """Whether so much is not lost, were it a standard error more than on the users there are."""
-        return self.whole - self.smaller + self.error <= share * self.whole
+        """Whether less is lost than this share."""
+        return self.whole - self.smaller <= share * self.whole
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Cost:
     def in_words(self) -> str:
         """For people."""
         changes = [
-            f"{name} {of.whole:.4f} to {of.smaller:.4f} ({of.smaller / of.whole - 1 if of.whole else 0:+.2%})"
+            f"{name} {of.whole:.4f} to {of.smaller:.4f} ({of.smaller / of.whole - 1:+.2%} ± {of.error / of.whole:.2%})"
+            if of.whole
+            else f"{name} {of.whole:.4f} to {of.smaller:.4f}"
             for name, of in self.metrics.items()
         ]
         return ", ".join([*changes, f"{self.exchanged:.1%} of the lists' items exchanged"])
@@ -142,16 +144,13 @@ class Reduction:
         return replace(smaller, metadata={**smaller.metadata, **about})
 
 
-def reduction_of(
-    embeddings: Embeddings, coefficients: Union[int, str] = AUTO, dtype: str = AUTO, has_halves: bool = True
-) -> Reduction:
+def reduction_of(embeddings: Embeddings, coefficients: Union[int, str] = AUTO, dtype: str = AUTO) -> Reduction:
     """How to make embeddings smaller, and what that costs.
 
     Args:
-        coefficients: into each item; ``auto`` keeps the fewest of ``TRIED`` that cost less than .2 % of Recall@20 and
-            of NDCG@20 and are half of the most there are or fewer, ``all`` every one.
+        coefficients: into each item; ``all`` keeps them, ``auto`` goes down ``TRIED`` from half of the most there are,
+            as long as less than .2 % of Recall@20 and of NDCG@20 is lost.
         dtype: ``float32``, ``float16``, or ``auto``: 16 bits where they cost less than .02 %.
-        has_halves: whether there are 16 bits where they go to.
 
     Raises:
         ConfigError: if a number of coefficients is not positive, or the model has none.
@@ -161,22 +160,22 @@ def reduction_of(
     """
     _refuse_number(embeddings, coefficients)
     beside, most, types, cost = ListsBeside(embeddings), None, (WHOLE, WHOLE), None
-    for tried in _types(embeddings, dtype if has_halves else WHOLE):
+    for tried in _types(embeddings, dtype):
         found = beside.cost_of(_smaller(embeddings, None, tried))
         if dtype != AUTO or found.is_small("rounded"):
             types, cost = tried, found
             break
     for number in _numbers(embeddings, coefficients):
         found = beside.cost_of(_smaller(embeddings, number, types))
-        if coefficients != AUTO or found.is_small("cut"):
-            most, cost = number, found
-            break
+        if coefficients == AUTO and not found.is_small("cut"):
+            break  # fewer that cost little would do so by chance
+        most, cost = number, found
     smaller, said = _smaller(embeddings, most, types), []
     if cost is not None:
         said.append(f"{_in_words(embeddings, smaller, most)}: {cost.in_words()}; {beside.in_words()}")
     if most is None and coefficients == AUTO and _numbers(embeddings, AUTO):
         said.append("all coefficients are kept: half of them or fewer may cost .2 % of Recall@20 or of NDCG@20")
-    if has_halves and dtype != WHOLE:
+    if dtype != WHOLE:
         said += _in_32_bits(embeddings, types)
     return Reduction(most, types, _measured(embeddings, smaller, most, beside, cost), tuple(said))
 

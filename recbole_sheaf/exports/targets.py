@@ -33,9 +33,15 @@ class File:
 Target = Union[File, Postgres, Qdrant]  # check() before any work, then write(embeddings): whole or not at all
 
 
-def has_halves(target: Target) -> bool:
-    """Whether it holds numbers of 16 bits; DuckDB has none."""
-    return not (isinstance(target, File) and target.path.suffix == ".duckdb")
+def dtype_at(target: Target, dtype: str) -> str:
+    """The type of numbers there, of ``auto``, ``float32`` and ``float16``.
+
+    DuckDB has no 16 bits. A database's columns have a type, which must not change with what tomorrow's model loses: it
+    takes 16 bits on demand alone.
+    """
+    if isinstance(target, File):
+        return "float32" if target.path.suffix == ".duckdb" else dtype
+    return "float32" if dtype == "auto" else dtype
 
 
 def target_of(given: str, name: str = NAME) -> Target:

@@ -10,9 +10,15 @@ import pytest
 
 from recbole_sheaf.cli import main
 from recbole_sheaf.cli.explain import _table
+from recbole_sheaf.cli.export import SCORER
+from recbole_sheaf.embeddings.ranking import top_lists
+from recbole_sheaf.embeddings.reading import embeddings_of
 from recbole_sheaf.errors import CheckpointError
-from recbole_sheaf.exports.files import read_embeddings
+from recbole_sheaf.experiments.checkpoints import restore
+from recbole_sheaf.exports.files import ENDINGS, read_embeddings, write_embeddings
+from recbole_sheaf.exports.sources import open_source
 from recbole_sheaf.features import write_features
+from recbole_sheaf.serving.catalogue import Catalogue
 from tests.cli.test_commands import _arguments
 from tests.conftest import write_toy
 
@@ -29,7 +35,7 @@ def checkpoint(toy, workplace, capsys):
 
 @pytest.fixture
 def export(checkpoint, workplace, capsys):
-    assert main(["export", checkpoint, "--to=x.npz"]) == 0
+    assert main(["export", checkpoint, "--to=x.npz", "--coefficients=all", "--dtype=float32"]) == 0
     printed = capsys.readouterr().out
     assert "30 users, 60 items" in printed and "id 8, image 8, text 8" in printed and "written: x.npz" in printed
     return "x.npz"
@@ -96,6 +102,57 @@ def test_new_items_are_placed_and_recommended(checkpoint, workplace, capsys):
     assert all(int(row["similar"][1:]) % 2 for row in rows(capsys.readouterr().out))
 
 
+def test_smaller_exports_say_what_they_cost_and_are_answered_from_in_every_format(checkpoint, workplace, capsys):
+    """By the lists of the numbers that are left, which are those of no other."""
+    pytest.importorskip("pyarrow"), pytest.importorskip("faiss")
+    assert (
+        main(["export", checkpoint, "--to=x.npz", "--coefficients=5", "--dtype=float16", "--scorer=out/mine.py"]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert (
+        "at most 5 coefficients into an item, " in printed
+        and "vectors and coefficients in 16 bits: Recall@20 " in printed
+    )
+    assert "; on validation, 30 users\nwritten: x.npz" in printed and "written: out/mine.py" in printed
+    assert (workplace / "out/mine.py").read_bytes() == SCORER.read_bytes()
+    left = read_embeddings(workplace / "x.npz")
+    assert left.metadata["reduced"]["coefficients_into_an_item"] == np.diff(left.coefficients.indptr).max() == 5
+    assert left.coefficients.data.dtype == left.item_vectors.dtype == np.float16
+    (lists,) = top_lists(left, left.user_rows(["u3"]), 5)
+    expected = left.items[lists.items[0]].tolist()
+    (others,) = top_lists(embeddings_of(restore(checkpoint)), left.user_rows(["u3"]), 60)
+    assert not np.allclose(lists.scores[0], others.scores[0][:5], rtol=0.01)
+    like, said = [], []
+    for ending in ENDINGS:
+        write_embeddings(left, workplace / f"y{ending}")
+        for options in (["--k=5"], ["--k=5", "--approximate"], ["--k=5", "--clicked=i1"]):
+            assert main(["recommend", f"y{ending}", "--user=u3", *options]) == 0
+            found = [row["item"] for row in rows(capsys.readouterr().out)]
+            assert len(found) == 5 and (options[-1] == "--clicked=i1" or found == expected)
+        assert main(["recommend", f"y{ending}", "--audience=i1,i2", "--k=3"]) == 0
+        assert len(rows(capsys.readouterr().out)) == 6
+        assert main(["similar", f"y{ending}", "--items=i3", "--k=3"]) == 0
+        like.append([row["similar"] for row in rows(capsys.readouterr().out)])
+        assert main(["explain", f"y{ending}", "--user=u3", "--item=i7", "--json"]) == 0
+        said.append(json.loads(capsys.readouterr().out))
+        assert sum(said[-1]["parts"].values()) == pytest.approx(said[-1]["score"], rel=1e-3)
+        catalogue = Catalogue(open_source(workplace / f"y{ending}"))
+        assert [entry.item for entry in catalogue.recommend("u3", None, 5, explain=True)] == expected
+    assert like == like[:1] * 4 and [each["rank"] for each in said] == [said[0]["rank"]] * 4
+
+
+def test_new_items_beside_a_smaller_catalogue_move_none_of_its_numbers(checkpoint, workplace, capsys):
+    assert main(["export", checkpoint, "--to=x.npz", "--coefficients=5"]) == 0
+    write_features(workplace / "fresh" / "image.npz", ["new"], np.ones((1, 8), dtype=np.float32))
+    assert main(["embed-items", checkpoint, "--features=fresh", "--to=y.npz", "--coefficients=5"]) == 0
+    assert "at most 5 coefficients into an item, " in capsys.readouterr().out
+    old, new = (read_embeddings(workplace / name) for name in ("x.npz", "y.npz"))
+    n, ends = len(old.items), old.coefficients.indptr
+    assert np.array_equal(old.item_vectors, new.item_vectors[:n, : old.item_vectors.shape[1]])
+    assert np.array_equal(ends, new.coefficients.indptr[: n + 1])
+    assert np.array_equal(old.coefficients.data, new.coefficients.data[: ends[-1]])
+
+
 def test_explain_adds_up_in_text_and_json(checkpoint, export, capsys):
     assert main(["explain", checkpoint, "--user=u3", "--item=i7", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -156,6 +213,17 @@ def test_a_model_without_pieces_recommends_by_itself_and_exports_nothing(toy, wo
         (["similar", "x.npz", "--items=user.csv"], "the first line of user.csv is 'user_id'; expected it to name the"),
         (["recommend", "x.npz", "--users=nameless.csv"], "nameless.csv is 'new,i3'; expected it to name the columns"),
         (["export", "absent.pth", "--to=y.npz"], "there is no checkpoint absent.pth"),
+        *[
+            (
+                ["export", "absent.pth", "--to=y.npz", f"--coefficients={given}"],
+                f"--coefficients='{given}' is no whole n",
+            )
+            for given in ("0", "-5", "some", "2.5", "")
+        ],
+        (["embed-items", "absent.pth", "--features=data", "--to=y.npz", "--coefficients=0"], "'0' is no whole number"),
+        (["export", "absent.pth", "--to=y.npz", "--scorer=y.txt"], "'y.txt' ends in '.txt', expected one of .py"),
+        (["export", "absent.pth", "--to=y.duckdb", "--scorer=y.py"], "--scorer reads an .npz alone; export to one"),
+        (["export", "absent.pth", "--to=qdrant:y", "--scorer=y.py"], "--scorer reads an .npz alone; export to one"),
         (["export", "absent.pth", "--to=y.zip"], "ends in '.zip'"),
         (["embed-items", "absent.pth", "--features=data", "--to=y.csv"], "ends in '.csv'"),
     ],

@@ -45,7 +45,7 @@ def agree(trained, lists_of, count=USERS):
 
 def exported(trained, monkeypatch, *arguments):
     monkeypatch.chdir(trained[0].parent)
-    assert main(["export", str(trained[0]), *arguments]) == 0
+    assert main(["export", str(trained[0]), "--coefficients=all", "--dtype=float32", *arguments]) == 0
 
 
 def test_duckdb(trained, monkeypatch, tmp_path):

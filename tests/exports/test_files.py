@@ -14,6 +14,7 @@ from recbole_sheaf.errors import ConfigError, DataError, EnvironmentMismatch
 from recbole_sheaf.exports import files
 from recbole_sheaf.exports.arrays import FORMAT, MARK, as_arrays, as_metadata
 from recbole_sheaf.exports.files import ENDINGS, check_target, holds_embeddings, read_embeddings, write_embeddings
+from recbole_sheaf.exports.targets import dtype_at, target_of
 from tests.embeddings.toys import SOME_COLD, restored
 
 pytest.importorskip("pyarrow")
@@ -102,6 +103,19 @@ def test_parquet_is_read_by_others_too(embeddings, workplace):
     items = table[table.kind == "item"]
     assert items.token.tolist() == embeddings.items.tolist()
     assert np.array_equal(np.stack(items.vector), embeddings.item_vectors)
+
+
+@pytest.mark.parametrize(
+    "target, types",
+    [
+        ("x.npz", ("auto", "float32", "float16")),
+        ("x.duckdb", ("float32", "float32", "float32")),
+        ("postgresql://localhost/x", ("float32", "float32", "float16")),
+        ("qdrant:x", ("float32", "float32", "float16")),
+    ],
+)
+def test_columns_of_a_database_change_their_type_on_demand_alone(target, types):
+    assert tuple(dtype_at(target_of(target), dtype) for dtype in ("auto", "float32", "float16")) == types
 
 
 @pytest.mark.parametrize(
