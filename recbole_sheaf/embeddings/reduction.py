@@ -174,7 +174,10 @@ def reduction_of(embeddings: Embeddings, coefficients: Union[int, str] = AUTO, d
     if cost is not None:
         said.append(f"{_in_words(embeddings, smaller, most)}: {cost.in_words()}; {beside.in_words()}")
     if most is None and coefficients == AUTO and _numbers(embeddings, AUTO):
-        said.append("all coefficients are kept: half of them or fewer may cost .2 % of Recall@20 or of NDCG@20")
+        said.append(
+            "all coefficients are kept: half of them or fewer may cost .2 % of Recall@20 or of NDCG@20; name a number to "
+            "have no more, and what it costs"
+        )
     if dtype != WHOLE:
         said += _in_32_bits(embeddings, types)
     return Reduction(most, types, _measured(embeddings, smaller, most, beside, cost), tuple(said))
