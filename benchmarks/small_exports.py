@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,12 @@ def main(argv: Optional[list[str]] = None) -> None:
     sys.argv = sys.argv[:1]
     embeddings = embeddings_of(restore(options.checkpoint, options.data_path))
     numbers = [int(number) for number in options.coefficients.split(",")]
-    sizes = [(ALL, WHOLE), (ALL, HALF), *[(number, HALF) for number in numbers], (AUTO, AUTO)]
+    sizes: list[tuple[Union[int, str], str]] = [
+        (ALL, WHOLE),
+        (ALL, HALF),
+        *[(number, HALF) for number in numbers],
+        (AUTO, AUTO),
+    ]
     rows: list[dict[str, Any]] = []
     for coefficients, dtype in sizes:
         reduction = reduction_of(embeddings, coefficients, dtype)

@@ -175,8 +175,8 @@ def reduction_of(embeddings: Embeddings, coefficients: Union[int, str] = AUTO, d
         said.append(f"{_in_words(embeddings, smaller, most)}: {cost.in_words()}; {beside.in_words()}")
     if most is None and coefficients == AUTO and _numbers(embeddings, AUTO):
         said.append(
-            "all coefficients are kept: half of them or fewer may cost .2 % of Recall@20 or of NDCG@20; name a number to "
-            "have no more, and what it costs"
+            "all coefficients are kept: half of them or fewer may cost .2 % of Recall@20 or of NDCG@20; name a number "
+            "to have no more, and what it costs"
         )
     if dtype != WHOLE:
         said += _in_32_bits(embeddings, types)
