@@ -23,7 +23,7 @@ TRIED = (3200, 1600, 800, 400, 200, 100, 50)  # coefficients into an item, one a
 MOST_LOST = {"cut": 0.002, "rounded": 0.0002}  # of Recall@20 and of NDCG@20
 MOST_EXCHANGED = {"cut": 0.02, "rounded": 0.002}  # of the lists' items, where no validation says what is lost
 METRICS, PLACES = ("Recall", "NDCG"), 20
-JUDGED = 10_000  # users, at most
+JUDGED, SCORES_JUDGED = 10_000, 2**29  # users, and their scores, at most
 
 
 class Change(NamedTuple):
@@ -80,7 +80,8 @@ class ListsBeside:
         at_test = masked_parts("at_test", embeddings.metadata.get("seen_at_test", PARTS[:2]))
         self.masked = [TRAIN] if self.on_validation else at_test
         rows = np.flatnonzero(np.diff(chosen.indptr)) if self.on_validation else np.arange(n_users)
-        self.rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(JUDGED, len(rows))).astype(np.int64))]
+        most = min(JUDGED, max(1, SCORES_JUDGED // n_items), len(rows))
+        self.rows = rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(np.int64))]
         self.held_out = chosen[self.rows]
         self.embeddings, self.k = embeddings, min(PLACES, n_items)
 
@@ -155,8 +156,8 @@ def reduction_of(embeddings: Embeddings, coefficients: Union[int, str] = AUTO, d
     Raises:
         ConfigError: if a number of coefficients is not positive, or the model has none.
 
-    Time that of up to a dozen lists of ``JUDGED`` users, of two or three where both are named, of none where nothing
-    becomes smaller.
+    Time that of the lists of ``JUDGED`` users at most, up to a dozen times, two or three where both are named, and none
+    where nothing becomes smaller.
     """
     _refuse_number(embeddings, coefficients)
     beside, most, types, cost = ListsBeside(embeddings), None, (WHOLE, WHOLE), None
@@ -171,8 +172,9 @@ def reduction_of(embeddings: Embeddings, coefficients: Union[int, str] = AUTO, d
             break  # fewer that cost little would do so by chance
         most, cost = number, found
     smaller, said = _smaller(embeddings, most, types), []
-    if cost is not None:
-        said.append(f"{_in_words(embeddings, smaller, most)}: {cost.in_words()}; {beside.in_words()}")
+    done = _in_words(embeddings, smaller, most)
+    if cost is not None and done:
+        said.append(f"{done}: {cost.in_words()}; {beside.in_words()}")
     if most is None and coefficients == AUTO and _numbers(embeddings, AUTO):
         said.append(
             "all coefficients are kept: half of them or fewer may cost .2 % of Recall@20 or of NDCG@20; name a number "

@@ -207,6 +207,20 @@ def test_what_16_bits_do_not_hold_stays_in_32(embeddings, what, dtype):
     assert np.isfinite(smaller.item_vectors).all() and np.isfinite(smaller.coefficients.data).all()
 
 
+def test_of_many_users_some_are_judged_who_lie_evenly(embeddings, monkeypatch):
+    monkeypatch.setattr(reduction, "JUDGED", 4)
+    assert ListsBeside(embeddings).rows.tolist() == [0, 9, 19, 29]
+    monkeypatch.setattr(reduction, "SCORES_JUDGED", 60 * 2 + 59)
+    assert ListsBeside(embeddings).rows.tolist() == [0, 29]
+
+
+def test_where_nothing_fits_16_bits_that_is_all_there_is_to_say(embeddings):
+    embeddings.item_vectors[3, 0] = embeddings.coefficients.data[3] = 1e6
+    found = reduction_of(embeddings, "all", "float16")
+    kinds = [sentence.partition(" ")[0] for sentence in found.said]
+    assert kinds == ["vectors", "coefficients"] and all("stay in 32 bits" in sentence for sentence in found.said)
+
+
 def test_coefficients_into_new_items_stay(embeddings):
     is_new = np.arange(60) >= 58
     found = reduction_of(embeddings, 5, "float32").of(replace(embeddings, item_is_new=is_new))
