@@ -238,7 +238,8 @@ def test_what_was_chosen_stands_in_the_result_and_in_the_checkpoint(toy_settings
     folder.mkdir()
     result = train(config, load_split(config), folder).result
     again = restore(result.checkpoint, own["data_path"])
-    assert again.model.chosen == result.chosen and len(result.chosen) == (8 if name == "MMSheaf" else 3)  # p is one number
+    open_settings = 8 if name == "MMSheaf" else 3  # of the four of a form, as map dropout is one number
+    assert again.model.chosen == result.chosen and len(result.chosen) == open_settings
     judged = evaluate_checkpoint(result.checkpoint, own["data_path"])
     assert judged["test"] == result.test
     assert {key: judged["valid"][key] for key in result.valid} == result.valid
