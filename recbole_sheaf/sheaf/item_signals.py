@@ -3,9 +3,14 @@ r"""Signals on items and their Gram matrix, from which an item sheaf is learnt.
 n items, t interactions. A user u's signal is the history x_u, ones at the items chosen, counted with the weight
 :math:`w_u = |x_u|^{-b}` (:math:`|x_u|` items): with b = 0 every interaction counts alike (EASE, Steck 2019,
 https://arxiv.org/abs/1905.03375), with b = 1 every user does. Each of the c coordinates of content is one signal more
-(CEASE, Jeunen et al. 2020, https://doi.org/10.1145/3383313.3412480). Together
+(CEASE, Jeunen et al. 2020, https://doi.org/10.1145/3383313.3412480), and so is what a user has in a relation r beside
+choosing, such as dislikes: the row u of :math:`X_r`, counted with :math:`w_{ru} = \omega_r |x_{ru}|^{-b}`. Together
 
-.. math:: M = X^\top W X + \sum_m \beta_m N_m^\top N_m + C C^\top, \qquad W = \mathrm{diag}(w).
+.. math:: M = X^\top W X + \sum_r X_r^\top W_r X_r + \sum_m \beta_m N_m^\top N_m + C C^\top, \qquad
+    W = \mathrm{diag}(w).
+
+As :math:`\omega_r \ge 0`, M is positive semidefinite whatever is added. Items that the same users dislike are alike in
+that, as those are that the same users choose; who dislikes them is said by no sign (docs/results/search-log.md).
 
 Content enters in two ways. C is linear: two items are alike as far as their vectors point the same way, near or far.
 Row i of :math:`N_m` is a neighbourhood, 1 at item i and at its K nearest in modality m shares that sum to 1: it reads
@@ -38,12 +43,13 @@ SPACED_USERS = 2048  # at most, where something is measured from users' scores
 class ItemSignals:
     """Histories of users and content of items, as signals on the items; built by :func:`item_signals`.
 
-    Sparse signals are rows over the items: first the history of each user, ones, then the neighbourhoods.
+    Sparse signals are rows over the items: first the history of each user, ones, then the neighbourhoods, then the
+    relations of users.
 
     Attributes:
         row_offsets, items_of_row, values_of_row: row r holds ``values_of_row[row_offsets[r] : row_offsets[r + 1]]``.
         item_offsets, rows_of_item, values_of_item: the same entries by item.
-        row_weight: of each row, w of users and beta of neighbourhoods.
+        row_weight: of each row, w of users, beta of neighbourhoods, and w_r of users in a relation.
         n_users: number of users, those without a history included.
         content: C, weights folded in; a row of zeros is an item without content. c may be 0.
         diagonal: of M.
@@ -67,7 +73,7 @@ class ItemSignals:
 
     @property
     def n_rows(self) -> int:
-        """Number of sparse signals, users and neighbourhoods."""
+        """Number of sparse signals: users, neighbourhoods and what users have in relations."""
         return len(self.row_weight)
 
     @property
@@ -120,6 +126,23 @@ class Neighbourhoods(NamedTuple):
     weight: float
 
 
+class RelationSignals(NamedTuple):
+    """What users have in a relation beside choosing, such as dislikes, and how much it counts.
+
+    Attributes:
+        users, items: the pairs, each once.
+        weight: omega of the relation.
+
+    Examples:
+        >>> RelationSignals(torch.tensor([0, 0]), torch.tensor([1, 2]), weight=0.5).weight
+        0.5
+    """
+
+    users: Int[Tensor, " p"]
+    items: Int[Tensor, " p"]
+    weight: float
+
+
 def neighbourhoods(
     neighbour: Int[Tensor, " p"], item: Int[Tensor, " p"], similarity: Float[Tensor, " p"], n_items: int, weight: float
 ) -> Neighbourhoods:
@@ -157,6 +180,7 @@ def item_signals(
     content: Optional[Float[Tensor, "n c"]] = None,
     history_power: float = 0.0,
     near: Sequence[Neighbourhoods] = (),
+    relations: Sequence[RelationSignals] = (),
 ) -> ItemSignals:
     """Signals on items, from interactions and content.
 
@@ -165,17 +189,25 @@ def item_signals(
         content: see :func:`content_coordinates`; None is none. Its dtype is that of all results.
         history_power: exponent b of the weights; 0 counts interactions, 1 counts users.
         near: the neighbourhoods in each modality.
+        relations: what users have beside choosing.
 
     Raises:
         ShapeError: if an end is out of range, or content has not n_items rows.
-        ConfigError: if b is outside [0, 1].
+        ConfigError: if b is outside [0, 1], or the weight of a relation is negative.
 
-    Time O(t log t + n c), t the interactions and the neighbours.
+    Time O(t log t + n c), t the interactions, the neighbours and the pairs of relations.
 
     Examples:
         >>> users, items = torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 1, 2, 3, 0])
         >>> item_signals(users, items, n_users=2, n_items=4, history_power=0.5).user_weight
         tensor([0.5000, 1.0000])
+
+        User 1 dislikes items 2 and 3:
+
+        >>> dislikes = RelationSignals(torch.tensor([1, 1]), torch.tensor([2, 3]), weight=0.5)
+        >>> gram_matrix(item_signals(users, items, n_users=2, n_items=4, relations=[dislikes]))[2:, 2:]
+        tensor([[1.5000, 1.5000],
+                [1.5000, 1.5000]])
     """
     content = torch.zeros(n_items, 0) if content is None else content
     if not 0 <= history_power <= 1:
@@ -194,6 +226,15 @@ def item_signals(
         columns += [own, each.neighbour]
         values += [content.new_ones(len(own)), each.share.to(content)]
         weights.append(content.new_full((len(own),), each.weight))
+    for relation in relations:
+        if not relation.weight >= 0:
+            raise ConfigError(f"the weight of a relation is {relation.weight}, expected a number >= 0")
+        _check_ends(relation.users, relation.items, n_users, n_items)
+        own, places, lengths = torch.unique(relation.users, return_inverse=True, return_counts=True)
+        rows.append(sum(len(some) for some in weights) + places)
+        columns.append(relation.items)
+        values.append(content.new_ones(len(places)))
+        weights.append(relation.weight * lengths.to(content.dtype).pow(-history_power))
     return _compressed(torch.cat(rows), torch.cat(columns), torch.cat(values), torch.cat(weights), n_users, content)
 
 

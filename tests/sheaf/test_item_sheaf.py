@@ -20,6 +20,7 @@ from recbole_sheaf.sheaf.item_sheaf import (
     transport,
 )
 from recbole_sheaf.sheaf.item_signals import (
+    RelationSignals,
     blocks_of_gram,
     content_coordinates,
     damping_of,
@@ -285,6 +286,26 @@ def test_a_history_counts_by_its_length(power, expected):
     signals = item_signals(users, items, 3, 4, history_power=power)
     torch.testing.assert_close(signals.user_weight, torch.tensor(expected))
     assert signals.degree.tolist() == [2, 1, 1, 1]
+
+
+def test_relations_are_rows_beside_histories_and_neighbourhoods():
+    """Two relations, of weights and lengths of their own, by the definition; neither is part of a history."""
+    users, items = torch.tensor([0, 0, 2]), torch.tensor([0, 1, 3])
+    near = neighbourhoods(torch.tensor([2]), torch.tensor([1]), torch.tensor([0.5]), n_items=4, weight=3.0)
+    dislikes = RelationSignals(torch.tensor([2, 0, 2, 2]), torch.tensor([0, 2, 1, 2]), weight=0.5)
+    skips = RelationSignals(torch.tensor([1]), torch.tensor([3]), weight=0.25)
+    content = torch.tensor([[1.0], [0.0], [2.0], [0.0]])
+    signals = item_signals(users, items, 3, 4, content, 0.5, [near], [dislikes, skips])
+    rows = [(2**-0.5, [1, 1, 0, 0]), (1, [0, 0, 0, 1]), (3, [0, 1, 1, 0]), (1, [1, 0, 2, 0])]
+    rows += [(0.5 * 3**-0.5, [1, 1, 1, 0]), (0.5, [0, 0, 1, 0]), (0.25, [0, 0, 0, 1])]
+    expected = sum(weight * torch.outer(row, row) for weight, row in ((w, torch.tensor(r).float()) for w, r in rows))
+    torch.testing.assert_close(gram_matrix(signals), expected)
+    torch.testing.assert_close(signals.diagonal, expected.diagonal())
+    assert signals.degree.tolist() == [1, 1, 0, 1] and signals.items_of_user.tolist() == [0, 1, 3]
+    with pytest.raises(ConfigError, match="the weight of a relation is -0.5, expected a number >= 0"):
+        item_signals(users, items, 3, 4, relations=[dislikes._replace(weight=-0.5)])
+    with pytest.raises(ShapeError, match="item 2 .* is outside 0 to 1"):
+        item_signals(users[:1], items[:1], 3, 2, relations=[dislikes])
 
 
 def test_a_diagonally_dominant_precision_is_a_sheaf_laplacian():
