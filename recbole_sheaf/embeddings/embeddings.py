@@ -65,6 +65,7 @@ class TokenRows:
 
 TRAIN, VALID, TEST = 0, 1, 2  # parts of the data that an interaction is in
 PARTS = ("train", "valid", "test")
+DISLIKED, DISLIKED_LATER = -1, -2  # in the place of a part: what a user has in a relation, and no test knew the later
 POPULARITY = "item popularity"  # name of the block, one column, in which every user has 1
 LARGE, MOST_UNFOLDED = 1 << 26, 32  # bytes from which on so many bytes may come of one that is given, at most
 FORMULA = (
@@ -109,7 +110,8 @@ class Histories:
 
     Attributes:
         items: rows of items.
-        parts: of the data, ``TRAIN``, ``VALID`` or ``TEST``; new users have ``TRAIN`` alone.
+        parts: of the data, ``TRAIN``, ``VALID`` or ``TEST``; new users have ``TRAIN`` alone. Below 0 an item is none
+            of the history: ``DISLIKED``, or ``DISLIKED_LATER`` than the training.
     """
 
     offsets: Int[np.ndarray, " users_and_one"]
@@ -128,8 +130,8 @@ class Histories:
 
     @classmethod
     def of(cls, n_users: int, users: np.ndarray, items: np.ndarray, parts: np.ndarray) -> "Histories":
-        """From interactions in any order; one that is listed twice is kept once, in its first part."""
-        order = np.lexsort((parts, items, users))
+        """From interactions in any order; one that is listed twice is kept once, in its first part, dislikes last."""
+        order = np.lexsort((np.where(parts < TRAIN, len(PARTS) - parts, parts), items, users))
         users, items, parts = users[order], items[order], parts[order]
         first = np.ones(len(users), dtype=bool)
         first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from recbole_sheaf.embeddings.embeddings import PARTS, TRAIN, Embeddings
-from recbole_sheaf.embeddings.ranking import PieceScores
+from recbole_sheaf.embeddings.ranking import PieceScores, masked_parts
 from recbole_sheaf.embeddings.similarity import CoefficientRows
 from recbole_sheaf.errors import ConfigError
 
@@ -23,7 +23,7 @@ class Explanation:
         parts: by name; those of the trained vectors, then ``item sheaf``, what the user's items say.
         contributions: of each of the user's items to the score, signed, the largest first; they add up to their part.
         rarity: the share of the item's vectors that gave way to the mean of rare items; 0 where none did.
-        rank: from 1, among the items that the user does not have.
+        rank: from 1, among the items that the user does not have, nor dislikes.
     """
 
     user: str
@@ -96,7 +96,8 @@ def explain(embeddings: Embeddings, user: str, item: str) -> Explanation:
     scores = PieceScores(embeddings)(np.array([row]))[0]
     has = embeddings.histories.matrix(np.array([row]), range(len(PARTS)), len(embeddings.items)).indices
     above = scores > scores[place]
-    above[has] = False
+    left_out = embeddings.histories.matrix(np.array([row]), masked_parts("masked", ()), len(embeddings.items))
+    above[left_out.indices] = False
     found = contributions(embeddings, row, np.array([place]))
     added = found.of_items[:, 0]
     order = np.argsort(-np.abs(added), kind="stable")

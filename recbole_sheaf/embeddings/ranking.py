@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from tqdm import tqdm
 
-from recbole_sheaf.embeddings.embeddings import PARTS, TRAIN, Embeddings
+from recbole_sheaf.embeddings.embeddings import DISLIKED, DISLIKED_LATER, PARTS, TRAIN, Embeddings
 from recbole_sheaf.errors import ConfigError
 
 SCORES_AT_ONCE = 2**24  # 64 MiB
@@ -255,7 +255,7 @@ def check_k(k: int, n_items: int) -> None:
 
 
 def masked_parts(seen: str, at_test: Iterable[str]) -> list[int]:
-    """Parts of the data whose items are left out of a user's list.
+    """Parts of the data whose items are left out of a user's list; dislikes always, at test those that it knew.
 
     Raises:
         ConfigError: if ``seen`` is unknown.
@@ -263,4 +263,5 @@ def masked_parts(seen: str, at_test: Iterable[str]) -> list[int]:
     if seen not in SEEN:
         raise ConfigError(f"seen is '{seen}', expected one of {', '.join(SEEN)}")
     named = {"masked": PARTS, "at_test": tuple(at_test), "kept": ()}[seen]
-    return [PARTS.index(name) for name in named]
+    disliked = [DISLIKED] if seen == "at_test" else [DISLIKED, DISLIKED_LATER]
+    return [*disliked, *(PARTS.index(name) for name in named)]

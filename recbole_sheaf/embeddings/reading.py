@@ -12,7 +12,18 @@ from recbole.data.interaction import Interaction
 from scipy import sparse
 from torch.nn.functional import pad
 
-from recbole_sheaf.embeddings.embeddings import FORMULA, PARTS, POPULARITY, TRAIN, Block, Embeddings, Histories
+from recbole_sheaf.data.relations import relations_of
+from recbole_sheaf.embeddings.embeddings import (
+    DISLIKED,
+    DISLIKED_LATER,
+    FORMULA,
+    PARTS,
+    POPULARITY,
+    TRAIN,
+    Block,
+    Embeddings,
+    Histories,
+)
 from recbole_sheaf.embeddings.ranking import PieceScores, refuse_unranked
 from recbole_sheaf.errors import NoPieces
 from recbole_sheaf.experiments.checkpoints import Restored
@@ -88,13 +99,17 @@ def model_scores(model: Any, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "
 
 
 def histories_of(restored: Restored) -> Histories:
-    """Interactions of all parts, rows without padding."""
-    parts = [
-        (part.inter_feat[part.uid_field].numpy(), part.inter_feat[part.iid_field].numpy()) for part in _parts(restored)
+    """Interactions of all parts and what users have in relations, rows without padding."""
+    found = [
+        (part.inter_feat[part.uid_field].numpy(), part.inter_feat[part.iid_field].numpy(), np.full(len(part), number))
+        for number, part in enumerate(_parts(restored))
     ]
-    users, items = (np.concatenate(ends) - 1 for ends in zip(*parts))
-    named = np.repeat(np.arange(len(parts)), [len(users) for users, _ in parts])
-    return Histories.of(restored.split.dataset.user_num - 1, users, items, named)
+    found += [
+        (relation.users, relation.items, np.where(relation.known, DISLIKED, DISLIKED_LATER))
+        for relation in relations_of(restored.split.dataset).values()
+    ]
+    users, items, named = (np.concatenate(each) for each in zip(*found))
+    return Histories.of(restored.split.dataset.user_num - 1, users - 1, items - 1, named)
 
 
 def tokens_of(restored: Restored) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any, Optional
 from recbole.config import Config
 
 from recbole_sheaf.data.exact_times import is_ordered_by_time
+from recbole_sheaf.data.relations import condition_of_dislikes
 from recbole_sheaf.errors import ConfigError, SheafError, first_line, nearest, shown
 from recbole_sheaf.experiments.idle_settings import refuse_idle
 from recbole_sheaf.experiments.unsafe_settings import refuse_unsafe, refuse_unsafe_names
@@ -98,6 +99,9 @@ def _load_columns(config: Config) -> None:
         _load(config, "inter", config["TIME_FIELD"])
     for field in config["threshold"] or {}:
         _load(config, _table_with(config, "threshold", field, ["inter"]), field)
+    if config["dislikes"] and (types := _types(config, "inter")):
+        for field in sorted(condition_of_dislikes(config, types).columns):
+            _load(config, "inter", field)
     for field in config["val_interval"] or {}:
         _load(config, _table_with(config, "val_interval", field, ["inter", "user", "item", *config["load_col"]]), field)
 
@@ -129,10 +133,16 @@ def _table_with(config: Config, key: str, field: str, tables: Sequence[str]) -> 
 
 
 def _columns(config: Config, table: str) -> list[str]:
+    return list(_types(config, table))
+
+
+def _types(config: Config, table: str) -> dict[str, str]:
+    """Types of a table's columns by name; none of a table that is not there."""
     path = Path(config["data_path"]) / f"{config['dataset']}.{table}"
     if not path.is_file():
-        return []
-    return [column.partition(":")[0] for column in read_header(path, config["field_separator"])[0]]
+        return {}
+    columns = (column.partition(":") for column in read_header(path, config["field_separator"])[0])
+    return {name: kind for name, _, kind in columns}
 
 
 def settings_by_model(

@@ -24,7 +24,7 @@ SPLIT_NAMES = ("train", "valid", "test")
 # Beside those that RecBole lists as its dataset's, what its dataset and ours read.
 DATA_SETTINGS = (
     *("dataset", "data_path", "encoding", "numerical_features", "discretization", "eval_args", "repeatable"),
-    *("split", "split_seed", "repeated_interactions", "catalogue"),
+    *("split", "split_seed", "repeated_interactions", "catalogue", "relations", "dislikes"),
 )
 CATALOGUE_SETTINGS = ("modalities", "text_modalities", "features_path")  # which items have content
 SEEN_BEFORE_TEST = ("train", "valid")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from recbole_sheaf.embeddings.embeddings import LARGE, MOST_UNFOLDED, PARTS, TEST, Block, Widths
+from recbole_sheaf.embeddings.embeddings import DISLIKED_LATER, LARGE, MOST_UNFOLDED, PARTS, TEST, Block, Widths
 from recbole_sheaf.errors import DataError, FeatureError, first_line, shown
 from recbole_sheaf.files.arrays import refuse_no_characters
 from recbole_sheaf.files.regular_files import refuse_beyond_memory
@@ -176,8 +176,9 @@ def check_arrays(source: str, arrays: Mapping[str, np.ndarray], blocks: Sequence
     if "coefficient_values" in arrays:
         _refuse_compressed(source, arrays, "coefficient", ("item", rows["item"]), rows["item"])
     parts = arrays["history_parts"]
-    if len(parts) and (parts.min() < 0 or parts.max() > TEST):
-        raise refusal(source, f"has an interaction of part {_extreme(parts, TEST)}, expected 0 to {TEST}")
+    if len(parts) and (parts.min() < DISLIKED_LATER or parts.max() > TEST):
+        odd = parts.max() if parts.max() > TEST else parts.min()
+        raise refusal(source, f"has an interaction of part {odd}, expected {DISLIKED_LATER} to {TEST}")
     rarity = arrays.get("item_rarity")
     if rarity is not None and (rarity.min() < 0 or rarity.max() > 1):
         raise refusal(source, f"has an item_rarity of {_extreme(rarity, 1):g}, expected 0 to 1")

@@ -5,7 +5,7 @@
 | ``user_tokens``, ``item_tokens``           | u, n           | tokens, in the order of all rows |
 | ``user_vectors``, ``item_vectors``         | (u, f), (n, f) | their inner product is the first part of a score |
 | ``history_offsets``                        | u + 1          | where the interactions of each user start and end |
-| ``history_items``, ``history_parts``       | t, t           | rows of items, and the part of the data |
+| ``history_items``, ``history_parts``       | t, t           | rows of items; part of the data, below 0 dislikes |
 | ``coefficient_offsets``                    | n + 1          | where the coefficients for each item start and end |
 | ``coefficient_items``, ``_values``         | s, s           | what other items in a history say for it |
 | ``item_told``, ``item_told_trained``       | (n, _)         | what items of a history add to a user's vector |

@@ -4,14 +4,14 @@
 |----------------|--------------------------------------------------------------------|
 | `users`        | row_id, token, vector FLOAT[f]                                     |
 | `items`        | row_id, token, vector FLOAT[f], is_new, rarity                     |
-| `interactions` | user_id, item_id (row_ids), part: 0 train, 1 validation, 2 test    |
+| `interactions` | user_id, item_id (row_ids), part: 0 train, 1 validation, 2 test, below 0 a dislike |
 | `coefficients` | item_id, for_item_id, value: what an item in a history says for another |
 | `arrays`       | name, dtype, shape, data: what else an export holds, as bytes      |
 | `metadata`     | key, value                                                         |
 
 `SELECT * FROM recommend('some user', 20)` gives the best items that the user does not have; `seen_parts := 2` leaves
-out those of training and validation alone, as a test does, and 0 none. The macro is the formula of a score, so that it
-can be read there: `SELECT value FROM metadata WHERE key = 'score'` says it in words.
+out those of training and validation alone, as a test does, and 0 none; dislikes are always left out. The macro is the
+formula of a score, so that it can be read there: `SELECT value FROM metadata WHERE key = 'score'` says it in words.
 """
 
 import json

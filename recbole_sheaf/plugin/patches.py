@@ -109,6 +109,12 @@ PATCHES = (
         lambda build: ours.split_by_its_own_seed(times.by_exact_times(build)),
         f"each model seed would be judged on other interactions; {_FLOAT32}",
     ),
+    Patch(
+        "recbole.data.dataloader.general_dataloader:FullSortEvalDataLoader",
+        "__init__",
+        ours.relations_left_out,
+        "what a user dislikes is never recommended, and so never ranked",
+    ),
     Patch("recbole.data", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch("recbole.data.utils", "get_dataloader", ours.users_under_softmax, _LOADERS),
     Patch(f"{_TRAINER}:Trainer", "_save_checkpoint", _instead(mends.save_checkpoint), _CHECKPOINTS),

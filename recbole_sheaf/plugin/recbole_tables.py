@@ -18,6 +18,7 @@ from recbole_sheaf.data.exact_times import is_ordered_by_time, keys_of_times
 from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.listed_items import add_listed_items
 from recbole_sheaf.data.read_tables import BESIDE
+from recbole_sheaf.data.relations import disliked_rows, dislikes_of
 from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
 from recbole_sheaf.files.atomic import (
     ROW_OF,
@@ -237,6 +238,7 @@ def with_interactions_checked(load_data: Callable) -> Callable:
         self.time_keys = _time_keys(self)
         _refuse_unfit_columns(self)
         if self.uid_field and self.iid_field:
+            leave_out_dislikes(self)
             leave_out_negatives(self)
             keep_each_pair_once(self)
             tell_of_unlisted(self)
@@ -280,6 +282,21 @@ def _time_keys(dataset: Any) -> Optional[pd.Series]:
         return None
     numbers = dataset.inter_feat[dataset.time_field].to_numpy()
     return pd.Series(keys_of_times(pd.concat(written, ignore_index=True), numbers))
+
+
+def leave_out_dislikes(dataset: Any) -> None:
+    """Take what ``dislikes`` names out of the interactions, and keep it for the relation that is made of it.
+
+    Raises:
+        ConfigError: as :func:`~recbole_sheaf.data.relations.disliked_rows`.
+    """
+    dataset.disliked = None
+    if not dataset.config["dislikes"]:
+        return
+    found = disliked_rows(dataset)
+    dataset.disliked = dislikes_of(dataset, found)
+    logger.info("%d of %d interactions are dislikes: %s", found.sum(), len(found), dataset.config["dislikes"])
+    _keep(dataset, ~found)
 
 
 def leave_out_negatives(dataset: Any) -> None:

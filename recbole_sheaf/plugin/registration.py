@@ -256,6 +256,20 @@ def users_under_softmax(get_dataloader: Callable) -> Callable:
     return wrapped
 
 
+def relations_left_out(init: Callable) -> Callable:
+    """The making of RecBole's loader that ranks all items, which then leaves out what a user has in a relation."""
+
+    @functools.wraps(init)
+    def __init__(self: Any, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
+        from recbole_sheaf.data.relations import leave_out_known
+
+        init(self, config, dataset, sampler, shuffle)
+        if not self.is_sequential:
+            leave_out_known(self, dataset)
+
+    return __init__
+
+
 def split_by_its_own_seed(build: Callable) -> Callable:
     """Split a dataset by ``split_seed``, so that runs that differ in ``seed`` only share their split.
 
@@ -268,6 +282,7 @@ def split_by_its_own_seed(build: Callable) -> Callable:
 
     from recbole_sheaf.data.cold_split import cold_item_parts
     from recbole_sheaf.data.identity import note_parts
+    from recbole_sheaf.data.relations import add_relations
     from recbole_sheaf.data.time_split import time_global_parts
 
     own = {"cold_items": cold_item_parts, "time_global": time_global_parts}
@@ -288,6 +303,8 @@ def split_by_its_own_seed(build: Callable) -> Callable:
     @functools.wraps(build)
     def wrapped(self: Any) -> Any:
         parts = parts_of(self)
+        if self.uid_field and self.iid_field:
+            add_relations(self, parts)
         note_parts(self, parts)
         return parts
 

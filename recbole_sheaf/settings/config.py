@@ -169,6 +169,10 @@ class OverallSettings(LossSettings, AblationSettings):
     catalogue: str = setting("auto", choices=CATALOGUES)
     seen_at_test: list[str] = setting(["train", "valid"], each=Rule(str, choices=("train", "valid")))
     repeated_interactions: str = setting("drop", choices=REPETITIONS)
+    relations: Any = setting(
+        "auto", kind=dict, each=Rule(float, low=0, words=("auto",)), words=("auto",), also=refuse_unfit_names
+    )
+    dislikes: Optional[str] = setting(None, kind=str, optional=True)
     cache_dir: Optional[str] = setting(None, kind=str, optional=True)
     message_passing: str = setting("auto", choices=BACKENDS)
     modalities: Any = setting(
