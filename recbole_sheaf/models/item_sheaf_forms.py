@@ -4,12 +4,14 @@ A :class:`Form` says what the closed form of :mod:`recbole_sheaf.sheaf.item_shea
 the weights :math:`\alpha` of linear content and :math:`\beta` of neighbourhoods in content, the ridge :math:`\lambda`
 and the share p of signal that a denoising regression drops. Vectors differ in what they are good for: on some data far
 items' content tells something, on others only the nearest (docs/results/search-log.md). A fit takes seconds, so that a
-few forms are tried: first the shrinkages, which histories decide, then the mixes of content under the best of them.
+few forms are tried: first the shrinkages, which histories decide, then the mixes of content under the best of them, then
+the weights :math:`\omega_r` of what users have beside choosing (:mod:`recbole_sheaf.data.relations`).
 """
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union
 
@@ -18,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from recbole_sheaf.data import cached_knn_arcs
+from recbole_sheaf.data.relations import Relation, relations_of
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.errors import nearest as nearest_name
 from recbole_sheaf.features import ModalityFeatures
@@ -27,6 +30,7 @@ from recbole_sheaf.settings.config import cache_folder
 from recbole_sheaf.sheaf.item_signals import (
     ItemSignals,
     Neighbourhoods,
+    RelationSignals,
     content_coordinates,
     coordinates_of,
     item_signals,
@@ -37,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 MIXES = ((1.0, 3.0), (2.0, 0.0), (0.0, 0.0))  # alpha and beta of `auto`
 SHRINKAGES = ((50.0, 0.5), (20.0, 0.5), (100.0, 0.5))  # lambda and p of `auto`
+RELATION_WEIGHTS = (0.0, 0.3, 1.0)  # omega_r of `auto`
 ARCS_TO_CHOOSE = 50  # into each item of a local sheaf, while its form is chosen
 
 Auto = Union[str, float]
@@ -52,12 +57,14 @@ class Form:
         neighbourhoods: beta, of all modalities together.
         ridge: lambda.
         map_dropout: p.
+        relations: omega_r by the names of relations.
     """
 
     content: float
     neighbourhoods: float
     ridge: float
     map_dropout: float
+    relations: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,12 @@ def _given(pairs: Sequence[tuple[float, float]], given: tuple[Auto, Auto]) -> li
     return [(each[0], each[1]) for each in dict.fromkeys(found)]
 
 
+def open_weights(relations: Mapping[str, Relation]) -> list[tuple[tuple[str, float], ...]]:
+    """The weights that relations leave open, by name; where there is no relation the one that has none."""
+    lists = [RELATION_WEIGHTS if each.weight == "auto" else (float(each.weight),) for each in relations.values()]
+    return [tuple(zip(relations, weights)) for weights in product(*lists)]
+
+
 class ClosedForm(nn.Module):
     """An item sheaf that is fitted on demand.
 
@@ -116,7 +129,9 @@ class ClosedForm(nn.Module):
         self.fitting, self._dataset, self._modalities = fitting, dataset, modalities
         self._cache, self._device, self._backend = cache_folder(config), config["device"], config["message_passing"]
         self.rows = forms if modalities else [[Form(0.0, 0.0, form.ridge, form.map_dropout) for form in forms[0]]]
-        self.forms = [form for row in self.rows for form in row]
+        self.weights = open_weights(relations_of(dataset))
+        self.rows = [[replace(form, relations=self.weights[0]) for form in row] for row in self.rows]
+        self.forms = [replace(form, relations=each) for each in self.weights for row in self.rows for form in row]
         self.register_buffer("number", torch.tensor(0), persistent=len(self.forms) > 1)
         self._fitted: Optional[tuple[int, ItemSheaf]] = None  # in a tuple, since it is no part of the module
         if len(self.forms) == 1:
@@ -129,9 +144,13 @@ class ClosedForm(nn.Module):
 
     def chosen(self, settings: Mapping[str, str]) -> dict[str, float]:
         """What of the form was left open and is now chosen, by the names of a model's settings."""
-        first = asdict(self.forms[0])
-        open_ones = [name for name in first if any(asdict(form)[name] != first[name] for form in self.forms)]
-        return {settings[name]: asdict(self.form)[name] for name in open_ones}
+        first, taken = self.forms[0], self.form
+        open_ones = [
+            name for name in settings if any(getattr(form, name) != getattr(first, name) for form in self.forms)
+        ]
+        found: dict[str, float] = {settings[name]: getattr(taken, name) for name in open_ones}
+        of_relations = zip(taken.relations, zip(*self.weights))
+        return found | {f"relations.{own[0]}": own[1] for own, every in of_relations if len(set(every)) > 1}
 
     def take(self, form: Form) -> None:
         """Use another of the forms from now on."""
@@ -198,6 +217,11 @@ class ClosedForm(nn.Module):
                 if weight
             ]
         dataset = self._dataset
+        relations = []
+        for name, weight in self.form.relations:
+            if weight:
+                users, items = (torch.from_numpy(each) for each in relations_of(dataset)[name].known_pairs())
+                relations.append(RelationSignals(users, items, weight))
         return item_signals(
             dataset.inter_feat[dataset.uid_field],
             dataset.inter_feat[dataset.iid_field],
@@ -206,6 +230,7 @@ class ClosedForm(nn.Module):
             content,
             self.fitting.history_power,
             near,
+            relations,
         )
 
     def maps_into_new(self, modalities: Mapping[str, ModalityFeatures]) -> Optional[MapsIntoNewItems]:

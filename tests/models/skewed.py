@@ -8,12 +8,17 @@ import numpy as np
 STRATA = ((1, 2), (3, 5), (6, 10), (11, 20), (21, 40), (41, 200))
 
 
-def write_skewed(folder: Path, n_users: int = 2000, n_items: int = 1000, tastes: int = 20, seed: int = 0) -> None:
+def write_skewed(
+    folder: Path, n_users: int = 2000, n_items: int = 1000, tastes: int = 20, seed: int = 0, dislikes: float = 0.0
+) -> None:
     """Three parts, ``<name>.{train,valid,test}.inter``, and one modality.
 
     An item belongs to a taste, and its vector is that of the taste with noise; a user has two tastes, and chooses nine
     times of ten among their items, by popularity. A tenth of the items is new: in training nobody chose them, in
     validation and test they are about 2 % of what is chosen. Median history 3, the longest 200.
+
+    With ``dislikes`` each user dislikes so many items on average, by popularity too, eight of ten of the two tastes
+    opposite to their own, and a fifth of them only in the time of the test: ``<name>.dislike.inter``.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
@@ -24,6 +29,7 @@ def write_skewed(folder: Path, n_users: int = 2000, n_items: int = 1000, tastes:
     popularity[new] *= 0.2 * popularity[~new].sum() / popularity[new].sum() / (n_items / new.sum())
     length = np.minimum(200, 1 + (rng.pareto(0.9, n_users) * 2).astype(int))
     parts: dict[str, list[str]] = {name: ["user_id:token\titem_id:token"] for name in ("train", "valid", "test")}
+    disliked, apart = ["user_id:token\titem_id:token\tpart:token"], np.random.default_rng([seed, 1])
     for user in range(n_users):
         own = rng.choice(tastes, 2, replace=False)
         weight = popularity * np.where(np.isin(taste, own), 0.9 * tastes / 2, 0.1)
@@ -35,8 +41,16 @@ def write_skewed(folder: Path, n_users: int = 2000, n_items: int = 1000, tastes:
         later = rng.choice(n_items, 2 * asked, replace=False, p=left / left.sum())
         for name, items in (("train", history), ("valid", later[:asked]), ("test", later[asked:])):
             parts[name] += [f"u{user}\ti{item}" for item in items]
+        if dislikes:
+            opposite = np.isin(taste, (own + tastes // 2) % tastes)
+            weight = np.where(new, 0.0, popularity * np.where(opposite, 0.8 * tastes / 2, 0.2))
+            weight[[*history, *later]] = 0.0
+            items = apart.choice(n_items, min(60, apart.poisson(dislikes)), replace=False, p=weight / weight.sum())
+            disliked += [f"u{user}\ti{item}\t{'train' if apart.random() < 0.8 else 'test'}" for item in items]
     for name, lines in parts.items():
         (folder / f"{folder.name}.{name}.inter").write_text("\n".join(lines) + "\n")
+    if dislikes:
+        (folder / f"{folder.name}.dislike.inter").write_text("\n".join(disliked) + "\n")
     listed = "".join(f"i{item}\n" for item in range(n_items))
     (folder / f"{folder.name}.item").write_text(f"item_id:token\n{listed}")
     centres = rng.standard_normal((tastes, 16))
