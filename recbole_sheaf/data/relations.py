@@ -181,7 +181,9 @@ def _table(dataset: Any, name: str) -> pd.DataFrame:
         others = sorted(there.difference(benchmark))
         what = "a part of the split" if name in benchmark else f"but there is no table {path.name}"
         tables = f"those beside the dataset are {', '.join(others)}" if others else "there is none beside the dataset"
-        raise ConfigError(f"relations names '{name}'{nearest(name, others)}, {what}; {tables}")
+        raise ConfigError(
+            f"relations names '{name}'{nearest(name, others)}, {what}; {tables}, so correct it or leave it out"
+        )
     return _rows(dataset, path)
 
 
