@@ -4,8 +4,8 @@ A :class:`Form` says what the closed form of :mod:`recbole_sheaf.sheaf.item_shea
 the weights :math:`\alpha` of linear content and :math:`\beta` of neighbourhoods in content, the ridge :math:`\lambda`
 and the share p of signal that a denoising regression drops. Vectors differ in what they are good for: on some data far
 items' content tells something, on others only the nearest (docs/results/search-log.md). A fit takes seconds, so that a
-few forms are tried: first the shrinkages, which histories decide, then the mixes of content under the best of them, then
-the weights :math:`\omega_r` of what users have beside choosing (:mod:`recbole_sheaf.data.relations`).
+few forms are tried: first the shrinkages, which histories decide, then the mixes of content under the best of them,
+then the weights :math:`\omega_r` of what users have beside choosing (:mod:`recbole_sheaf.data.relations`).
 """
 
 import logging
