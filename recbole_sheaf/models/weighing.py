@@ -91,7 +91,8 @@ def choose_form(trainer: Any, valid_data: Any) -> None:
     """Choose the form of a model's item sheaf, before its epochs, by what it recommends alone on validation.
 
     First the shrinkage, then the mix of content: content is worth most where histories are short, and that takes a
-    large ridge to show. Last come the weights of relations. Nothing happens to a model that leaves nothing open; one
+    large ridge to show. Last come the weights of relations. What is first among the forms of such a part stays unless
+    another is ahead by more than its standard error. Nothing happens to a model that leaves nothing open; one
     without validation interactions keeps the first form, and the log says so. Time is that of a fit for each form
     tried, a local sheaf's on fewer arcs.
     """
@@ -101,18 +102,18 @@ def choose_form(trainer: Any, valid_data: Any) -> None:
     if not _can_choose(trainer, valid_data):
         trainer.logger.warning(f"the item sheaf takes its first form, {closed_form.form}: {_why_not(valid_data)}")
         return
-    first, tried = closed_form.rows[0][0], dict[Form, Tensor]()
+    tried: dict[Form, Tensor] = {}
 
     def best_of(forms: Sequence[Form]) -> Form:
         for form in forms:
             if form not in tried:
                 (tried[form],) = _judged(valid_data, closed_form.tried(form), 1)
-        return _best(tried, first)
+        judged = {form: tried[form] for form in forms}
+        return _settled(judged, forms[0], _best(judged, forms[0]))
 
     column = closed_form.rows[0].index(best_of(closed_form.rows[0]))
     best = best_of([row[column] for row in closed_form.rows])
-    best = best_of([replace(best, relations=weights) for weights in closed_form.weights])
-    closed_form.take(_settled(tried, first, best))
+    closed_form.take(best_of([replace(best, relations=weights) for weights in closed_form.weights]))
     trainer.logger.info(f"validation chooses the form of the item sheaf: {closed_form.form}")
 
 
