@@ -362,12 +362,14 @@ def test_no_history_is_flooded_by_items_that_nobody_chose(workplace):
     """Histories of 1 to 200 and items new since training: of each stratum the share of new items among the first 20.
 
     It stays within twice their share of what was chosen at test, or one in twenty; recall within noise of the stalks
-    alone. With one fixed weight, the rarity of sparse data and no growth, long histories are flooded, which shows that
-    the data would tell.
+    alone. With one fixed weight, the rarity of sparse data, no growth, much content at a small ridge and no popularity,
+    long histories are flooded, which shows that the data would tell.
     """
     write_skewed(workplace / "data" / "skewed")
     served, scores = {}, {}
     flooding = {"item_sheaf_weight": 8.0, "item_sheaf_rarity": 3.0, "item_sheaf_user_power": 0.0}
+    flooding.update(item_sheaf_content=5.0, item_sheaf_neighbourhoods=0.0, item_sheaf_ridge=20.0)
+    flooding.update(softmax_popularity=0.0)
     alone = {"item_sheaf_weight": 0.0}
     for name, own in {"auto": {}, "flooding": flooding, "stalks": alone}.items():
         settings = {"data_path": str(workplace / "data"), "benchmark_filename": ["train", "valid", "test"]}
