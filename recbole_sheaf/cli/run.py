@@ -1,7 +1,9 @@
 """``recbole-sheaf run`` and ``python run_recbole_sheaf.py``: train and evaluate models by name."""
 
 import argparse
+import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,8 +128,8 @@ def _quiet_beside_a_bar() -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]], options: argparse.Namespace, several: bool) -> None:
-    from recbole_sheaf.cli.screen import print_table
-    from recbole_sheaf.evaluation import comparison_table, write_table
+    from recbole_sheaf.cli.screen import columns_across, print_table
+    from recbole_sheaf.evaluation import comparison_table, what_was_learnt, write_table
 
     if not rows:
         return
@@ -137,5 +139,11 @@ def _show(rows: list[dict[str, Any]], options: argparse.Namespace, several: bool
         written = write_table(table, stem)
     print()
     print_table(table, options.wide)
+    for row in rows:
+        if learnt := what_was_learnt(row):
+            print("\n" + textwrap.fill(learnt, columns_across(100)))
+    print("\n" + "\n".join(f"checkpoint: {row['checkpoint']}" for row in rows))
+    last = shlex.quote(str(rows[-1]["checkpoint"]))
+    print(f"lists of {rows[-1]['model']}: recbole-sheaf recommend {last} --k=10")
     if written:
         print("\nwritten: " + ", ".join(map(str, written)))

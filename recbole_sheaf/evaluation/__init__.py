@@ -2,7 +2,13 @@
 
 from recbole_sheaf.evaluation.beyond_accuracy import beyond_accuracy, long_tail
 from recbole_sheaf.evaluation.cells import to_csv, to_html, to_markdown
-from recbole_sheaf.evaluation.comparison import comparison_table, significance_marks, to_latex, write_table
+from recbole_sheaf.evaluation.comparison import (
+    comparison_table,
+    significance_marks,
+    to_latex,
+    what_was_learnt,
+    write_table,
+)
 from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
 from recbole_sheaf.evaluation.result_file import read_rows
 from recbole_sheaf.evaluation.significance import (
@@ -34,5 +40,6 @@ __all__ = [
     "to_latex",
     "to_markdown",
     "user_strata",
+    "what_was_learnt",
     "write_table",
 ]

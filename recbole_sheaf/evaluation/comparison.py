@@ -12,7 +12,7 @@ from recbole_sheaf.files.whole_files import whole_files_in
 
 BETTER, WORSE = "▲", "▼"
 TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
-COLUMNS = ("Recall@10", "NDCG@10", "Recall@20", "NDCG@20", "Precision@20", "MRR@20", "ItemCoverage@20", "GiniIndex@20")
+COLUMNS = ("Recall@20", "NDCG@20", "Recall@10", "NDCG@10", "Precision@20", "MRR@20", "ItemCoverage@20", "GiniIndex@20")
 
 COLD_COLUMNS = (  # where the test part holds enough items without training interactions
     *("cold Recall@10", "cold NDCG@10", "cold Recall@20", "cold NDCG@20", "chance Recall@20", "chance NDCG@20"),
@@ -37,8 +37,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     chosen_by = row["config"]["valid_metric"]
-    maps = row["config"].get("restriction_map")
-    line = {"model": f"{row['model']} ({maps})" if maps else row["model"], "seed": row["seed"]}
+    line = {"model": _named_with_maps(row), "seed": row["seed"]}
     line[f"valid {chosen_by}"] = _score(row["valid"], chosen_by)
     test = row["test"]
     shown = [name for name in COLUMNS if name.lower() in test] or [name for name in test if name in row["valid"]]
@@ -50,6 +49,42 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     line["peak MiB"] = round(row["peak_memory_mib"])
     line["parameters"] = row["parameters"]
     return line
+
+
+def _named_with_maps(row: Mapping[str, Any]) -> str:
+    """The model, and its maps where they are not what it is known for: identity on one graph, learnt on the items."""
+    config = row["config"]
+    usual = {"restriction_map": "identity" if "item_sheaf_map" in config else "learnt", "item_sheaf_map": "learnt"}
+    others = [str(config[name]) for name, value in usual.items() if config.get(name, value) != value]
+    return f"{row['model']} ({', '.join(others)})" if others else row["model"]
+
+
+def what_was_learnt(row: Mapping[str, Any]) -> str:
+    """A sentence on the maps of a sheaf model and on what validation chose for it; empty for models without maps.
+
+    Args:
+        row: of ``--result_file``.
+
+    Examples:
+        >>> row = {"model": "MMSheaf", "config": {"restriction_map": "identity", "item_sheaf_map": "learnt"}}
+        >>> what_was_learnt(row)
+        'MMSheaf: maps between items learnt in closed form, on the user-item graph identity'
+        >>> what_was_learnt({"model": "EASE", "config": {}})
+        ''
+    """
+    config, chosen = row["config"], row.get("chosen") or {}
+    maps, between_items = config.get("restriction_map"), config.get("item_sheaf_map")
+    if maps is None:
+        return ""
+    items = "learnt in closed form" if (between_items or maps) == "learnt" else "identity"
+    if between_items is None and maps not in ("learnt", "identity"):
+        said = f"maps on the user-item graph {maps}"
+    elif between_items is None or config.get("item_sheaf_weight") != 0:
+        said = f"maps between items {items}" + (f", on the user-item graph {maps}" if between_items else "")
+    else:
+        said = f"maps on the user-item graph {maps}, no item sheaf"
+    listed = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
+    return f"{row['model']}: {said}" + (f"; validation chose {listed}" if listed else "")
 
 
 def _score(metrics: Mapping[str, float], name: str) -> float:

@@ -96,21 +96,36 @@ class RunsProgress(Sink):
     """A bar over models in a row, of which each is one part that its epochs fill."""
 
     LOOKS: ClassVar[dict[str, Any]] = {
-        "bar_format": "{desc} {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left",
+        "bar_format": "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}",
         "leave": False,
     }
 
     def __init__(self, runs: int, bar: ProgressBar) -> None:
-        self.runs, self.bar, self.ended, self.epochs = runs, bar, 0, 1
+        self.runs, self.bar, self.ended, self.epochs, self.patience = runs, bar, 0, 1, 1
 
     def start(self, run: Run) -> None:
-        self.run, self.epochs = run, max(1, resolved(run)["epochs"])
+        settings = resolved(run)
+        self.run, self.epochs, self.patience = run, max(1, settings["epochs"]), settings["stopping_step"] + 1
+        self.sign = 1 if settings["valid_metric_bigger"] else -1
+        self.best: Optional[tuple[float, int]] = None  # score, the higher the better, and number of the best epoch
+        self.seconds = 0.0
         self._show("", refresh=True)
 
     def epoch(self, epoch: Epoch) -> None:
         score = "" if epoch.score is None else f", valid {epoch.score:.4f}"
         self._show(f", epoch {epoch.number + 1}{score}")
+        self.seconds += epoch.train_seconds + epoch.valid_seconds
+        if epoch.score is not None and (self.best is None or self.sign * epoch.score > self.best[0]):
+            self.best = (self.sign * epoch.score, epoch.number)
+        self.bar.bar.set_postfix_str(self._left(epoch.number + 1), refresh=False)
         self.bar.reach(self.ended + min(1.0, (epoch.number + 1) / self.epochs))
+
+    def _left(self, done: int) -> str:
+        """How long this model may take: until early stopping if no epoch is better any more, and at most."""
+        longest = max(0, self.epochs - done)
+        soonest = longest if self.best is None else min(longest, max(0, self.best[1] + 1 + self.patience - done))
+        soon, most = (duration(epochs * self.seconds / done) for epochs in (soonest, longest))
+        return f"{most} left" if soon == most else f"{soon} left unless it improves, {most} at most"
 
     def result(self, run: Run, outcome: Outcome) -> None:
         self.ended += 1

@@ -10,6 +10,7 @@ from recbole_sheaf.errors import DataError, nearest, shown
 from recbole_sheaf.evaluation import compare_models, mean_over_seeds, randomisation_tests, significance_marks
 from recbole_sheaf.store.store import Store
 
+FIRST_NUMBER = "try_cast(regexp_extract(stratum, '[0-9]+') AS bigint) NULLS FIRST"  # cold items before popularity 1
 TABLES = {"users": "user_metrics", "strata": "strata", "curves": "curves"}
 UNFILTERED = ("failures", "studies", "trials")
 FILTERS = ("experiment", "dataset", "label", "ablation")
@@ -150,9 +151,10 @@ def raw_table(store: Store, name: str, filters: Filters, metrics: Sequence[str] 
     _some_runs(store, filters, "run")
     where, values = _where(filters)
     place = f"{', '.join(CELL)}, seed"
+    order = f"{place}, kind, {FIRST_NUMBER}, stratum, metric" if name == "strata" else "ALL"
     rows = store.rows(
         f"SELECT {place}, {TABLES[name]}.* EXCLUDE (run), run FROM {TABLES[name]} JOIN entries USING (run) {where} "
-        "ORDER BY ALL",
+        f"ORDER BY {order}",
         values,
     )
     return _of_curves(rows, metrics) if name == "curves" else _of_metrics(rows, metrics)

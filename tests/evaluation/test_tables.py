@@ -16,6 +16,7 @@ from recbole_sheaf.evaluation import (
     to_html,
     to_latex,
     to_markdown,
+    what_was_learnt,
     write_table,
 )
 from recbole_sheaf.evaluation.best import best_cells
@@ -44,6 +45,56 @@ def test_a_line_per_run_with_validation_test_and_cost():
     assert list(table["Recall@20"]) == [0.1, 0.15]
     assert table["NDCG@20"][0] == 0.1235 and table["s/epoch"][0] == 1.23 and table["parameters"][0] == 12345
     assert "| A" in to_markdown(table)
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "name", "learnt"),
+    [
+        ("EASE", {}, "EASE", ""),
+        (
+            "MMSheaf",
+            {"restriction_map": "identity", "item_sheaf_map": "learnt", "item_sheaf_weight": "auto"},
+            "MMSheaf",
+            "MMSheaf: maps between items learnt in closed form, on the user-item graph identity; "
+            "validation chose ridge 20",
+        ),
+        (
+            "MMSheaf",
+            {"restriction_map": "diagonal", "item_sheaf_map": "identity", "item_sheaf_weight": 8.0},
+            "MMSheaf (diagonal, identity)",
+            "MMSheaf: maps between items identity, on the user-item graph diagonal; validation chose ridge 20",
+        ),
+        (
+            "MMSheaf",
+            {"restriction_map": "general", "item_sheaf_map": "learnt", "item_sheaf_weight": 0},
+            "MMSheaf (general)",
+            "MMSheaf: maps on the user-item graph general, no item sheaf; validation chose ridge 20",
+        ),
+        (
+            "ItemSheaf",
+            {"restriction_map": "learnt"},
+            "ItemSheaf",
+            "ItemSheaf: maps between items learnt in closed form; validation chose ridge 20",
+        ),
+        (
+            "ItemSheaf",
+            {"restriction_map": "identity"},
+            "ItemSheaf (identity)",
+            "ItemSheaf: maps between items identity; validation chose ridge 20",
+        ),
+        (
+            "SheafRec",
+            {"restriction_map": "diagonal"},
+            "SheafRec (diagonal)",
+            "SheafRec: maps on the user-item graph diagonal; validation chose ridge 20",
+        ),
+    ],
+)
+def test_a_model_is_named_with_its_unusual_maps_and_what_was_learnt_is_said(model, config, name, learnt):
+    row = {**_row(model, 0.2), "chosen": {"ridge": 20.0}}
+    row["config"] = {**row["config"], **config}
+    assert comparison_table([row])["model"].tolist() == [name]
+    assert what_was_learnt(row) == learnt
 
 
 def test_rows_survive_the_file(tmp_path):

@@ -44,6 +44,7 @@ OUTCOME = Outcome(COMPLETE, result(valid={"recall@20": 0.25}, best_epoch=1), [],
 
 
 LABELS = ("Pop", "BPR")
+SETTINGS = {"epochs": 4, "stopping_step": 1, "valid_metric_bigger": True}
 
 
 def two_models():
@@ -56,6 +57,31 @@ def two_models():
             progress.result(planned(label), OUTCOME)
 
 
+@pytest.mark.parametrize(
+    ("settings", "scores", "said"),
+    [
+        ({"epochs": 300}, [0.1], "4 s left unless it improves, 10 min at most"),
+        ({"epochs": 300}, [0.1, 0.2, 0.15], "2 s left unless it improves, 10 min at most"),
+        (
+            {"epochs": 300, "valid_metric_bigger": False},
+            [0.1, 0.2, 0.15],
+            "0 s left unless it improves, 10 min at most",
+        ),
+        ({"epochs": 4}, [0.1, 0.2, 0.3], "2 s left"),
+        ({"epochs": 8}, [None, None], "12 s left"),
+    ],
+)
+def test_what_is_left_knows_early_stopping(monkeypatch, settings, scores, said):
+    """Epochs of two seconds, and stopping_step 1: the second in a row that is no better is the last."""
+    monkeypatch.setattr("recbole_sheaf.experiments.progress.resolved", lambda run: {**SETTINGS, **settings})
+    with redirect_stderr(Screen(True)), ProgressBar(1, "run", **RunsProgress.LOOKS) as bar:
+        progress = RunsProgress(1, bar)
+        progress.start(planned("BPR"))
+        for number, score in enumerate(scores):
+            progress.epoch(Epoch(number, 1.0, 1.5, 0.5, score=score))
+        assert bar.bar.postfix == said
+
+
 @pytest.mark.parametrize("best, epochs, said", [(0, 12, True), (1, 12, False), (0, 1, False)])
 def test_a_run_that_was_best_at_once_says_so(best, epochs, said):
     outcome = Outcome(COMPLETE, result(best_epoch=best, epochs=epochs), [], None, None, 40.0)
@@ -66,7 +92,7 @@ def test_a_run_that_was_best_at_once_says_so(best, epochs, said):
 
 
 def test_a_row_of_models_has_one_bar_that_their_epochs_fill(screen, monkeypatch):
-    monkeypatch.setattr("recbole_sheaf.experiments.progress.resolved", lambda run: {"epochs": 4})
+    monkeypatch.setattr("recbole_sheaf.experiments.progress.resolved", lambda run: SETTINGS)
     with redirect_stderr(screen):
         two_models()
     states = screen.states()
@@ -82,7 +108,7 @@ def test_a_row_of_models_has_one_bar_that_their_epochs_fill(screen, monkeypatch)
         "a quarter of a half an epoch; what an early end leaves is given"
     )
     assert any(bar.startswith("BPR, 2 of 2, epoch 3, valid 0.2000") for bar in bars)
-    assert all("about" in bar and bar.endswith("left") for bar in bars), "says what remains"
+    assert all(bar.endswith((" left", " at most")) for bar in bars if "epoch" in bar), "says what remains"
     assert screen.getvalue().endswith("\r"), "the bar is not left behind"
 
 

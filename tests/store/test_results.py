@@ -4,12 +4,13 @@ import math
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recbole_sheaf.errors import DataError
 from recbole_sheaf.store import results
 from recbole_sheaf.store.store import Store
-from tests.store.planted import add, plant
+from tests.store.planted import EPOCHS, add, plant, result
 
 REAL = {"ablation": ["real"]}
 FLIPS = 2**10  # ways to give ten differences a sign
@@ -188,6 +189,16 @@ def test_other_splits_are_not_compared(store):
     add(store, "more users", 1, [0.5] * 11, 0.5)
     with pytest.raises(DataError, match="0 users are only in LightGCN and 1 only in|1 users are only in more users"):
         results.beside_reference(store, REAL, "LightGCN", ["recall@20"])
+
+
+def test_strata_stand_in_the_order_of_their_numbers(store):
+    names = ["popularity 14-22", "cold", "popularity 137-476", "popularity 2-4"]
+    strata = pd.DataFrame([{"kind": "item popularity", "stratum": name, "users": 1, "pairs": 1} for name in names])
+    store.add_run("ordered", result(), EPOCHS, None, strata.assign(metric="recall@20", value=0.5))
+    place = {"experiment": "strata", "label": "BPR", "dataset": "toy", "ablation": "real", "seed": 1}
+    store.add_entries(pd.DataFrame([{**place, "run": "ordered"}]))
+    found = results.raw_table(store, "strata", {"experiment": ["strata"]})["stratum"]
+    assert found.tolist() == ["cold", "popularity 2-4", "popularity 14-22", "popularity 137-476"]
 
 
 def test_raw_tables_follow_the_filters(store):
