@@ -51,6 +51,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from recbole_sheaf.data.co_choice import co_choice_lift
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.dropout import dropout
@@ -74,6 +75,7 @@ from recbole_sheaf.sheaf.new_user import user_sources
 from recbole_sheaf.sheaf.unit_length import unit_length
 
 AUTO_NEIGHBOURS = 10  # of an item graph
+LEAST_LIFT = 1.2  # of neighbours in content, 1 being chance, 1.5 the least seen of real content
 GRAPH_FROM_RIDGE = 50.0  # of the item sheaf, from which there is one with `item_graph_neighbours: auto`
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
 SHEAF_WEIGHTS = ("item_sheaf_weight", "item_sheaf_rarity", "item_sheaf_user_power")
@@ -248,6 +250,7 @@ class MMSheaf(MultimodalRecommender):
                 f"item_graph_arcs is {settings.item_graph_arcs}, but item_sheaf_weight is 0, so there is no item sheaf "
                 "to diffuse along; set it above 0, or item_graph_arcs: content"
             )
+        self._foretells: Optional[bool] = None
         self._sheaf_scores: Optional[tuple[ItemSheaf, Tensor]] = None
         self._weighed: Optional[tuple[tuple[Any, ...], Weighed]] = None
         self._balances: Optional[tuple[tuple[Any, ...], dict[tuple[float, float], Balance]]] = None
@@ -314,17 +317,17 @@ class MMSheaf(MultimodalRecommender):
     def item_graph(self) -> Union[ItemGraph, ItemSheafGraph, None]:
         """By what items receive of one another beside the user-item graph; None where they do not.
 
-        With ``item_graph_neighbours: auto`` they receive of their nearest in content where the item sheaf takes content
-        and a ridge of at least ``GRAPH_FROM_RIDGE``, as validation chose; without an item sheaf everywhere. A large
-        ridge is best where histories say little, and an item graph is where they do (docs/results/search-log.md).
+        With ``item_graph_neighbours: auto`` they receive of their nearest in content where the item sheaf takes a ridge
+        of at least ``GRAPH_FROM_RIDGE``, as validation chose, and content foretells what is chosen together; without an
+        item sheaf everywhere. A large ridge is best where histories say little, and so is an item graph
+        (docs/results/search-log.md).
         """
         if self.closed_form is None:
             return self.content_graph
         if not self.diffuses_along_item_sheaf:
             asked = self.settings.item_graph_neighbours != "auto"
-            form = self.closed_form.form
-            pays = (form.content or form.neighbourhoods) and form.ridge >= GRAPH_FROM_RIDGE
-            return self.content_graph if asked or pays else None
+            pays = asked or self.closed_form.form.ridge >= GRAPH_FROM_RIDGE and self._content_foretells()
+            return self.content_graph if pays else None
         number = int(self.closed_form.number)
         if self._along_sheaf is None or self._along_sheaf[0] != number:
             identity = self.settings.item_graph_arcs == "identity"
@@ -338,6 +341,19 @@ class MMSheaf(MultimodalRecommender):
             )
             self._along_sheaf = (number, graph)
         return self._along_sheaf[1]
+
+    def _content_foretells(self) -> bool:
+        """Whether nearest items of a modality are chosen together ``LEAST_LIFT`` times as often as by chance."""
+        if self._foretells is None:
+            half = self.graph.num_arcs // 2  # the second half are the reverses
+            users, items = (ends[:half].cpu().numpy() for ends in (self.graph.src, self.graph.dst))
+            graphs = [] if self.content_graph is None else self.content_graph.graphs
+            arcs = [(graph.src.cpu().numpy(), graph.dst.cpu().numpy()) for graph in graphs]
+            self._foretells = any(
+                co_choice_lift(*each, users, items - self.n_users, self.n_users, self.n_items) >= LEAST_LIFT
+                for each in arcs
+            )
+        return self._foretells
 
     def forward(self) -> tuple[Float[Tensor, "n_users f"], Float[Tensor, "n_items f"]]:
         """Mean over the diffusion steps, plus each item's neighbours in content."""

@@ -358,17 +358,38 @@ def test_no_item_sheaf_is_nothing_to_diffuse_along(toy_settings):
 
 
 @pytest.mark.parametrize("given", ["auto", 10, 0])
-def test_items_receive_of_their_neighbours_where_validation_took_content_and_a_large_ridge(toy_settings, given):
+def test_items_receive_of_their_neighbours_where_validation_took_a_large_ridge(toy_settings, monkeypatch, given):
     """With `auto`; a number is obeyed whatever the form. Without an item sheaf nobody says they tell nothing."""
+    monkeypatch.setattr("recbole_sheaf.models.mmsheaf.co_choice_lift", lambda *_: 2.0)
     model, x = moved({**toy_settings, "item_graph_neighbours": given})
     items = x[model.n_users :].flatten(1)
     plain = moved({**toy_settings, "item_graph_neighbours": 0})[0]._diffuse(x)[1]
     for form in model.closed_form.forms:
         model.closed_form.take(form)
-        receives = {"auto": form.ridge >= 50 and form.content > 0, 10: True, 0: False}[given]
+        receives = {"auto": form.ridge >= 50, 10: True, 0: False}[given]
         expected = plain + model.content_graph(items) if receives else plain
         torch.testing.assert_close(model._diffuse(x)[1], expected)
         assert (model.item_graph is not None) == receives
         assert model.chosen.get("item_graph_neighbours") == (10.0 * receives if given == "auto" else None)
     alone = build("MMSheaf", {**toy_settings, "item_graph_neighbours": given, "item_sheaf_weight": 0.0})[0]
     assert (alone.item_graph is not None) == (given != 0)
+
+
+@pytest.mark.parametrize(("lifts", "graph"), [((1.0, 1.19), False), ((1.0, 1.2), True), ((3.0,), True)])
+def test_auto_takes_an_item_graph_where_content_foretells_what_is_chosen_together(
+    toy_settings, monkeypatch, lifts, graph
+):
+    """By the training interactions, each pair once, of any modality."""
+    asked, given = [], iter(lifts)
+    monkeypatch.setattr(
+        "recbole_sheaf.models.mmsheaf.co_choice_lift", lambda *arguments: asked.append(arguments) or next(given)
+    )
+    model, _ = moved({**toy_settings, "item_sheaf_ridge": 100.0})
+    assert (model.item_graph is not None) == graph == (model.item_graph is not None)
+    assert len(asked) == len(lifts)  # once, up to the first that is enough
+    src, dst, users, items, n_users, n_items = asked[0]
+    inter = model.closed_form._dataset.inter_feat
+    assert sorted(zip(users, items)) == sorted(zip(inter["user_id"].tolist(), inter["item_id"].tolist()))
+    assert (n_users, n_items) == (model.n_users, model.n_items)
+    arcs = model.content_graph.graphs[0]
+    assert (src == arcs.src.numpy()).all() and (dst == arcs.dst.numpy()).all()
