@@ -20,9 +20,12 @@ DOCS = Path(__file__).parent
 PAGES = {
     "Use it": {
         "Start": "start",
+        "Install": "install",
         "Bring your data": "bring-your-data",
         "Take the embeddings away": "take-away",
+        "Serve it": "serve",
         "Many runs": "experiments",
+        "Settings": "settings",
         "A model of your own": "own-model",
     },
     "Understand it": {
@@ -54,6 +57,17 @@ PAGES = {
         "Node classification": "results/node-classification",
         "RecBole's own models": "recbole-models",
     },
+    "По-русски": {
+        "Содержание": "ru/index",
+        "Установка": "ru/install",
+        "Свои данные": "ru/bring-your-data",
+        "Забрать эмбеддинги": "ru/take-away",
+        "Отвечать на запросы": "ru/serve",
+        "Много запусков": "ru/experiments",
+        "Настройки": "ru/settings",
+        "Результаты": "ru/results",
+        "Как это устроено": "ru/contributing",
+    },
     "The repository": {
         "README": "../README",
         "README, русский": "../README.ru",
@@ -70,6 +84,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 include_patterns = [
     "*.md",
     "docs/*.md",
+    "docs/ru/*.md",
     "docs/reference/*.rst",
     "docs/results/*.md",
     "docs/report/*.md",

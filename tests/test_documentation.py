@@ -6,6 +6,7 @@ import functools
 import importlib
 import re
 import shlex
+from collections import Counter
 from urllib.parse import unquote
 
 import pytest
@@ -24,6 +25,12 @@ PAGES = sorted(
     for path in REPOSITORY.glob(pattern)
 )
 READMES = ("README.md", "README.ru.md")
+TRANSLATED = {page: page.replace("/ru/", "/") for page in PAGES if page.startswith("docs/ru/")} | {
+    "README.ru.md": "README.md",
+    "docs/ru/contributing.md": "CONTRIBUTING.md",
+    "docs/ru/results.md": "docs/results/README.md",
+}
+FIGURE = re.compile(r"(?<![\w.])\.\d{3,4}(?!\d)")
 WITH_SETTINGS = {"audit", "run", "compare", "tune"}  # what follows as --key=value is a setting there
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`]+)`")
@@ -195,16 +202,41 @@ def test_every_model_is_explained_with_settings_that_it_has():
         assert f"(../recbole_sheaf/models/{model.lower()}.py)" in section
 
 
-@pytest.mark.parametrize("page", READMES)
+@pytest.mark.parametrize("page", ["docs/experiments.md", "docs/ru/experiments.md"])
 def test_results_of_the_example_are_asked_for_within_one_ablation(page, tmp_path):
     """Users are compared within one ablation, and the example's experiment has two."""
     (example,) = (block for block in blocks(page, "yaml") if "experiment.yaml" in block)
     (tmp_path / "experiment.yaml").write_text(example, encoding="utf-8")
     labels = {run.ablation for run in read_experiment(tmp_path / "experiment.yaml", {}).runs}
-    (asked,) = (arguments for command, arguments in printed_commands(page) if command == "results")
+    (asked,) = (arguments for _, arguments in printed_commands(page) if arguments[:1] == ["results.duckdb"])
     assert len(labels) > 1 and asked[asked.index("--ablation") + 1] in labels
 
 
+@pytest.mark.parametrize("page", READMES)
+def test_a_picture_stands_in_the_language_of_its_page(page):
+    ending = ".ru.svg" if page == "README.ru.md" else ".svg"
+    assert re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text(page)) == [f"docs/pictures/sheaf{ending}"]
+
+
 def test_figures_of_both_readmes_are_the_same():
-    english, russian = (sorted(re.findall(r"(?<![\w.])\.\d{3,4}(?!\d)", text(page))) for page in READMES)
+    english, russian = (sorted(FIGURE.findall(text(page))) for page in READMES)
+    assert english == russian and len(english) > 30
+
+
+def test_every_russian_page_has_an_english_one_that_it_links_to():
+    assert len(TRANSLATED) > 9 and set(TRANSLATED.values()) <= set(PAGES)
+    for russian, english in TRANSLATED.items():
+        assert (REPOSITORY / english).resolve() in {path for _, path, _ in links(russian)}, russian
+
+
+@pytest.mark.parametrize("russian, english", TRANSLATED.items())
+def test_a_russian_page_has_the_figures_and_commands_of_its_english_one(russian, english):
+    assert not Counter(FIGURE.findall(text(russian))) - Counter(FIGURE.findall(text(english)))
+    commands = [shlex.join([name, *words]) for name, words in printed_commands(english)]
+    ours = [shlex.join([name, *words]) for name, words in printed_commands(russian) if "--help" not in (name, *words)]
+    assert [command for command in ours if command not in commands] == []
+
+
+def test_results_have_the_same_figures_in_both_languages():
+    english, russian = (sorted(FIGURE.findall(text(page))) for page in ("docs/results/README.md", "docs/ru/results.md"))
     assert english == russian and len(english) > 50

@@ -56,7 +56,11 @@ def test_a_ridge_of_dropout_is_the_expected_loss():
 
 
 def test_the_committed_pictures_are_those_that_the_script_draws(drawings, tmp_path):
-    committed = {path.name: path.read_text(encoding="utf-8") for path in drawings.PICTURES.glob("*.svg")}
+    committed = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in drawings.PICTURES.glob("*.svg")
+        if path.name not in ("sheaf.svg", "sheaf.ru.svg")  # by hand: tests/test_first_screen.py
+    }
     used = set(re.findall(r"\]\(pictures/([\w.]+)\)", (REPOSITORY / "docs/mathematics.md").read_text(encoding="utf-8")))
     assert set(committed) == used == {f"{name}.svg" for name in drawings.DRAWINGS}
     if not all(f"Matplotlib v{matplotlib.__version__}," in text for text in committed.values()):

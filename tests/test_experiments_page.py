@@ -54,7 +54,7 @@ def test_every_key_of_an_experiment_is_explained():
 
 
 def test_the_experiment_file_is_read_as_printed(workplace):
-    study = blocks("yaml")[0]
+    (study,) = (block for block in blocks("yaml") if "# study.yaml" in block)
     (workplace / "study.yaml").write_text(study)
     tuned = workplace / "tuned" / "ml-100k"
     tuned.mkdir(parents=True)
@@ -65,7 +65,8 @@ def test_the_experiment_file_is_read_as_printed(workplace):
 
 
 def test_the_search_space_is_read_as_printed(workplace):
-    (workplace / "space.yaml").write_text(blocks("yaml")[1])
+    (space,) = (block for block in blocks("yaml") if "search_space:" in block)
+    (workplace / "space.yaml").write_text(space)
     (config,) = resolve_configs(["LightGCN"], "ml-100k", ["space.yaml"], {})
     assert list(read_space(config)) == ["learning_rate", "n_layers"]
 

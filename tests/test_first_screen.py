@@ -1,0 +1,175 @@
+"""Both READMEs are short, their table says what the rows of runs say, and their picture is read in light and dark."""
+
+import re
+from importlib.resources import files
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from tests.conftest import REPOSITORY
+
+READMES = ("README.md", "README.ru.md")
+NOT_RUN = {"not run", "не считали"}
+DATASETS = {"Amazon Baby": "baby", "tiktok": "tiktok", "ml-100k": "ml-100k", "ml-1m": "ml-1m"}
+METRICS = ["recall@20", "ndcg@20"]
+DOCS = REPOSITORY / "docs"
+PICTURES = ("sheaf.svg", "sheaf.ru.svg")
+READABLE = 4.5  # contrast of text and paper, WCAG 2.1, level AA
+
+
+def text(page):
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def table(page):
+    """Lines of the README's table of results: the words at their head, and a cell for each dataset."""
+    (lines,) = re.findall(r"^(\| \| Amazon Baby .*?)\n\n", text(page), re.DOTALL | re.MULTILINE)
+    head, _, *rows = ([cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines.splitlines())
+    return {row[0]: dict(zip((DATASETS[name] for name in head[1:]), row[1:], strict=True)) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def means():
+    """Mean metrics by dataset and model: today's defaults, and beside them what was searched before."""
+    today = pd.read_csv(DOCS / "results" / "defaults.csv").rename(columns={"model": "label"})
+    before = pd.read_csv(DOCS / "report" / "runs.csv")
+    searched = before[before["label"].isin(["EASE", "FREEDOM softmax", "LightGCN softmax"])]
+    searched = searched[(searched["experiment"] == searched["dataset"]) & (searched["ablation"] == "real")]
+    ours = today[today["label"].isin(["MMSheaf", "ItemSheaf"]) | (today["dataset"] == "baby")]
+    return pd.concat([ours, searched]).groupby(["dataset", "label"])[METRICS].mean()
+
+
+def figure(value):
+    return f"{value:.4f}".removeprefix("0")
+
+
+def test_readmes_are_short():
+    """6 to 8 kB, and in Russian as many characters."""
+    english, russian = map(text, READMES)
+    assert 6_000 <= len(english.encode()) <= 8_000 and 6_000 <= len(russian) <= 8_000
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_models_have_the_means_of_their_runs(page, means):
+    rows = {words: cells for words, cells in table(page).items() if any("/ ." in cell for cell in cells.values())}
+    assert [words.partition(",")[0] for words in rows] == ["MMSheaf", "ItemSheaf", "FREEDOM", "LightGCN", "EASE"]
+    for words, cells in rows.items():
+        label = words.partition(",")[0] + (" softmax" if "," in words else "")
+        for dataset, cell in cells.items():
+            known = (dataset, label) in means.index
+            said = " / ".join(map(figure, means.loc[dataset, label])) if known else None
+            assert cell == said or (said is None and cell in NOT_RUN), f"{label} on {dataset}: {said}"
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_gains_are_those_of_the_means(page, means):
+    (cells,) = (cells for words, cells in table(page).items() if re.fullmatch(r"MMSheaf \w+ LightGCN", words))
+    for dataset, cell in cells.items():
+        gains = means.loc[dataset, "MMSheaf"] / means.loc[dataset, "LightGCN softmax"] - 1
+        assert cell == " / ".join(f"{100 * gain:+.0f} %" for gain in gains), dataset
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_what_shuffling_costs_is_what_the_report_knows(page):
+    runs = pd.read_csv(DOCS / "report" / "runs.csv")
+    runs = runs[runs["experiment"].str.endswith("-content") & (runs["label"] == "MMSheaf")]
+    recall = runs.groupby(["dataset", "ablation"])["recall@20"].mean()
+    (cells,) = (cells for words, cells in table(page).items() if "Recall@20" in words)
+    for dataset, cell in cells.items():
+        known = dataset in recall
+        lost = f"{100 * (1 - recall[dataset, 'shuffled'] / recall[dataset, 'real']):.1f} %" if known else None
+        assert cell == lost or (lost is None and cell in NOT_RUN), f"{dataset}: {lost}"
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_neighbours_in_content_are_those_of_the_search_log(page):
+    """The modality whose neighbours are chosen together most often stands in the table."""
+    (cells,) = (cells for words, cells in table(page).items() if words.startswith(("content neighbours", "соседей")))
+    lines = re.findall(
+        r"^\| ([\w-]+) \| ((?:\w+ \d+\.\d(?:, )?)+) \|$", text("docs/results/search-log.md"), re.MULTILINE
+    )
+    log = {name.lower(): max(re.findall(r"\d+\.\d", lifts), key=float) for name, lifts in lines}
+    assert cells == {dataset: log[dataset] for dataset in DATASETS.values()}
+
+
+@pytest.mark.parametrize("page", READMES)
+@pytest.mark.parametrize("dataset, user", [("baby", "userID"), ("tiktok", "userID"), ("ml-1m", "user_id:token")])
+def test_the_median_user_is_that_of_the_data(page, dataset, user, shared_data):
+    (cells,) = (cells for words, cells in table(page).items() if words.startswith(("clicks of", "кликов")))
+    assert int(cells[dataset]) == median_of(shared_data / dataset / f"{dataset}.inter", user)
+    assert int(cells["ml-100k"]) == median_of(
+        files("recbole") / "dataset_example" / "ml-100k" / "ml-100k.inter", "user_id:token"
+    )
+
+
+def median_of(path, user):
+    return pd.read_csv(path, sep="\t", usecols=[user])[user].value_counts().median()
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_no_figure_stands_outside_the_table(page):
+    outside = "\n".join(line for line in text(page).splitlines() if not line.startswith("|"))
+    assert re.findall(r"(?<![\w.])0?[.,]\d{3,}|\d ?%", outside) == []
+
+
+def test_the_time_of_the_comparison_is_the_same_in_both():
+    english, russian = (
+        re.search(r"(\d+) s of\sproc", text("README.md")),
+        re.search(r"(\d+) с\sпроц", text("README.ru.md")),
+    )
+    assert english[1] == russian[1]
+
+
+def test_both_readmes_are_set_up_alike_and_continuous_integration_finds_its_blocks():
+    english, russian = (re.findall(r"```bash\n(.*?)```", text(page), re.DOTALL) for page in READMES)
+    assert english == russian
+    marked = dict(re.findall(r"^<!-- ([\w-]+) -->\n```bash\n(.*?)```", text("README.md"), re.DOTALL | re.MULTILINE))
+    assert marked == {"set-up": english[0], "tests": english[3]}
+
+
+def test_four_commands_for_own_data_are_those_of_the_example():
+    commands = re.findall(r"```bash\n(recbole-sheaf convert.*?)```", text("README.md"), re.DOTALL)[0]
+    example = text("examples/bring_your_data/run.sh").replace('"$checkpoint"', "saved/MMSheaf-shop-*.safetensors")
+    script = [line for line in example.splitlines() if not line.startswith("checkpoint=")]
+    assert commands.strip() in "\n".join(script)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_word_of_the_picture_is_readable_on_its_own_paper(name, dark):
+    """The picture brings its paper along, so that a page may be of any colour."""
+    root = ElementTree.parse(DOCS / "pictures" / name).getroot()
+    paper = next(element for element in root if element.tag.endswith("rect"))
+    assert [paper.get("class"), paper.get("width"), paper.get("height")] == ["paper", *root.get("viewBox").split()[2:]]
+    light, night = root[0].text.split("@media (prefers-color-scheme: dark)")
+    colours = fills(light) | (fills(night) if dark else {})
+    assert colours["paper"] == ("#0d1117" if dark else "#ffffff")
+    parents = {child: parent for parent in root.iter() for child in parent}
+    words = [element for element in root.iter() if element.tag.endswith("text")]
+    assert len(words) > 20
+    for element in words:
+        colour = colours[element.get("class") or parents[element].get("class")]
+        assert all(contrast(colour, colours[ground]) >= READABLE for ground in ("paper", "card")), element.text
+
+
+def fills(style):
+    return dict(re.findall(r"\.(\w+) \{ fill: (#\w{6})", style))
+
+
+def contrast(one, other):
+    low, high = sorted(luminance(colour) for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour):
+    shares = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return sum(weight * share for weight, share in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+def test_the_russian_picture_differs_in_its_words_alone():
+    english, russian = (re.sub(r"(<text[^>]*>)[^<]+", r"\1", text(f"docs/pictures/{name}")) for name in PICTURES)
+    assert english == russian
+    words = re.findall(r"<text[^>]*>([^<]+)", text("docs/pictures/sheaf.ru.svg"))
+    assert [word for word in words if not re.search("[а-яё]", word)] == []
