@@ -8,7 +8,8 @@ FROM ${BASE}
 
 COPY requirements /src/requirements
 RUN cd /src/requirements && \
-    pip install --no-cache-dir --no-deps --require-hashes -r run.txt -r ann.txt -r parquet.txt -r serve.txt
+    pip install --no-cache-dir --no-deps --require-hashes \
+        -r run.txt -r ann.txt -r parquet.txt -r postgres.txt -r serve.txt
 
 # The locked release of PyTorch in its CPU build
 COPY constraints.txt /src/

@@ -24,6 +24,7 @@ PAGES = {
         "Bring your data": "bring-your-data",
         "Take the embeddings away": "take-away",
         "Serve it": "serve",
+        "In production": "production",
         "Many runs": "experiments",
         "Settings": "settings",
         "A model of your own": "own-model",

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, Optional
 
 from recbole_sheaf.errors import SheafError
 
@@ -29,6 +29,28 @@ def open_regular(path: Path, error: type[SheafError]) -> BinaryIO:
     os.close(descriptor)
     kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no file")
     raise error(f"{path.name} cannot be read (it is {kind}); expected a regular file at {path}")
+
+
+class FileState(NamedTuple):
+    """By what a file that was replaced or written to is told from the one before."""
+
+    device: int
+    number: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> "FileState":
+        """From what the system says of a file."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def state_of(path: Path) -> Optional[FileState]:
+    """Of the file at a path as it is now, links followed; None where nothing can be found."""
+    try:
+        return FileState.of(path.stat())
+    except OSError:
+        return None
 
 
 def read_regular(path: Path, error: type[SheafError]) -> bytes:

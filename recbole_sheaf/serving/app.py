@@ -1,25 +1,27 @@
 """Routes: tokens in, tokens and numbers out, refusals in a sentence; and the page.
 
-Requests are answered in the event loop, one after another: an answer takes less than the way through a pool of threads.
-Pictures, which are read from a disk, go that way.
+Answers are computed one after another, in one thread beside the event loop, which ends the wait for one that takes too
+long. Pictures, which are read from a disk, go through a pool of threads.
 Nothing asks another host, scripts of other sites are let nowhere near (no CORS, a policy for the page), and on a
 loopback address requests under any other host's name are refused, by which such a site would pass for this one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union
 from urllib.parse import quote
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from recbole_sheaf.errors import DataError, SheafError, first_line, shown
-from recbole_sheaf.files.plain_text import escaped_json, one_line
+from recbole_sheaf.files.plain_text import escaped_json
 from recbole_sheaf.serving.bodies import (
+    Best,
     Columns,
     Contribution,
     Embed,
@@ -35,7 +37,17 @@ from recbole_sheaf.serving.bodies import (
     Vector,
 )
 from recbole_sheaf.serving.catalogue import Catalogue, Entry
-from recbole_sheaf.serving.limits import MOST_LETTERS, MOST_NAMES, AnswersHead, KnownHosts, LimitedBody
+from recbole_sheaf.serving.limits import (
+    ANSWER_SECONDS,
+    MOST_LETTERS,
+    MOST_NAMES,
+    AnswersHead,
+    InTime,
+    KnownHosts,
+    LimitedBody,
+)
+from recbole_sheaf.serving.metrics import MEDIA_TYPE, Metrics, Observed
+from recbole_sheaf.serving.watching import Served, Watch, Watcher
 
 PAGE = {"": "text/html", "page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 POLICY = (
@@ -49,6 +61,7 @@ REFUSALS: dict[Any, Any] = {
     408: {"model": Refusal, "description": "the body was not whole in time"},
     413: {"model": Refusal, "description": "the body is too large"},
     422: {"model": Refusal, "description": "the request is not as described here"},
+    503: {"model": Refusal, "description": "there was no answer in time"},
 }
 
 
@@ -59,68 +72,95 @@ class EscapedJson(JSONResponse):
         return escaped_json(super().render(content).decode("utf-8")).encode("utf-8")
 
 
-def build_app(catalogue: Catalogue, hosts: Collection[str] = ()) -> FastAPI:
+async def _catalogue(request: Request) -> Catalogue:
+    """The one that a request began with, whatever is taken meanwhile."""
+    return request.scope["catalogue"]
+
+
+Asked = Annotated[Catalogue, Depends(_catalogue)]
+
+
+def build_app(
+    catalogue: Catalogue, hosts: Collection[str] = (), seconds: float = ANSWER_SECONDS, watch: Optional[Watch] = None
+) -> FastAPI:
     """The web application that answers requests from a catalogue.
 
     Args:
         hosts: names under which it may be asked beside the loopback's; ``*`` is any.
+        seconds: that an answer may take.
+        watch: for another file in the place of the catalogue's; None looks for none.
     """
-    about = catalogue.about()
+    served, metrics = Served(catalogue), Metrics()
+    metrics.serves(catalogue)
+
+    @asynccontextmanager
+    async def watching(app: FastAPI) -> AsyncIterator[None]:
+        if watch is None:
+            yield
+            return
+        with Watcher(watch, served, metrics).looking():
+            yield
+
     app = FastAPIOffline(
         title="recbole-sheaf",
-        description=one_line(
-            f"{about['model']} on {about['dataset']}: {about['users']:,} users, {about['items']:,} items."
-        ),
+        description="Lists, similar items and vectors of a model; /health says of which.",
         default_response_class=EscapedJson,
         redoc_url=None,
+        lifespan=watching,
     )
     app.add_middleware(AnswersHead)
     app.add_middleware(LimitedBody)
     app.add_middleware(KnownHosts, hosts=hosts)
+    app.add_middleware(Observed, served=served, metrics=metrics, routes=app.routes)
     _refuse_in_sentences(app)
-    _add_answers(app, catalogue)
-    _add_page(app, catalogue)
+    _add_answers(app, InTime(seconds))
+    _add_state(app, served, metrics)
+    _add_page(app)
     return app
 
 
-def _add_answers(app: FastAPI, catalogue: Catalogue) -> None:
-    blocks = [Columns(name=block.name, start=block.start, stop=block.stop) for block in catalogue.embeddings.blocks]
-
+def _add_answers(app: FastAPI, in_time: InTime) -> None:
     @app.post("/recommend", response_model_exclude_none=True, responses=REFUSALS)
-    async def recommend(body: Recommend) -> Union[UserLists, ItemList]:
+    async def recommend(body: Recommend, catalogue: Asked) -> Union[UserLists, ItemList]:
         """The best items of a user, of several, or of somebody who has these items, best first."""
-        if body.users is not None:
-            return _lists(catalogue, body, body.users)
-        if body.user is not None and _is_unknown(catalogue, body, body.user):
-            return _listed(catalogue, catalogue.popular(body.k, body.wanted), "popularity")
-        found = catalogue.recommend(body.user, body.items, body.k, body.seen, body.explain, body.clicked, body.wanted)
-        return _listed(catalogue, found)
+        return await in_time(_recommended, catalogue, body)
 
     @app.post("/similar", response_model_exclude_none=True, responses=REFUSALS)
-    async def similar(body: Similar) -> ItemList:
+    async def similar(body: Similar, catalogue: Asked) -> ItemList:
         """The items most like an item."""
-        return _listed(catalogue, catalogue.similar(body.item, body.k, body.by))
+        found = await in_time(catalogue.similar, body.item, body.k, body.by)
+        return _item_list(catalogue, found)
 
     @app.post("/embed", responses=REFUSALS)
-    async def embed(body: Embed) -> Vector:
+    async def embed(body: Embed, catalogue: Asked) -> Vector:
         """The vector of a user, of an item, or of somebody who has these items."""
-        return Vector(vector=catalogue.vector(body.user, body.item, body.items).tolist(), blocks=blocks)
+        vector = await in_time(catalogue.vector, body.user, body.item, body.items)
+        blocks = [Columns(name=block.name, start=block.start, stop=block.stop) for block in catalogue.embeddings.blocks]
+        return Vector(vector=vector.tolist(), blocks=blocks, **catalogue.named)
 
-    @app.get("/health")
-    async def health() -> Health:
+
+def _add_state(app: FastAPI, served: Served, metrics: Metrics) -> None:
+    @app.get("/health", response_model_exclude_none=True)
+    async def health(catalogue: Asked) -> Health:
         """Whether it is there, and what is served."""
-        return Health(**catalogue.about())
+        return Health(status="stale" if served.stale else "ok", reason=served.stale, **catalogue.about())
+
+    @app.get("/metrics", include_in_schema=False, response_class=Response)
+    def numbers() -> Response:
+        return Response(metrics.text(), headers={**PLAIN, "Content-Type": MEDIA_TYPE})
 
 
-def _add_page(app: FastAPI, catalogue: Catalogue) -> None:
+def _add_page(app: FastAPI) -> None:
     @app.get("/names", response_model_exclude_none=True)
-    async def names(kind: Literal["user", "item"], text: str = Query("", max_length=MOST_LETTERS)) -> list[Name]:
+    async def names(
+        catalogue: Asked, kind: Literal["user", "item"], text: str = Query("", max_length=MOST_LETTERS)
+    ) -> list[Name]:
         """Users or items with this text in their token or title."""
         found = (catalogue.users if kind == "user" else catalogue.items).find(text, MOST_NAMES)
         return [Name(token=token, title=catalogue.titles.get(token) if kind == "item" else None) for token in found]
 
     @app.get("/posters/{item:path}", response_class=Response, responses={404: REFUSALS[404]})
-    def poster(item: str) -> Response:
+    def poster(item: str, catalogue: Asked) -> Response:
         """The picture of an item."""
         if item not in catalogue.posters:
             raise HTTPException(404, f"there is no picture of {shown(item)}; items that have one say so in 'poster'")
@@ -153,6 +193,15 @@ def _is_unknown(catalogue: Catalogue, body: Recommend, user: str) -> bool:
     return body.unknown == "popular" and body.clicked is None and not catalogue.embeddings.knows_user(user)
 
 
+def _recommended(catalogue: Catalogue, body: Recommend) -> Union[UserLists, ItemList]:
+    if body.users is not None:
+        return _lists(catalogue, body, body.users)
+    if body.user is not None and _is_unknown(catalogue, body, body.user):
+        return _item_list(catalogue, catalogue.popular(body.k, body.wanted), "popularity")
+    found = catalogue.recommend(body.user, body.items, body.k, body.seen, body.explain, body.clicked, body.wanted)
+    return _item_list(catalogue, found)
+
+
 def _lists(catalogue: Catalogue, body: Recommend, users: Sequence[str]) -> UserLists:
     """Of several users; popular items are looked for once."""
     unknown = {user for user in users if _is_unknown(catalogue, body, user)}
@@ -160,12 +209,18 @@ def _lists(catalogue: Catalogue, body: Recommend, users: Sequence[str]) -> UserL
     known = [user for user in users if user not in unknown]
     own = iter(catalogue.recommend_to(known, body.k, body.seen, body.wanted) if known else [])
     lists = [(user, popular, "popularity") if user in unknown else (user, next(own), None) for user in users]
-    return UserLists(lists=[UserList(user=user, **dict(_listed(catalogue, found, by))) for user, found, by in lists])
+    best = [UserList(user=user, **dict(_best(catalogue, found, by))) for user, found, by in lists]
+    return UserLists(lists=best, **catalogue.named)
 
 
-def _listed(catalogue: Catalogue, found: list[Entry], by: Any = None) -> ItemList:
+def _item_list(catalogue: Catalogue, found: list[Entry], by: Any = None) -> ItemList:
+    best = _best(catalogue, found, by)
+    return ItemList(items=best.items, by=best.by, **catalogue.named)
+
+
+def _best(catalogue: Catalogue, found: list[Entry], by: Any) -> Best:
     titles, posters = catalogue.titles, catalogue.posters
-    return ItemList(
+    return Best(
         by=by,
         items=[
             Listed(

@@ -1,5 +1,6 @@
 """What requests and answers hold; the OpenAPI page is made of it."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -123,7 +124,14 @@ class Listed(BaseModel):
     contributions: Optional[list[Contribution]] = None
 
 
-class ItemList(BaseModel):
+class Answered(BaseModel):
+    """An answer: of which model, and which file of it, by the head of the SHA-256 of the file."""
+
+    model: str
+    version: str
+
+
+class Best(BaseModel):
     """Items, best first; fewer than k where the user has seen, or filters leave out, nearly all.
 
     ``by`` says of the list of a user whom nobody knows that scores are numbers of training interactions.
@@ -133,13 +141,17 @@ class ItemList(BaseModel):
     by: Optional[Literal["popularity"]] = None
 
 
-class UserList(ItemList):
+class ItemList(Answered, Best):
+    """Items of a user."""
+
+
+class UserList(Best):
     """Items of one of several users."""
 
     user: str
 
 
-class UserLists(BaseModel):
+class UserLists(Answered):
     """Lists in the order of the users."""
 
     lists: list[UserList]
@@ -153,7 +165,7 @@ class Columns(BaseModel):
     stop: int
 
 
-class Vector(BaseModel):
+class Vector(Answered):
     """A vector as a score takes it: the inner product of a user's and an item's."""
 
     vector: list[float]
@@ -167,11 +179,15 @@ class Name(BaseModel):
     title: Optional[str] = None
 
 
-class Health(BaseModel):
-    """An answer on what is served: the model, its dataset and their sizes."""
+class Health(Answered):
+    """An answer on what is served: the model, its dataset and their sizes.
 
-    status: Literal["ok"] = "ok"
-    model: str
+    ``stale`` where another file lies at its path than the one that is served, and ``reason`` says why.
+    """
+
+    status: Literal["ok", "stale"] = "ok"
+    reason: Optional[str] = None
+    made: Optional[datetime] = None
     dataset: str
     users: int
     items: int

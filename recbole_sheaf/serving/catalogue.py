@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
@@ -17,6 +18,7 @@ from recbole_sheaf.embeddings.ranking import PieceScores, Scores, popular_lists,
 from recbole_sheaf.embeddings.similarity import CoefficientRows, Likeness, similar_items
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.exports.sources import Source
+from recbole_sheaf.files.regular_files import FileState
 from recbole_sheaf.serving.posters import Picture
 
 
@@ -71,12 +73,16 @@ class Catalogue:
         titles: of items, by token.
         posters: pictures, by token of the item.
         item_table: a file of the items' columns; None is the dataset's own, where there is one.
+        version: of the file that was read, the head of its SHA-256.
+        state: of that file; None where it is not to be looked for again.
     """
 
     source: Source
     titles: Mapping[str, str] = field(default_factory=dict)
     posters: Mapping[str, Picture] = field(default_factory=dict)
     item_table: Optional[Path] = None
+    version: str = ""
+    state: Optional[FileState] = None
 
     @cached_property
     def embeddings(self) -> Embeddings:
@@ -182,12 +188,23 @@ class Catalogue:
         """What is served: the model, its dataset and their sizes."""
         embeddings = self.embeddings
         return {
-            "model": str(embeddings.metadata.get("model", "")),
+            **self.named,
             "dataset": str(embeddings.metadata.get("dataset", "")),
             "users": len(embeddings.users),
             "items": len(embeddings.items),
             "parts": self.parts,
+            "made": datetime.fromtimestamp(int(self.made), timezone.utc) if self.state else None,
         }
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Which model answers, as each answer says."""
+        return {"model": str(self.embeddings.metadata.get("model", "")), "version": self.version}
+
+    @property
+    def made(self) -> float:
+        """When its file was written, in seconds since 1970; 0 where that is not known."""
+        return self.state.changed / 1e9 if self.state else 0.0
 
     def read_table(self) -> None:
         """Read the item table now, which the first request for it would wait for.

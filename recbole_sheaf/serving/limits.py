@@ -3,8 +3,9 @@
 import asyncio
 import ipaddress
 import re
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -21,6 +22,7 @@ MOST_EXPLAINED = 100  # items of a list that are taken apart
 MOST_LETTERS = 500  # of a token
 MOST_NAMES = 50  # offered while somebody types
 BODY_SECONDS = 10.0  # until a body is whole
+ANSWER_SECONDS = 10.0  # from there to the answer
 LOCALHOST = "localhost"
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/\\?#\s]+?)\.?(:\d{0,5})?")
 
@@ -65,6 +67,37 @@ class LimitedBody:
     def _too_slow(self) -> HTTPException:
         sentence = f"the body was not whole after {self.seconds:g} s; send as many bytes as its length says, at once"
         return HTTPException(408, sentence, {"Connection": "close"})
+
+
+Result = TypeVar("Result")
+
+
+class InTime:
+    """Computes answers one after another in a thread of its own, and waits for each no longer than some seconds.
+
+    What nobody waits for any more is not begun. Meanwhile /health and /metrics are answered.
+    """
+
+    def __init__(self, seconds: float = ANSWER_SECONDS) -> None:
+        self.seconds = seconds
+        self._thread = ThreadPoolExecutor(1, "answers")
+
+    async def __call__(self, compute: Callable[..., Result], *given: Any) -> Result:
+        """What it gives.
+
+        Raises:
+            HTTPException: 503 after the seconds.
+        """
+        answer = asyncio.get_running_loop().run_in_executor(self._thread, compute, *given)
+        try:
+            return await asyncio.wait_for(answer, self.seconds)
+        except asyncio.TimeoutError as error:
+            raise HTTPException(
+                503,
+                f"there was no answer after {self.seconds:g} s, as others were before it or it takes long; ask again "
+                "later, or for less at once",
+                {"Retry-After": "1"},
+            ) from error
 
 
 class AnswersHead:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import DataError
-from recbole_sheaf.files.regular_files import open_regular
+from recbole_sheaf.files.regular_files import FileState, open_regular
 
 MEDIA = {
     ".jpg": "image/jpeg",
@@ -24,15 +24,12 @@ class Picture:
 
     path: Path
     media_type: str
-    device: int
-    number: int
-    size: int
-    changed: int
+    state: FileState
 
     @classmethod
     def at(cls, path: Path) -> "Picture":
         """The picture at a path as it is now, links followed."""
-        return cls(path.resolve(), MEDIA[path.suffix.lower()], *_identity(path.stat()))
+        return cls(path.resolve(), MEDIA[path.suffix.lower()], FileState.of(path.stat()))
 
     def read(self) -> bytes:
         """The bytes of the picture.
@@ -41,14 +38,10 @@ class Picture:
             DataError: if it went away, was changed, or something else lies at its path.
         """
         with open_regular(self.path, DataError) as file:
-            same = _identity(os.fstat(file.fileno())) == (self.device, self.number, self.size, self.changed)
-            if same and len(content := file.read(self.size + 1)) == self.size:
+            same = FileState.of(os.fstat(file.fileno())) == self.state
+            if same and len(content := file.read(self.state.size + 1)) == self.state.size:
                 return content
         raise DataError(f"{self.path.name} is another file than at the start")
-
-
-def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def find_posters(folder: Path, embeddings: Embeddings) -> dict[str, Picture]:
@@ -73,9 +66,9 @@ def find_posters(folder: Path, embeddings: Embeddings) -> dict[str, Picture]:
             f"no picture in {folder} is named after an item, such as {embeddings.items[0]}.jpg "
             f"({', '.join(MEDIA)}); name them so, or leave posters=... out"
         )
-    if large := [picture for picture in found.values() if picture.size > MOST_PICTURE]:
+    if large := [picture for picture in found.values() if picture.state.size > MOST_PICTURE]:
         raise DataError(
             f"{len(large):,} pictures in {folder} have more than {MOST_PICTURE >> 20} MiB (first: "
-            f"{large[0].path.name}, {large[0].size / 2**20:,.1f} MiB); make them smaller, as thumbnails are"
+            f"{large[0].path.name}, {large[0].state.size / 2**20:,.1f} MiB); make them smaller, as thumbnails are"
         )
     return found

@@ -1,23 +1,38 @@
 """Listening: the port is taken before the model is read, so that a port in use is refused at once.
 
+One process answers from one core; several share the port, each with the model in its own memory.
+
 Whatever a client sends, holds back or does not read, a connection ends in bounded time, and their number is bounded.
 """
 
 import asyncio
 import contextlib
+import multiprocessing
+import os
+import signal
 import socket
+import threading
+from collections.abc import Callable
 from typing import Any, Optional
 
 import h11
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.supervisors import Multiprocess
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.serving.limits import is_loopback
+from recbole_sheaf.serving.metrics import shared_numbers
 
 EXCHANGE_SECONDS = 30.0  # from a connection, or an answer, to the end of the next answer
 LEAVING_SECONDS = 5.0  # to finish what is being answered once the server is told to stop
 MOST_CONNECTIONS = 500  # at once; files and memory of a process are limited
+SILENT_SECONDS = 30  # of a worker that does not say that it is there; another takes its place
+LOG = {
+    **LOGGING_CONFIG,
+    "loggers": {**LOGGING_CONFIG["loggers"], "recbole_sheaf.serving": {"handlers": ["default"], "level": "INFO"}},
+}
 
 
 class BoundedConnection(H11Protocol):
@@ -110,19 +125,52 @@ def server_of(app: Any) -> uvicorn.Server:
 
     Requests that are being answered are finished if that takes less than ``LEAVING_SECONDS``, and are cut after them.
     """
-    settings = uvicorn.Config(
-        app,
-        http=BoundedConnection,
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=round(LEAVING_SECONDS) + 3,  # for what the cuts leave, which is nothing
-    )
-    return uvicorn.Server(settings)
+    return uvicorn.Server(_settings(app))
 
 
 def serve(app: Any, listener: socket.socket) -> None:
     """Answer until Ctrl-C or SIGTERM comes, which is no error."""
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn passes on when it has finished
         server_of(app).run(sockets=[listener])
+
+
+def serve_by_workers(app_of: Callable[[], Any], listener: socket.socket, workers: int) -> None:
+    """Answer by several processes until Ctrl-C or SIGTERM comes; one that ends is started again.
+
+    Args:
+        app_of: makes the application in each of them, so it must be one that pickle can send.
+
+    Raises:
+        ConfigError: if there is no place for the numbers they share.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a core each: else every worker has a thread of BLAS for every core
+    with shared_numbers(workers):
+        settings = _settings(app_of, factory=True, workers=workers, timeout_worker_healthcheck=SILENT_SECONDS)
+        Multiprocess(settings, [listener]).run()
+
+
+def end_with_the_parent() -> None:
+    """Let this worker end, as by SIGTERM, when the process that started it is gone: it would hold the port for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def _settings(app: Any, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=BoundedConnection,
+        ws="none",
+        log_config=LOG,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(LEAVING_SECONDS) + 3,  # for what the cuts leave, which is nothing
+        **more,
+    )

@@ -129,6 +129,7 @@ def test_health_says_what_is_served(client):
     assert client.get("/health").json() == {
         "status": "ok",
         "model": "MMSheaf",
+        "version": "",
         "dataset": "toy",
         "users": 30,
         "items": 60,

@@ -77,7 +77,7 @@ def test_several_users_get_their_own_lists_in_their_order(client, embeddings):
     assert items_of(found[2]) == embeddings.items[best].tolist() and found[2]["by"] == "popularity"
     assert [item["score"] for item in found[2]["items"]] == [counts[item] for item in best]
     alone = asked(client, user="nobody", k=5, unknown="popular", without=["i7"])
-    assert alone == {"items": found[2]["items"], "by": "popularity"}
+    assert alone == {"items": found[2]["items"], "by": "popularity", "model": "MMSheaf", "version": ""}
 
 
 def test_clicks_move_the_list_and_are_left_out_of_it(client, embeddings):

@@ -58,7 +58,9 @@ def test_the_command_says_what_it_serves_and_where(export, monkeypatch, capsys):
     assert main(["serve", f"{export}/toy.npz", f"--titles={export}/titles.item", "--port=0"]) == 0
     printed = capsys.readouterr().out
     assert re.match(
-        r"MMSheaf on toy: 30 users, 60 items; titles for 60 of 60\nserving at http://127.0.0.1:\d+ ", printed
+        r"MMSheaf on toy: 30 users, 60 items; titles for 60 of 60; version [0-9a-f]{12}\n"
+        r"serving at http://127.0.0.1:\d+ ",
+        printed,
     )
     assert len(served) == 1
 
@@ -109,7 +111,7 @@ def test_what_is_no_port_is_refused(port, capsys):
     assert end.value.code == 2 and "give a whole number from 0 to 65535" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("absent", ["fastapi", "fastapi_offline", "uvicorn"])
+@pytest.mark.parametrize("absent", ["fastapi", "fastapi_offline", "prometheus_client", "uvicorn"])
 def test_an_absent_package_is_named(monkeypatch, capsys, absent):
     monkeypatch.setitem(sys.modules, absent, None)
     assert main(["serve", "x.npz"]) == 2
