@@ -10,7 +10,7 @@ import pytest
 
 from recbole_sheaf.errors import StoreError, WriteError
 from tests.conftest import REPOSITORY
-from tests.writers import BUILDING, WRITERS, amiss, names_in, source, weeks_of_vk_lsvd
+from tests.writers import BUILDING, WRITERS, amiss, names_in, source, trained, weeks_of_vk_lsvd
 
 pytest.importorskip("pyarrow")
 writers = pytest.mark.parametrize("name", WRITERS)
@@ -19,7 +19,7 @@ writers = pytest.mark.parametrize("name", WRITERS)
 @pytest.fixture
 def full():
     """A disk that takes no more than so many bytes of a file; gives the function that says how many."""
-    source(1), source(2), weeks_of_vk_lsvd()
+    source(1), source(2), trained(), weeks_of_vk_lsvd()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -26,13 +26,15 @@ from recbole_sheaf.data import conversion, mmrec, vk_lsvd
 from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
 from recbole_sheaf.embeddings.ranking import Lists
 from recbole_sheaf.evaluation import write_table
+from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.sinks import JsonLines
+from recbole_sheaf.experiments.updating import update
 from recbole_sheaf.exports.files import write_embeddings
 from recbole_sheaf.exports.lists import OF_USERS, write_lists
 from recbole_sheaf.files.cache import load_arrays, save_checked
 from recbole_sheaf.files.checkpoint_file import read_checkpoint_file, write_checkpoint, write_pickle
 from recbole_sheaf.files.feature_files import read_features, write_features
-from recbole_sheaf.files.whole_files import BUILDING, append_json, whole_files_in, write_whole
+from recbole_sheaf.files.whole_files import BUILDING, append_json, whole_files_in, whole_folder, write_whole
 from recbole_sheaf.store.store import Store
 from tests.data.vk_lsvd import write_vk_lsvd
 
@@ -242,6 +244,56 @@ def in_converted_weeks(folder: Path) -> list[set]:
 
 
 @functools.cache
+def trained() -> Path:
+    """A dataset and a checkpoint on it, side by side."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    base = conversion.Interactions.of(clicks(range(50), rating=1))
+    conversion.write_dataset(conversion.RawDataset(base), folder / "toy")
+    quiet = {"show_progress": False, "state": "ERROR", "log_to_file": False, "log_tensorboard": False}
+    own = {
+        **quiet,
+        "epochs": 1,
+        "embedding_size": 64,
+        "data_path": str(folder),
+        "checkpoint_dir": str(folder / "saved"),
+    }
+    made = run_models(["BPR"], "toy", overrides=own)[0].checkpoint
+    shutil.move(made, folder / "BPR.safetensors")
+    shutil.rmtree(folder / "saved")
+    return folder
+
+
+def clicks(items: range, rating: int) -> pd.DataFrame:
+    """Each of 100 users with each of the items, names long enough to fill a disk."""
+    pairs = [(f"{'user' * 4}{user}", f"{'item' * 4}{item}") for user in range(100) for item in items]
+    return pd.DataFrame(pairs, columns=["user_id", "item_id"]).assign(rating=str(rating))
+
+
+def updated(folder: Path, version: int) -> None:
+    """A day's dataset and checkpoint, beside those of the day before."""
+    if not (folder / "base").exists():
+        with whole_folder(folder / "base") as new:
+            shutil.copytree(trained(), new, dirs_exist_ok=True)
+    day = conversion.RawDataset(conversion.Interactions.of(clicks(range(50, 60), version)))
+    update(folder / "base" / "BPR.safetensors", day, epochs=1, data_path=str(folder / "base"))
+
+
+def in_updated(folder: Path) -> list[set]:
+    """Of each dataset, whole; a checkpoint is there only with its dataset."""
+    there = [path for path in sorted((folder / "base").glob("toy-update*")) if path.is_dir()]
+    found = []
+    for data in there:
+        tables = [pd.read_csv(path, sep="\t") for path in data.glob("*.inter")]
+        rows = pd.concat(tables)
+        assert len(tables) == 3 and len(rows) == 6000 and (data / f"{data.name}.user").read_text().count("\n") == 101
+        found.append({*rows["rating:float"][rows["item_id:token"].str.removeprefix("item" * 4).astype(int) >= 50]})
+    for path in (folder / "base").glob("*.safetensors"):
+        assert (folder / "base" / read_checkpoint_file(path).about["dataset"]).is_dir()
+    return found
+
+
+@functools.cache
 def source(version: int) -> Path:
     """An MMRec-style folder."""
     folder = Path(tempfile.mkdtemp())
@@ -331,6 +383,7 @@ WRITERS = {
     "report": of_file(report, "**/*.*", in_text),
     "converted folder": Writer(converted, in_converted),
     "converted weeks": Writer(converted_weeks, in_converted_weeks),
+    "updated dataset and checkpoint": Writer(updated, in_updated),
     "cached folder": Writer(cached_folder, in_cached_folder),
     "result file": of_file(result_file, "results.jsonl", in_lines),
     "appended lines": of_file(appended, "rows.jsonl", in_lines),
@@ -396,7 +449,7 @@ def _killed(name: str, folder: Path, rng: random.Random) -> list[str]:
 
 def main(seed: int) -> None:
     """Kill them all."""
-    source(1), source(2)
+    source(1), source(2), trained()
     said, rng = [], random.Random(seed)
     for name in WRITERS:
         folder = Path(tempfile.mkdtemp())

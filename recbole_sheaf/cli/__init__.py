@@ -22,6 +22,7 @@ COMMANDS = {
     "results": "list, filter and export what a store holds, with significance",
     "report": "write what a store holds as a document: HTML, Markdown, LaTeX, in English and Russian",
     "evaluate": "load a checkpoint and give its validation and test metrics",
+    "update": "train a checkpoint on with new interactions, users and items: a new dataset and checkpoint",
     "export": "write a checkpoint's embeddings to a file (npz, Parquet, DuckDB, ...), PostgreSQL or Qdrant",
     "recommend": "top lists of users, from a checkpoint or from exported embeddings",
     "similar": "items like an item, from a checkpoint or from exported embeddings",

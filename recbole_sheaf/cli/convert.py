@@ -61,7 +61,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
         said = write_vk_lsvd(_alone(options), options.to, _wanted(options), options.overwrite)
     else:
-        said = write_dataset(_raw(options), options.to, options.overwrite)
+        said = write_dataset(raw_dataset(options), options.to, options.overwrite)
     for sentence in said:
         print(as_typed(sentence))
     print(f"written: {options.to}")
@@ -106,7 +106,8 @@ def _alone(options: argparse.Namespace) -> Path:
     return paths[0]
 
 
-def _raw(options: argparse.Namespace) -> Any:
+def raw_dataset(options: argparse.Namespace) -> Any:
+    """What the options of tables, columns and features name, read and checked."""
     from recbole_sheaf.data.raw_datasets import item_texts, read_interactions, read_mmrec, read_several
     from recbole_sheaf.data.raw_features import read_vectors
 
@@ -177,13 +178,10 @@ def parser() -> argparse.ArgumentParser:
         help="interactions: .csv, .tsv, .parquet, several of these, or a folder of MMRec or VK-LSVD",
     )
     options.add_argument("--to", type=Path, required=True, help="the folder to write; its name is the dataset's")
-    for name, what in (("user", "users"), ("item", "items"), ("rating", "ratings"), ("time", "times")):
-        options.add_argument(f"--{name}", metavar="COLUMN", help=f"column of {what} (default: by its usual names)")
+    add_column_options(options)
     options.add_argument("--layout", choices=("header", "elliot", "vk-lsvd"), default="header", help="default: header")
     options.add_argument("--items", help="table of items: .csv, .tsv or .parquet; of VK-LSVD: how many to draw")
-    options.add_argument("--items-id", metavar="COLUMN", help="its column of ids (default: as above)")
-    options.add_argument("--text", metavar="COLUMNS", help="its columns of text, with commas between")
-    options.add_argument("--features", action="append", default=[], metavar="NAME=PATH[:IDS]", help="see below")
+    add_item_options(options)
     options.add_argument("--drop-split", action="store_true", help="of MMRec and VK-LSVD: one table, without its split")
     options.add_argument("--weeks", metavar="FIRST:LAST", help="of VK-LSVD: weeks of training (default: all)")
     options.add_argument("--users", type=int, metavar="N", help="of VK-LSVD: how many to draw of those with positives")
@@ -195,3 +193,16 @@ def parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace a dataset that is there, but no file of yours"
     )
     return options
+
+
+def add_column_options(options: argparse.ArgumentParser) -> None:
+    """Which column of interactions is which."""
+    for name, what in (("user", "users"), ("item", "items"), ("rating", "ratings"), ("time", "times")):
+        options.add_argument(f"--{name}", metavar="COLUMN", help=f"column of {what} (default: by its usual names)")
+
+
+def add_item_options(options: argparse.ArgumentParser) -> None:
+    """What of the item table is read, and vectors of items."""
+    options.add_argument("--items-id", metavar="COLUMN", help="its column of ids (default: as above)")
+    options.add_argument("--text", metavar="COLUMNS", help="its columns of text, with commas between")
+    options.add_argument("--features", action="append", default=[], metavar="NAME=PATH[:IDS]", help="see below")

@@ -62,17 +62,22 @@ class RawDataset:
     Attributes:
         interactions: as they are.
         texts: columns of text by name, rows by item token; None without an item table.
+        types: RecBole's types of those columns that are no ``token_seq``.
         features: tokens and rows of each modality.
         listed: items that there are whatever else names them.
         parts: train, valid or test for each interaction of one table; None without a split of its own.
+        lists_users: whether users are listed in ``<name>.user``, so that with a split users and items are numbered as
+            they are listed.
         said: lines on what became of the columns of its tables.
     """
 
     interactions: Interactions
     texts: Optional[pd.DataFrame] = None
+    types: Mapping[str, str] = field(default_factory=dict)
     features: Mapping[str, Vectors] = field(default_factory=dict)
     listed: Sequence[str] = ()
     parts: Optional[pd.Series] = None
+    lists_users: bool = False
     said: Sequence[str] = ()
 
     def items(self) -> list[str]:
@@ -117,7 +122,9 @@ def write_dataset(raw: RawDataset, target: Path, overwrite: bool = False) -> lis
     with dataset_folder(target, raw.features, said) as building:
         for part, tables in _parts(raw):
             _write_table(building / f"{target.name}{part}.inter", tables, TYPES)
-        _write_table(building / f"{target.name}.item", [_item_table(raw)], {ITEM: "token"})
+        _write_table(building / f"{target.name}.item", [_item_table(raw)], {**raw.types, ITEM: "token"})
+        if raw.lists_users:
+            _write_table(building / f"{target.name}.user", [pd.DataFrame({USER: raw.interactions.users})], TYPES)
         for name, vectors in raw.features.items():
             write_vectors(building / FEATURES, name, vectors)
     return said

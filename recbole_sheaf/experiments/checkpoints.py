@@ -39,7 +39,7 @@ from recbole_sheaf.settings.config import known_keys
 
 # Of the settings that say where things lie, those that an evaluation reads from; none is written to.
 KEPT = ("data_path", "features_path", "encoding")
-_SILENT = {"show_progress": False, "state": "WARNING", "log_to_file": False, "log_tensorboard": False}
+SILENT = {"show_progress": False, "state": "WARNING", "log_to_file": False, "log_tensorboard": False}
 # What RecBole and PyTorch raise on settings or weights of a stranger's that they did not foresee.
 UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError, MemoryError)
 
@@ -252,6 +252,22 @@ class _Bounded(TorchFunctionMode):
 
 def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
     """The settings of the run, checked like any others; what only says where things lay or what was shown is left."""
+    model, dataset = checkpoint.model, checkpoint.dataset
+    kept = own_settings(checkpoint)
+    own = {**kept, **SILENT, "data_path": data_path or _data_path(checkpoint)}
+    own["checkpoint_dir"] = str(checkpoint.path.parent)  # which RecBole's trainer makes where it is not there
+    if dataset == "ml-100k" and data_path is None:
+        del own["data_path"]  # RecBole's own copy, wherever it is installed
+    return resolve_configs([model], dataset, [], {key: own[key] for key in own if key not in ("model", "dataset")})[0]
+
+
+def own_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a checkpoint says of its run and a run may be told: no place to write to, no key that nothing reads.
+
+    Raises:
+        CheckpointError: if its model is one that nobody has.
+        ConfigError: if its dataset has a name that none may have.
+    """
     model, dataset, settings = checkpoint.model, checkpoint.dataset, checkpoint.settings
     _refuse_unknown_model(checkpoint)
     refuse_unsafe_names(dataset)
@@ -260,11 +276,7 @@ def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
     sampled = kept.get("train_neg_sample_args")
     if isinstance(sampled, dict) and sampled.get("distribution") == "none":  # as RecBole resolves, and refuses, None
         kept["train_neg_sample_args"] = None
-    own = {**kept, **_SILENT, "data_path": data_path or _data_path(checkpoint)}
-    own["checkpoint_dir"] = str(checkpoint.path.parent)  # which RecBole's trainer makes where it is not there
-    if dataset == "ml-100k" and data_path is None:
-        del own["data_path"]  # RecBole's own copy, wherever it is installed
-    return resolve_configs([model], dataset, [], {key: own[key] for key in own if key not in ("model", "dataset")})[0]
+    return kept
 
 
 def _refuse_unknown_model(checkpoint: Checkpoint) -> None:

@@ -93,6 +93,7 @@ def train(
     folder: Optional[Path] = None,
     listener: Optional[Callable[[Epoch], None]] = None,
     test: bool = True,
+    start: Optional[Callable[[Prepared], None]] = None,
 ) -> TrainedRun:
     """Train one model, and test it at the epoch that validation chose.
 
@@ -104,12 +105,15 @@ def train(
         listener: told of each epoch when it is over, those of an earlier sitting included; what it raises ends the
             training.
         test: False leaves the test part unread, and ``result.test`` empty.
+        start: given the model and its trainer before the first epoch, to begin elsewhere than a model initialises.
     """
     keep_freed_memory()
     with PeakMemory(config["device"]) as memory:
         prepared = prepare(config, split)
         model, trainer = prepared.model, prepared.trainer
-        trainer.saved_model_file = _checkpoint_path(config, folder)
+        trainer.saved_model_file = checkpoint_path(config, folder)
+        if start is not None:
+            start(prepared)
         log = EpochLog(trainer)
         with _validating(config, trainer, split):
             valid = _fit(trainer, prepared.train_data, prepared.valid_data, log, folder, listener)
@@ -173,7 +177,8 @@ def _fit(
     return valid
 
 
-def _checkpoint_path(config: Config, folder: Optional[Path]) -> str:
+def checkpoint_path(config: Config, folder: Optional[Path]) -> str:
+    """Where a training's checkpoint goes: into a folder of its own, or under a name of its own into a common one."""
     if folder is not None:
         return str(folder / CHECKPOINT_FILE)
     name = f"{config['model']}-{config['dataset']}-seed{config['seed']}-{get_local_time()}-{os.getpid()}{SUFFIX}"

@@ -100,6 +100,7 @@ PATCHES = (
     Patch(_DATASET, "_download", mends.download_alone, "waits at a barrier nobody opened (RecBole issues 1989, 2050)"),
     Patch(_DATASET, "_load_feat", _instead(tables.load_feat), "a quote swallows lines, a user NA is dropped"),
     Patch(_DATASET, "_load_data", tables.with_interactions_checked, "one pair in training and in test, without a word"),
+    Patch(_DATASET, "_get_remap_list", ours.numbered_as_listed, "a token's number changes with the order of lines"),
     Patch(_DATASET, "_remove_duplication", times.duplicates_removed, _FLOAT32),
     Patch(_DATASET, "_reset_index", times.keys_kept, _FLOAT32),
     Patch(_DATASET, "_change_feat_format", times.placed, _FLOAT32),

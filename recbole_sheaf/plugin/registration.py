@@ -31,6 +31,7 @@ from recbole_sheaf.settings.config import (
 from recbole_sheaf.settings.settings_files import read_yaml
 
 QUICK_START = "recbole.quick_start.quick_start"
+NUMBERING, LISTED = "numbering", "listed"  # what a folder says to RecBole's dataset; no setting of anybody's
 
 
 def add_finder() -> None:
@@ -204,7 +205,10 @@ def _mmrec_settings(folder: Path, name: str, cache: Path) -> dict[str, Any]:
 
 
 def _own_split_settings(config: Any, folder: Path) -> dict[str, Any]:
-    """As of an MMRec-style folder: its parts, and every item of its ``.item``, unless ``load_col`` says otherwise."""
+    """As of an MMRec-style folder: its parts, and every item of its ``.item``, unless ``load_col`` says otherwise.
+
+    A folder that lists its users too has the numbers of both by these lists (:func:`numbered_as_listed`).
+    """
     from recbole_sheaf.data.mmrec_folder import SPLITS
 
     own: dict[str, Any] = {"benchmark_filename": list(SPLITS)}
@@ -215,7 +219,26 @@ def _own_split_settings(config: Any, folder: Path) -> dict[str, Any]:
         or not (folder / f"{config.dataset}.item").is_file()
     ):
         return own
-    return {**own, "load_col": {**columns, "item": [config.final_config_dict["ITEM_ID_FIELD"]]}}
+    loaded = {**columns, "item": [config.final_config_dict["ITEM_ID_FIELD"]]}
+    if not (folder / f"{config.dataset}.user").is_file():
+        return {**own, "load_col": loaded}
+    return {**own, "load_col": {**loaded, "user": [config.final_config_dict["USER_ID_FIELD"]]}, NUMBERING: LISTED}
+
+
+def numbered_as_listed(get_remap_list: Callable) -> Callable:
+    """RecBole's columns to be numbered together: of a folder that lists its users and items, the lists go first.
+
+    So a token keeps its number whatever the order of interactions, and those listed later come after it.
+    """
+
+    @functools.wraps(get_remap_list)
+    def _get_remap_list(self: Any, field_list: Any) -> Any:
+        columns = get_remap_list(self, field_list)
+        if self.config[NUMBERING] != LISTED:
+            return columns
+        return sorted(columns, key=lambda column: column[0] is self.inter_feat)  # stable
+
+    return _get_remap_list
 
 
 def _downloadable() -> Iterator[str]:
