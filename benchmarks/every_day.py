@@ -7,6 +7,7 @@ model knows, ranked among all items without those of the user's history. Seconds
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,9 +17,10 @@ import numpy as np
 import pandas as pd
 import recbole
 import torch
+import yaml
 
 from recbole_sheaf.data.conversion import Interactions, RawDataset, write_dataset
-from recbole_sheaf.experiments.checkpoints import restore
+from recbole_sheaf.experiments.checkpoints import Restored, restore
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.updating import update
 from recbole_sheaf.files.atomic import read_columns
@@ -43,14 +45,14 @@ def genres() -> tuple[list[str], np.ndarray]:
 def raw(table: pd.DataFrame) -> RawDataset:
     """A dataset of some interactions, with the vectors of its items."""
     tokens, rows = genres()
-    there = [row for row, token in enumerate(tokens) if token in set(table["item_id"])]
+    items = set(table["item_id"])
+    there = [row for row, token in enumerate(tokens) if token in items]
     vectors = ([tokens[row] for row in there], rows[there])
     return RawDataset(Interactions.of(table.reset_index(drop=True)), features={"genre": vectors})
 
 
-def judged(checkpoint: Path, past: pd.DataFrame, tomorrow: pd.DataFrame) -> tuple[float, float, int]:
+def judged(restored: Restored, past: pd.DataFrame, tomorrow: pd.DataFrame) -> tuple[float, float, int]:
     """Recall@20 and NDCG@20 of tomorrow's new pairs, and how many users have some."""
-    restored = restore(checkpoint)
     dataset, model = restored.split.dataset, restored.model
     users, items = (dataset.field2token_id[field] for field in ("user_id", "item_id"))
     known = tomorrow[tomorrow["user_id"].isin(users) & tomorrow["item_id"].isin(items)]
@@ -80,14 +82,15 @@ def main() -> None:
     options.add_argument("folder", nargs="?", type=Path)
     options.add_argument("--epochs", type=int, default=3)
     options.add_argument("--model", default="MMSheaf")
-    options.add_argument("--most", type=int, help="epochs of training anew")
+    options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of all trainings")
     given = options.parse_args()
+    sys.argv = sys.argv[:1]
     folder = given.folder or Path(tempfile.mkdtemp())
     table = log()
     ends = [round((HISTORY + DAY * day) * len(table)) for day in range(DAYS + 2)]
     own = {"data_path": str(folder), "checkpoint_dir": str(folder / "saved"), "cache_dir": str(folder / "cache")}
     own |= {"show_progress": False, "state": "WARNING", "log_to_file": False, "log_tensorboard": False}
-    own |= {"epochs": given.most} if given.most else {}
+    own |= {key: yaml.safe_load(value) for key, value in (each.split("=") for each in given.set)}
     write_dataset(raw(table[: ends[0]]), folder / "log")
 
     def anew(name: str) -> Path:
@@ -95,20 +98,20 @@ def main() -> None:
 
     checkpoint, seconds = timed(anew, "log")
     print(f"history: {ends[0]:,} interactions, {seconds:.1f} s", flush=True)
+    yesterday, rows = restore(checkpoint), []
     for day in range(1, DAYS + 1):
-        today = raw(table[ends[day - 1] : ends[day]])
         past, tomorrow = table[: ends[day]], table[ends[day] : ends[day + 1]]
-        stale = judged(checkpoint, past, tomorrow)
-        updated, seconds = timed(update, checkpoint, today, epochs=given.epochs)
-        checkpoint = updated.checkpoint
-        print(f"day {day}, not updated: {stale}", flush=True)
-        print(
-            f"day {day}, updated: {judged(checkpoint, past, tomorrow)}, {seconds:.1f} s",
-            updated.result.valid,
-            flush=True,
-        )
-        fresh, seconds = timed(anew, updated.folder.name)
-        print(f"day {day}, anew: {judged(fresh, past, tomorrow)}, {seconds:.1f} s", flush=True)
+        stale = judged(yesterday, past, tomorrow)
+        updated, of_update = timed(update, checkpoint, raw(table[ends[day - 1] : ends[day]]), epochs=given.epochs)
+        fresh, of_anew = timed(anew, updated.folder.name)
+        checkpoint, yesterday = updated.checkpoint, restore(updated.checkpoint)
+        found = {"yesterday's": stale, "updated": judged(yesterday, past, tomorrow)}
+        found["anew"] = judged(restore(fresh), past, tomorrow)
+        for name, (recall, ndcg, users) in found.items():
+            seconds = {"updated": of_update, "anew": of_anew}.get(name)
+            rows.append({"day": day, "model": name, "recall@20": recall, "ndcg@20": ndcg, "users": users, "s": seconds})
+        print(pd.DataFrame(rows[-3:]).to_string(index=False), flush=True)
+    print(pd.DataFrame(rows).groupby("model").mean().to_string())
 
 
 if __name__ == "__main__":

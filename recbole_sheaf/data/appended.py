@@ -81,7 +81,7 @@ def _without_repeats(old: pd.DataFrame, new: pd.DataFrame, said: list[str]) -> p
         )
     if there.any():
         said.append(f"{int(there.sum()):,} of {len(new):,} new interactions repeat a user and an item and are left out")
-    return new[~there].reset_index(drop=True)
+    return new[~there]
 
 
 def _known_otherwise(old: pd.DataFrame, new: pd.DataFrame) -> Bool[np.ndarray, " rows"]:

@@ -36,7 +36,7 @@ from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.files.atomic import field_types, read_columns, read_header, read_table
 from recbole_sheaf.files.whole_files import whole_file
 from recbole_sheaf.models.weighing import choose_form
-from recbole_sheaf.settings.config import cache_folder
+from recbole_sheaf.settings.config import RECBOLE_PROPERTIES, cache_folder
 from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.store.records import RunResult
 
@@ -96,7 +96,7 @@ def update(
     restored = restore(path, data_path, trust)
     settings = own_settings(restored.checkpoint)
     _refuse_unfit(restored, settings, today)
-    target = Path(to) if to is not None else _next_folder(_folder(restored))
+    target = Path(to) if to is not None else _next_folder(restored)
     if os.path.lexists(target):
         raise DataError(f"{target} exists; give another place, or remove it if no checkpoint was trained on it")
     raw = _union(restored, today)
@@ -215,12 +215,10 @@ def _refuse_unfit(restored: Restored, settings: Mapping[str, Any], today: RawDat
             )
 
 
-def _folder(restored: Restored) -> Path:
-    """Of the dataset, as somebody named it."""
-    return origin_of(Path(restored.config["data_path"]))
-
-
-def _next_folder(old: Path) -> Path:
+def _next_folder(restored: Restored) -> Path:
+    old = origin_of(Path(restored.config["data_path"]))
+    if old.is_relative_to(RECBOLE_PROPERTIES.parent):
+        raise ConfigError(f"{old.name} lies in RecBole's own folder, beside which nothing is written; give to=...")
     stem = re.sub(r"-update\d+$", "", old.name)
     numbers = (number for number in itertools.count(1) if not os.path.lexists(old.parent / f"{stem}-update{number}"))
     return old.parent / f"{stem}-update{next(numbers)}"

@@ -187,8 +187,12 @@ def with_folder_recognised(set_default_parameters: Callable) -> Callable:
         folder = Path(settings["data_path"])
         if is_mmrec_folder(folder, self.dataset):
             settings.update(_mmrec_settings(folder, self.dataset, cache_folder(self)))
-        elif not settings.get("benchmark_filename") and has_own_split(folder, self.dataset):
-            settings.update(_own_split_settings(self, folder))
+        elif has_own_split(folder, self.dataset):
+            if not settings.get("benchmark_filename"):
+                settings.update(_own_split_settings(self, folder))
+            loaded = _listed(self, folder).keys() & set(settings["load_col"] or ("item", "user"))
+            if len(loaded) == 2:
+                settings[NUMBERING] = LISTED
 
     return _set_default_parameters
 
@@ -205,24 +209,23 @@ def _mmrec_settings(folder: Path, name: str, cache: Path) -> dict[str, Any]:
 
 
 def _own_split_settings(config: Any, folder: Path) -> dict[str, Any]:
-    """As of an MMRec-style folder: its parts, and every item of its ``.item``, unless ``load_col`` says otherwise.
+    """As of an MMRec-style folder: its parts, and what its ``.item`` and ``.user`` list, unless ``load_col`` says else.
 
-    A folder that lists its users too has the numbers of both by these lists (:func:`numbered_as_listed`).
+    Where both are read, users and items are numbered as they are listed (:func:`numbered_as_listed`).
     """
     from recbole_sheaf.data.mmrec_folder import SPLITS
 
     own: dict[str, Any] = {"benchmark_filename": list(SPLITS)}
-    columns = config.final_config_dict["load_col"]
-    if (
-        columns is None
-        or "load_col" in config.external_config_dict
-        or not (folder / f"{config.dataset}.item").is_file()
-    ):
+    columns, listed = config.final_config_dict["load_col"], _listed(config, folder)
+    if columns is None or "load_col" in config.external_config_dict or "item" not in listed:
         return own
-    loaded = {**columns, "item": [config.final_config_dict["ITEM_ID_FIELD"]]}
-    if not (folder / f"{config.dataset}.user").is_file():
-        return {**own, "load_col": loaded}
-    return {**own, "load_col": {**loaded, "user": [config.final_config_dict["USER_ID_FIELD"]]}, NUMBERING: LISTED}
+    return {**own, "load_col": {**columns, **listed}}
+
+
+def _listed(config: Any, folder: Path) -> dict[str, list[str]]:
+    """The columns to load of those of ``.item`` and ``.user`` that there are."""
+    fields = {"item": config.final_config_dict["ITEM_ID_FIELD"], "user": config.final_config_dict["USER_ID_FIELD"]}
+    return {table: [field] for table, field in fields.items() if (folder / f"{config.dataset}.{table}").is_file()}
 
 
 def numbered_as_listed(get_remap_list: Callable) -> Callable:

@@ -49,6 +49,13 @@ def test_another_seed_draws_others(old):
     assert one.equals(same) and not one.equals(other)
 
 
+def test_validation_takes_no_more_than_the_test(old):
+    """A fifth of 20 is 4, but three of them alone are of users and items that training knows: one each."""
+    new = table([("u0", "i50"), ("u1", "i50"), ("u2", "i50"), ("u3", "i50"), *((f"x{n}", f"n{n}") for n in range(16))])
+    parts = appended(old, new, repeats=False, seed=1).table[PART].to_numpy()[100:]
+    assert ((parts == "valid").sum(), (parts == "test").sum()) == (1, 1)
+
+
 def test_a_small_day_trains_whole_and_the_test_stays(old):
     made = appended(old, table([("u0", "i70"), ("u1", "i70")]), repeats=False, seed=1)
     assert made.table[PART].tolist() == [*old[PART], "train", "train"] and "too few" in made.said[-1]

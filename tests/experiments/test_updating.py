@@ -212,8 +212,6 @@ def test_a_new_checkpoint_is_one_as_any_other(updated, model, capsys, home):
     found = updated(model)
     again = evaluate_checkpoint(found.checkpoint)
     assert (again["valid"], again["test"]) == (found.result.valid, found.result.test) and again["test"]
-    assert main(["recommend", str(found.checkpoint), "--users=new1,u1", "--k=5", "--json"]) in (0, 2)
-    capsys.readouterr()
     assert main(["recommend", str(found.checkpoint), "--users=new1", "--k=61"]) == 0
     said = capsys.readouterr().out
     assert "i7" in said and "fresh1" not in said  # which new1 has had
