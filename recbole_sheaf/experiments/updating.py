@@ -349,7 +349,7 @@ def _new_settings(restored: Restored, settings: Mapping[str, Any], target: Path,
     kept = {key: value for key, value in settings.items() if key not in OF_THE_OLD_FOLDER}
     named = {choice.name: choice.normalise for choice in _choices(restored)}
     modalities = [name if how == "none" else {"name": name, "normalise": how} for name, how in named.items()]
-    content = {"modalities": modalities} if named else {}
+    content = {"modalities": modalities} if hasattr(restored.model, "modalities") else {}
     mode = {key: value for key, value in (settings.get("eval_args") or {}).items() if key == "mode"}
     return {
         **{key: value for key, value in kept.items() if key not in ("model", "dataset")},
