@@ -25,6 +25,7 @@ from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.mmrec import origin_of
 from recbole_sheaf.data.raw_features import Vectors
 from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
+from recbole_sheaf.data.relations import relations_of
 from recbole_sheaf.errors import CheckpointError, ConfigError, DataError, FeatureError, nearest, shown
 from recbole_sheaf.experiments.checkpoints import SILENT, Restored, own_settings, restore
 from recbole_sheaf.experiments.library_warnings import hushed
@@ -203,6 +204,11 @@ def _refuse_unfit(restored: Restored, settings: Mapping[str, Any], today: RawDat
         )
     if settings.get("features", "real") != "real" or settings.get("missing_share"):
         raise ConfigError(f"{restored.checkpoint.path} is of ablated content; update a model of features: real")
+    if relations := relations_of(restored.split.dataset):
+        raise ConfigError(
+            f"{restored.checkpoint.path} was trained beside {', '.join(relations)}, to which an update adds no day; "
+            "train again, or update a model of relations: {}"
+        )
     own = getattr(restored.model, "modalities", {})
     for modality, (_, rows) in today.features.items():
         if modality not in own:

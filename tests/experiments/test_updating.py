@@ -314,6 +314,12 @@ def test_runs_that_cannot_be_updated(checkpoint, monkeypatch, key, value, said):
         update(checkpoint("BPR"), today(1, features={}))
 
 
+def test_dislikes_are_not_lost(checkpoint, monkeypatch):
+    monkeypatch.setattr(updating, "relations_of", lambda dataset: {"dislike": None})
+    with pytest.raises(ConfigError, match="was trained beside dislike, to which an update adds no day"):
+        update(checkpoint("BPR"), today(1, features={}))
+
+
 def test_weights_of_neither_users_nor_items_are_refused(checkpoint, monkeypatch, home):
     taken = updating.restore
 
