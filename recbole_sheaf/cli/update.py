@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--to", type=Path, help="the dataset's folder to write (default: <old folder>-update1, -update2, ...)"
     )
-    options.add_argument("--epochs", type=int, metavar="N", help="epochs to train on (default: 3)")
+    options.add_argument("--epochs", type=int, metavar="N", help="epochs to train on (default: 5)")
     options.add_argument("--choose", action="store_true", help="choose the form of the item sheaf again")
     add_column_options(options)
     options.add_argument("--items", help="table of new items: .csv, .tsv or .parquet")

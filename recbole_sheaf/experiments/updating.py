@@ -41,7 +41,7 @@ from recbole_sheaf.settings.config import RECBOLE_PROPERTIES, cache_folder
 from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.store.records import RunResult
 
-EPOCHS = 3  # of a day, see docs/take-away.md
+EPOCHS = 5  # of a day, see docs/take-away.md
 # Settings of a run that say how its dataset was read and split, in the place of which the new folder has its own.
 OF_THE_OLD_FOLDER = frozenset(
     "data_path features_path encoding load_col unload_col unused_col benchmark_filename split eval_args catalogue "
