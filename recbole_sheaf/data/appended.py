@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
+from recbole_sheaf.data.mmrec_folder import SPLITS
+from recbole_sheaf.data.raw_interactions import ITEM, PART, RATING, TIME, USER
 from recbole_sheaf.errors import DataError, shown
 
-PART = "part"
-TRAIN, VALID, TEST = "train", "valid", "test"
+TRAIN, VALID, TEST = SPLITS
 
 
 @dataclass(frozen=True)

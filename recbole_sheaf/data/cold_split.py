@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from recbole_sheaf.errors import DataError
+from recbole_sheaf.settings.config import seed_of_split
 
 SHARE = 0.1  # of the items with interactions, in validation and in test each
 
@@ -25,7 +26,7 @@ def cold_item_parts(dataset: Any) -> list[Any]:
     if not held_out:
         raise DataError(f"split: cold_items wants ten items or more with interactions, there are {len(there)}")
     tokens = dataset.id2token(dataset.iid_field, there)
-    seed = dataset.config["split_seed"] if dataset.config["split_seed"] is not None else dataset.config["seed"]
+    seed = seed_of_split(dataset.config)
     drawn = np.random.default_rng(seed).permutation(there[np.argsort(tokens)])
     cold = np.isin(items, drawn[:held_out]), np.isin(items, drawn[held_out : 2 * held_out])
     dataset._drop_unused_col()

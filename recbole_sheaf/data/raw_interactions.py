@@ -12,6 +12,7 @@ from recbole_sheaf.files.names import ITEM_NAMES, USER_NAMES
 from recbole_sheaf.files.raw_tables import RawTable, place_of
 
 USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "timestamp"
+PART = "part"  # train, valid or test
 NOUNS = {USER: "user", ITEM: "item", RATING: "rating", TIME: "time"}  # by RecBole's field
 GUESSES: Mapping[str, tuple[str, ...]] = {  # in lower case
     USER: USER_NAMES,

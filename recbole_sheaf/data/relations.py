@@ -24,12 +24,13 @@ from jaxtyping import Bool, Float32, Int64
 from recbole_sheaf.data.conditions import Condition, read_condition, sealed_database
 from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.mmrec_folder import SPLITS
+from recbole_sheaf.data.raw_interactions import PART
 from recbole_sheaf.errors import ConfigError, DataError, first_line, nearest, shown
 from recbole_sheaf.files.atomic import field_types, read_table
+from recbole_sheaf.settings.config import seed_of_split
 
 logger = logging.getLogger(__name__)
 
-PART = "part"
 BY_DEFAULT = "dislike"  # the one that `relations: auto` takes, where its table is there
 _IN_SQL = {"token": "VARCHAR", "float": "DOUBLE"}
 
@@ -142,9 +143,10 @@ def dislikes_of(dataset: Any, found: Bool[np.ndarray, " rows"]) -> pd.DataFrame:
     if dataset.benchmark_filename_list is not None:
         rows[PART] = np.repeat(SPLITS, dataset.file_size_list)[found]
     elif config["eval_args"]["order"] != "TO" and "RS" in split:
-        seed = config["seed"] if config["split_seed"] is None else config["split_seed"]
         drawn = np.empty(len(rows))
-        drawn[np.lexsort(rows[ids[::-1]].to_numpy(dtype=str).T)] = np.random.default_rng(seed).random(len(rows))
+        drawn[np.lexsort(rows[ids[::-1]].to_numpy(dtype=str).T)] = np.random.default_rng(seed_of_split(config)).random(
+            len(rows)
+        )
         rows[PART] = np.where(drawn < split["RS"][0] / sum(split["RS"]), SPLITS[0], SPLITS[-1])
     return rows
 

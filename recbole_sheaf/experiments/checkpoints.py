@@ -258,11 +258,13 @@ def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
     own["checkpoint_dir"] = str(checkpoint.path.parent)  # which RecBole's trainer makes where it is not there
     if dataset == "ml-100k" and data_path is None:
         del own["data_path"]  # RecBole's own copy, wherever it is installed
-    return resolve_configs([model], dataset, [], {key: own[key] for key in own if key not in ("model", "dataset")})[0]
+    return resolve_configs([model], dataset, [], own)[0]
 
 
 def own_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a checkpoint says of its run and a run may be told: no place to write to, no key that nothing reads.
+
+    Model and dataset have a place of their own.
 
     Raises:
         CheckpointError: if its model is one that nobody has.
@@ -271,7 +273,7 @@ def own_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     model, dataset, settings = checkpoint.model, checkpoint.dataset, checkpoint.settings
     _refuse_unknown_model(checkpoint)
     refuse_unsafe_names(dataset)
-    known = known_keys(model, dataset)
+    known = known_keys(model, dataset) - {"model", "dataset"}
     kept = {key: settings[key] for key in settings if key in known and (key not in WITHOUT_EFFECT or key in KEPT)}
     sampled = kept.get("train_neg_sample_args")
     if isinstance(sampled, dict) and sampled.get("distribution") == "none":  # as RecBole resolves, and refuses, None

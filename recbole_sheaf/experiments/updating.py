@@ -19,12 +19,12 @@ import pandas as pd
 import torch
 from recbole.utils import ModelType
 
-from recbole_sheaf.data.appended import PART, TEST, TRAIN, VALID, appended
+from recbole_sheaf.data.appended import TEST, TRAIN, VALID, appended
 from recbole_sheaf.data.conversion import Interactions, RawDataset, write_dataset
 from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.mmrec import origin_of
 from recbole_sheaf.data.raw_features import Vectors
-from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
+from recbole_sheaf.data.raw_interactions import ITEM, PART, RATING, TIME, USER
 from recbole_sheaf.data.relations import relations_of
 from recbole_sheaf.errors import CheckpointError, ConfigError, DataError, FeatureError, nearest, shown
 from recbole_sheaf.experiments.checkpoints import SILENT, Restored, own_settings, restore
@@ -37,7 +37,7 @@ from recbole_sheaf.features.modality import join_by_token
 from recbole_sheaf.files.atomic import field_types, read_columns, read_header, read_table
 from recbole_sheaf.files.whole_files import whole_file
 from recbole_sheaf.models.weighing import choose_form
-from recbole_sheaf.settings.config import RECBOLE_PROPERTIES, cache_folder
+from recbole_sheaf.settings.config import RECBOLE_PROPERTIES, cache_folder, seed_of_split
 from recbole_sheaf.settings.modality_choices import ModalityChoice, chosen_modalities
 from recbole_sheaf.store.records import RunResult
 
@@ -103,10 +103,6 @@ def update(
     raw = _union(restored, today)
     first = max(1, restored.checkpoint.epoch + 1)  # RecBole's epoch 0 chooses the form of an item sheaf
 
-    def start(prepared: Prepared) -> None:
-        carry_over(restored, prepared)
-        _start_at(first, epochs, choose, prepared)
-
     with _removed_after_an_error(target):
         said = write_dataset(raw, target)
         with hushed():
@@ -115,7 +111,13 @@ def update(
             split = load_split(config)
             checkpoint = Path(checkpoint_path(config, None))
             with whole_file(checkpoint) as file:
-                trained = train(config, split, start=lambda prepared: start(_writing_to(file, prepared)))
+
+                def start(prepared: Prepared) -> None:
+                    prepared.trainer.saved_model_file = str(file)
+                    carry_over(restored, prepared)
+                    _start_at(first, epochs, choose, prepared)
+
+                trained = train(config, split, start=start)
     return Updated(checkpoint, target, said, replace(trained.result, checkpoint=str(checkpoint)))
 
 
@@ -168,11 +170,6 @@ def _start_at(first: int, epochs: int, choose: bool, prepared: Prepared) -> None
     trainer.eval_step = min(trainer.eval_step, 1)
     if choose:
         choose_form(trainer, prepared.valid_data)
-
-
-def _writing_to(file: Path, prepared: Prepared) -> Prepared:
-    prepared.trainer.saved_model_file = str(file)
-    return prepared
 
 
 @contextlib.contextmanager
@@ -234,8 +231,8 @@ def _union(restored: Restored, today: RawDataset) -> RawDataset:
     """Old and new together: users and items in the order of their numbers, the new ones behind."""
     config, dataset = restored.config, restored.split.dataset
     new = pd.concat(list(today.interactions.pieces()), ignore_index=True)
-    seed = config["seed"] if config["split_seed"] is None else config["split_seed"]
-    both = appended(_old_table(restored), new, repeats=config["repeated_interactions"] == "keep", seed=seed)
+    keep = config["repeated_interactions"] == "keep"
+    both = appended(_old_table(restored), new, repeats=keep, seed=seed_of_split(config))
     had_users, had_items = (dataset.field2id_token[field][1:] for field in (dataset.uid_field, dataset.iid_field))
     users = list(dict.fromkeys([*had_users, *both.table[USER]]))
     items = list(dict.fromkeys([*had_items, *both.table[ITEM], *today.items()]))
@@ -358,7 +355,7 @@ def _new_settings(restored: Restored, settings: Mapping[str, Any], target: Path,
     content = {"modalities": modalities} if hasattr(restored.model, "modalities") else {}
     mode = {key: value for key, value in (settings.get("eval_args") or {}).items() if key == "mode"}
     return {
-        **{key: value for key, value in kept.items() if key not in ("model", "dataset")},
+        **kept,
         **content,
         **SILENT,
         **({"eval_args": mode} if mode else {}),

@@ -59,6 +59,11 @@ def properties_folder() -> Path:
     )
 
 
+def seed_of_split(config: Any) -> int:
+    """By what draws of a split are made: ``split_seed``, or the run's ``seed`` where that is None."""
+    return config["seed"] if config["split_seed"] is None else config["split_seed"]
+
+
 def cache_folder(config: Any) -> Path:
     """Where converted folders, text vectors and item graphs are kept: ``cache_dir``, or the user's cache folder."""
     return Path(config.final_config_dict.get("cache_dir") or user_cache_dir("recbole_sheaf")).expanduser()

@@ -19,7 +19,6 @@ from starlette.testclient import TestClient
 from recbole_sheaf.cli import main
 from recbole_sheaf.errors import CheckpointError
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, restore
-from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.exports.sources import open_source
@@ -96,19 +95,6 @@ def home(tmp_path_factory):
         patch.chdir(home)
         patch.setattr(sys, "argv", ["pytest"])
         yield home
-
-
-@pytest.fixture
-def results(home, request):
-    """Of a model's run, made once."""
-    made = vars(request.module).setdefault("_made", {})
-
-    def result(model):
-        if (home, model) not in made:
-            made[home, model] = run_models([model], "toy", overrides=settings(model, home))[0]
-        return made[home, model]
-
-    return result
 
 
 @pytest.fixture

@@ -57,16 +57,8 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
-def checkpoint(home, request):
-    """Of a model's run, made once."""
-    made = vars(request.module).setdefault("_made", {})
-
-    def path(model):
-        if model not in made:
-            made[model] = Path(run_models([model], "toy", overrides=settings(model, home))[0].checkpoint).resolve()
-        return made[model]
-
-    return path
+def checkpoint(results):
+    return lambda model: Path(results(model).checkpoint).resolve()
 
 
 def settings(model, home):
