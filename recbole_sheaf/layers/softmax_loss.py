@@ -37,15 +37,16 @@ def softmax_loss(
     temperature: float,
     offset: Optional[Float[Tensor, "#b n_items"]] = None,
     draw: Optional[Draw] = None,
+    weight: Optional[Float[Tensor, " p"]] = None,
 ) -> Float[Tensor, ""]:
-    r"""Softmax loss over all items: how badly the batch's users find theirs, the mean over the p pairs of
+    r"""Softmax loss over all items: how badly the batch's users find theirs, the weighted mean over the p pairs of
 
     .. math:: -s_{ui} + \ln Z_u, \qquad Z_u = \sum_{j \ge 1} \exp s_{uj}.
 
-    Every pair counts once, so a user with many counts for more. With a draw, :math:`Z_u` is estimated without bias
-    (its logarithm is not) from the drawn items, by Horvitz and Thompson 1952: the user's own items as they are, each
-    other drawn j divided by its probability :math:`\pi_j`, which is the correction :math:`s_{uj} - \ln \pi_j` (Bengio &
-    Senécal 2008; Yi et al. 2019). If every item is drawn with probability 1 the two forms are equal.
+    Every pair counts once, or its weight, so a user with many counts for more. With a draw, :math:`Z_u` is estimated
+    without bias (its logarithm is not) from the drawn items, by Horvitz and Thompson 1952: the user's own items as they
+    are, each other drawn j divided by its probability :math:`\pi_j`, which is the correction :math:`s_{uj} - \ln
+    \pi_j` (Bengio & Senécal 2008; Yi et al. 2019). If every item is drawn with probability 1 the two forms are equal.
 
     Args:
         users: the batch's users, not yet of unit length; those without a pair do not count.
@@ -55,13 +56,15 @@ def softmax_loss(
         offset: constants that are added to the logits, one row or a row for each user; no gradient. -inf takes an item
             out of the sum, and is not for an item of a pair.
         draw: of :class:`ItemSampler`; None sums over all items.
+        weight: what each pair counts, not negative; None is 1.
 
     Returns:
         The loss; zero, with a gradient of zeros, if there are no pairs.
 
     Raises:
         ConfigError: if the temperature is not above 0.
-        ShapeError: if users and items differ in width, or the offset has other rows or columns.
+        ShapeError: if users and items differ in width, the offset has other rows or columns, or the weights are not one
+            of each pair.
 
     Over all items: three products of b n_items f; a few times 16 MiB of logits at once whatever b and n_items are,
     never a matrix b x n_items, beside unit items and their gradient, 4 n_items f floats. Sampled: three products of
@@ -72,17 +75,25 @@ def softmax_loss(
         >>> one_pair = torch.tensor([0]), torch.tensor([1])  # row 0 of the batch, item 1; item 0 is the padding
         >>> softmax_loss(users, items, one_pair, temperature=1.0)  # -1 + ln(e + 1)
         tensor(0.3133)
+        >>> two_pairs = torch.tensor([0, 0]), torch.tensor([1, 2])  # the loss of the second is ln(e + 1)
+        >>> softmax_loss(users, items, two_pairs, temperature=1.0, weight=torch.tensor([0.75, 0.25]))
+        tensor(0.5633)
     """
     _refuse(users, items, temperature, offset)
+    row, item = pairs
+    if weight is None:
+        weight = users.new_ones(len(row), dtype=torch.float32)
+    elif weight.shape != row.shape:
+        raise ShapeError(f"{len(row)} pairs came with weights of shape {tuple(weight.shape)}; give one of each pair")
     with torch.autocast(users.device.type, enabled=False):  # cosines over a small temperature need all their digits
         users = normalize(users.float() if users.dtype.itemsize < 4 else users) / temperature
         items = items.float() if items.dtype.itemsize < 4 else items
         offset = None if offset is None else offset.detach().to(users)
+        weight = weight.to(users)
         if draw is None:
-            row, item = pairs
             offset = None if offset is None else offset[:, 1:]
-            return _AllItems.apply(users, normalize(items[1:]), row, item - 1, offset)
-        return _sampled(users, items, pairs, offset, draw)
+            return _AllItems.apply(users, normalize(items[1:]), row, item - 1, offset, weight)
+        return _sampled(users, items, pairs, offset, draw, weight)
 
 
 def _refuse(users: Tensor, items: Tensor, temperature: float, offset: Optional[Tensor]) -> None:
@@ -104,43 +115,45 @@ class _AllItems(torch.autograd.Function):
     """The loss over all items with its gradient computed on the way, so that only a few rows of logits ever exist."""
 
     @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, row: Tensor, item: Tensor, offset: Optional[Tensor]) -> Tensor:
+    def forward(
+        ctx: Any, users: Tensor, items: Tensor, row: Tensor, item: Tensor, offset: Optional[Tensor], weight: Tensor
+    ) -> Tensor:
         differentiate = any(ctx.needs_input_grad)
         d_users, d_items = torch.zeros_like(users), torch.zeros_like(items)
-        counts = torch.bincount(row, minlength=len(users))
+        mass = _summed(weight, row, len(users))
         order = row.argsort(stable=True)
-        row, item = row[order], item[order]
-        ends = counts.cumsum(0).tolist()
+        row, item, weight = row[order], item[order], weight[order]
+        ends = torch.bincount(row, minlength=len(users)).cumsum(0).tolist()
         loss, step, done = users.new_zeros(()), max(1, CHUNK_ENTRIES // max(len(items), 1)), 0
         for start in range(0, len(users), step):
             stop = min(start + step, len(users))
             of = slice(done, ends[stop - 1])
-            own, done = (row[of] - start, item[of]), ends[stop - 1]
-            if not len(own[0]):
+            own, counts, done = (row[of] - start, item[of]), weight[of], ends[stop - 1]
+            if not len(counts):
                 continue
             logits = users[start:stop] @ items.T
             if offset is not None:
                 logits += offset[start:stop] if len(offset) > 1 else offset
-            log_z, weight = logits.logsumexp(dim=1), counts[start:stop].to(users)
-            loss += weight @ log_z - logits[own].sum()
+            log_z = logits.logsumexp(dim=1)
+            loss += mass[start:stop] @ log_z - counts @ logits[own]
             if differentiate:
-                gradient = logits.sub_(log_z.unsqueeze(1)).exp_().mul_(weight.unsqueeze(1))
-                gradient[own] -= 1
+                gradient = logits.sub_(log_z.unsqueeze(1)).exp_().mul_(mass[start:stop].unsqueeze(1))
+                gradient[own] -= counts
                 torch.mm(gradient, items, out=d_users[start:stop])
                 d_items.addmm_(gradient.T, users[start:stop])
-        pairs = max(len(row), 1)
-        ctx.save_for_backward(d_users.div_(pairs), d_items.div_(pairs))
-        return loss / pairs
+        total = _total(weight)
+        ctx.save_for_backward(d_users.div_(total), d_items.div_(total))
+        return loss / total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Optional[Tensor], ...]:
         d_users, d_items = ctx.saved_tensors
-        return gradient * d_users, gradient * d_items, None, None, None
+        return gradient * d_users, gradient * d_items, None, None, None, None
 
 
 def _sampled(
-    users: Tensor, items: Tensor, pairs: tuple[Tensor, Tensor], offset: Optional[Tensor], draw: Draw
+    users: Tensor, items: Tensor, pairs: tuple[Tensor, Tensor], offset: Optional[Tensor], draw: Draw, weight: Tensor
 ) -> Tensor:
     """The loss with each user's own items in full and the drawn others weighted; ``users`` are divided by tau."""
     row, item = pairs
@@ -154,9 +167,18 @@ def _sampled(
         s = s + offset[row if len(offset) > 1 else torch.zeros_like(row), item]
     hit, column = _columns_of(item, draw.items)
     logits = logits.index_put((row[hit], column[hit]), logits.new_tensor(-torch.inf))  # own items are counted apart
-    counts = torch.bincount(row, minlength=len(users)).to(users)
     log_z = _log_sum_exp(logits, row, s)
-    return (counts @ log_z - s.sum()) / max(len(row), 1)
+    return (_summed(weight, row, len(users)) @ log_z - weight @ s) / _total(weight)
+
+
+def _summed(weight: Tensor, row: Tensor, n_rows: int) -> Tensor:
+    return weight.new_zeros(n_rows).index_add_(0, row, weight)
+
+
+def _total(weight: Tensor) -> Tensor:
+    """Of all weights, 1 where there are none, so that nothing is divided by zero."""
+    total = weight.sum()
+    return torch.where(total > 0, total, 1)
 
 
 def _columns_of(item: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:

@@ -64,6 +64,7 @@ from recbole_sheaf.models.multimodal import MultimodalRecommender, xavier
 from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spreads_of_products, spreads_of_scores
 from recbole_sheaf.models.score_factors import PlacedItems, ScoreFactors
+from recbole_sheaf.models.sheaf_targets import SheafTargets, sheaf_targets
 from recbole_sheaf.models.softmax_ranking import with_popularity
 from recbole_sheaf.models.weighing import Weighing
 from recbole_sheaf.settings.config import ModelSettings, cache_folder
@@ -77,6 +78,7 @@ from recbole_sheaf.sheaf.unit_length import unit_length
 AUTO_NEIGHBOURS = 10  # of an item graph
 LEAST_LIFT = 1.2  # of neighbours in content, 1 being chance, 1.5 the least seen of real content
 GRAPH_FROM_RIDGE = 50.0  # of the item sheaf, from which there is one with `item_graph_neighbours: auto`
+AUTO_TARGETS = 3.0  # interactions; docs/results/search-log.md
 SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
 SHEAF_WEIGHTS = ("item_sheaf_weight", "item_sheaf_rarity", "item_sheaf_user_power")
 FORM_SETTINGS = {
@@ -120,6 +122,7 @@ class MMSheafSettings(ModelSettings):
     item_sheaf_nearest: int = setting(10, low=1)
     item_sheaf_rarity: Choices = choices("auto")
     item_sheaf_user_power: Choices = choices("auto", high=1)
+    item_sheaf_targets: Auto = setting("auto", kind=float, low=0, words=("auto",))
     message_passing: str = setting("auto", choices=BACKENDS)
 
     def __post_init__(self) -> None:
@@ -250,12 +253,26 @@ class MMSheaf(MultimodalRecommender):
                 f"item_graph_arcs is {settings.item_graph_arcs}, but item_sheaf_weight is 0, so there is no item sheaf "
                 "to diffuse along; set it above 0, or item_graph_arcs: content"
             )
+        self.targets_worth = self._worth_of_targets(settings)
+        self._targets: Optional[tuple[ItemSheaf, SheafTargets]] = None
         self._foretells: Optional[bool] = None
         self._sheaf_scores: Optional[tuple[ItemSheaf, Tensor]] = None
         self._weighed: Optional[tuple[tuple[Any, ...], Weighed]] = None
         self._balances: Optional[tuple[tuple[Any, ...], dict[tuple[float, float], Balance]]] = None
         if self.closed_form is not None:
             self.leave_open(**{name: getattr(settings, name) for name in SHEAF_WEIGHTS})
+
+    def _worth_of_targets(self, settings: MMSheafSettings) -> float:
+        asked, without = settings.item_sheaf_targets, settings.item_sheaf_weight == 0
+        if asked == "auto":
+            return AUTO_TARGETS if self.softmax is not None and self.softmax.sampler is None and not without else 0.0
+        if asked and (without or self.softmax is None):
+            lacks = "item_sheaf_weight is 0" if without else "loss is bpr"
+            raise ConfigError(
+                f"item_sheaf_targets is {asked}, but {lacks}; the item sheaf gives targets to the softmax alone: set "
+                "loss: softmax and item_sheaf_weight above 0, or item_sheaf_targets: 0"
+            )
+        return float(asked)
 
     def _closed_form(self, config: Any, dataset: Any, settings: MMSheafSettings) -> ClosedForm:
         fitting = Fitting(
@@ -376,10 +393,20 @@ class MMSheaf(MultimodalRecommender):
         """The ranking loss and the penalties."""
         triples, x = self.triples(interaction), self.stalks()
         user_all, item_all = self._diffuse(x)
-        loss = self.ranking_loss(user_all, self._without_id_stalk(item_all), triples)
+        loss = self.ranking_loss(user_all, self._without_id_stalk(item_all), triples, targets=self.targets)
         if self.reg_weight:
             loss = loss + self.penalty(self.reg_weight, triples, x.flatten(1))
         return loss + self.map_weight_decay * self.maps.distance()
+
+    @property
+    def targets(self) -> Optional[SheafTargets]:
+        """What the item sheaf adds to the targets of the softmax; None where it adds nothing."""
+        sheaf = self.item_sheaf
+        if self.targets_worth == 0 or sheaf is None:
+            return None
+        if self._targets is None or self._targets[0] is not sheaf:
+            self._targets = (sheaf, sheaf_targets(sheaf, self.targets_worth, self.n_users))
+        return self._targets[1]
 
     def _without_id_stalk(self, items: Float[Tensor, "n_items f"]) -> Float[Tensor, "n_items f"]:
         """Items of which a random share lacks the ID stalk, as one without training interactions does.

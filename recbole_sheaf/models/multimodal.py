@@ -23,6 +23,7 @@ from recbole_sheaf.errors import ConfigError, FeatureError, nearest
 from recbole_sheaf.features import FeatureAblation, ModalityFeatures, load_modalities
 from recbole_sheaf.layers.message_passing import ArcGraph
 from recbole_sheaf.models.score_factors import ScoreFactors, ScoresInPieces
+from recbole_sheaf.models.sheaf_targets import SheafTargets
 from recbole_sheaf.models.softmax_ranking import SoftmaxRanked, SoftmaxRanking, ranked_factors, squared_norms
 from recbole_sheaf.settings.config import LossSettings, cache_folder
 from recbole_sheaf.settings.vocabulary import LOSSES
@@ -97,14 +98,15 @@ class EmbeddingRecommender(SoftmaxRanked, ScoresInPieces, GeneralRecommender):
         item_all: Float[Tensor, "n_items f"],
         triples: Triples,
         offset: Optional[Float[Tensor, "#b n_items"]] = None,
+        targets: Optional[SheafTargets] = None,
     ) -> Float[Tensor, ""]:
-        """BPR of a batch, or the softmax of its interactions; only the softmax takes an offset of its logits.
+        """BPR of a batch, or the softmax of its interactions; only that takes an offset of its logits, and targets.
 
         Rows are gathered by ``embedding``, whose gradient is summed in a fixed order.
         """
         users, chosen, sampled = triples
         if self.softmax is not None:
-            return self.softmax.loss(user_all, item_all, (users, chosen), offset)
+            return self.softmax.loss(user_all, item_all, (users, chosen), offset, targets)
         u = embedding(users, user_all)
         i, j = embedding(torch.cat([chosen, sampled]), item_all).chunk(2)  # one gradient of all items, not two
         return bpr_loss((u * i).sum(dim=1), (u * j).sum(dim=1))

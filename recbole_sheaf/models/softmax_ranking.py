@@ -24,6 +24,7 @@ from torch.nn.functional import normalize
 
 from recbole_sheaf.layers.softmax_loss import ItemSampler, softmax_loss
 from recbole_sheaf.models.score_factors import ScoreFactors
+from recbole_sheaf.models.sheaf_targets import SheafTargets
 from recbole_sheaf.models.weighing import Weighing, weighings
 from recbole_sheaf.settings.config import LossSettings
 from recbole_sheaf.settings.rules import Choices
@@ -78,6 +79,7 @@ class SoftmaxRanking(nn.Module):
         item_all: Float[Tensor, "n_items f"],
         pairs: Pairs,
         offset: Optional[Float[Tensor, "#b n_items"]] = None,
+        targets: Optional[SheafTargets] = None,
     ) -> Float[Tensor, ""]:
         """The softmax of the pairs; those of a user share one row of logits.
 
@@ -88,13 +90,17 @@ class SoftmaxRanking(nn.Module):
             offset: of the logits, beside that of popularity, see
                 :func:`~recbole_sheaf.layers.softmax_loss.softmax_loss`; one row, or a row for each user of the pairs in
                 their order.
+            targets: items beside those of the pairs that share their mass; None leaves it to the pairs.
         """
         users, row = pairs[0].unique_consecutive(return_inverse=True)
+        item, weight = pairs[1], None
+        if targets is not None:
+            row, item, weight = targets.soften(users, row, item)
         draw = None if self.sampler is None else self.sampler.draw()
         if self.popularity_weight:
             offset = self.popularity.unsqueeze(0) if offset is None else offset + self.popularity
         rows = nn.functional.embedding(users, user_all)
-        return softmax_loss(rows, item_all, (row, pairs[1]), self.temperature, offset, draw)
+        return softmax_loss(rows, item_all, (row, item), self.temperature, offset, draw, weight)
 
 
 def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:

@@ -12,8 +12,8 @@ from recbole_sheaf.layers import softmax_loss as module
 from recbole_sheaf.layers.softmax_loss import Draw, ItemSampler, inclusion_probabilities, softmax_loss
 
 
-def slow_loss(users, items, pairs, temperature, offset=None):
-    """Pair by pair from the definition: each pair counts once, the padding is in no sum."""
+def slow_loss(users, items, pairs, temperature, offset=None, weight=None):
+    """Pair by pair from the definition: each pair counts once or its weight, the padding is in no sum."""
     losses = []
     for row, chosen in zip(*(t.tolist() for t in pairs)):
         s = []
@@ -21,7 +21,8 @@ def slow_loss(users, items, pairs, temperature, offset=None):
             cosine = users[row] @ items[item] / (users[row].norm() * items[item].norm())
             s.append(cosine / temperature + (0 if offset is None else offset[row % len(offset), item]))
         losses.append(torch.stack(s).logsumexp(dim=0) - s[chosen - 1])
-    return torch.stack(losses).mean()
+    losses = torch.stack(losses)
+    return losses.mean() if weight is None else (weight * losses).sum() / weight.sum()
 
 
 def random_problem(b=4, n_items=7, f=3, seed=0, density=0.4):
@@ -38,6 +39,11 @@ def random_problem(b=4, n_items=7, f=3, seed=0, density=0.4):
 
 def random_offset(rows, n_items, seed=1):
     return torch.randn(rows, n_items, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def random_weight(pairs, seed=2):
+    """In steps of a half, some of them none."""
+    return torch.randint(0, 4, pairs[0].shape, generator=torch.Generator().manual_seed(seed)).double() / 2 + 1e-9
 
 
 def everything(n_items):
@@ -62,6 +68,27 @@ def test_equals_the_dense_definition(problem, temperature, offset):
     torch.testing.assert_close(softmax_loss(users, items, pairs, temperature, constants), expected)
     drawn = everything(len(items))  # every item, each for certain: the sampled form is the full one
     torch.testing.assert_close(softmax_loss(users, items, pairs, temperature, constants, drawn), expected)
+
+
+@given(problem=problems, offset=st.sampled_from([None, 1]))
+@settings(deadline=None, max_examples=30)
+def test_a_pair_counts_its_weight(problem, offset):
+    users, items, pairs = problem
+    weight, constants = random_weight(pairs), offset and random_offset(offset, len(items))
+    expected = slow_loss(users, items, pairs, 0.3, constants, weight)
+    torch.testing.assert_close(softmax_loss(users, items, pairs, 0.3, constants, weight=weight), expected)
+    drawn = everything(len(items))
+    torch.testing.assert_close(softmax_loss(users, items, pairs, 0.3, constants, drawn, weight), expected)
+
+
+@pytest.mark.parametrize("entries", [1, 12, 1 << 22])
+def test_gradient_of_weighted_pairs_in_both_forms(monkeypatch, entries):
+    monkeypatch.setattr(module, "CHUNK_ENTRIES", entries)
+    users, items, pairs = random_problem(b=5)
+    inputs, weight = [t.requires_grad_() for t in (users, items)], random_weight(pairs)
+    assert torch.autograd.gradcheck(lambda u, i: softmax_loss(u, i, pairs, 0.3, weight=weight), inputs)
+    draw = Draw(torch.tensor([2, 3, 6]), torch.tensor([-0.5, -0.1, -1.2], dtype=torch.float64))
+    assert torch.autograd.gradcheck(lambda u, i: softmax_loss(u, i, pairs, 0.3, draw=draw, weight=weight), inputs)
 
 
 @pytest.mark.parametrize("entries", [1, 12, 1 << 22])
@@ -212,5 +239,7 @@ def test_shapes_that_do_not_fit_are_refused(unchecked_shapes):
         softmax_loss(users, items[:, :2], pairs, 0.2)
     with pytest.raises(ShapeError, match=r"offset has shape \(4, 6\), expected \(4, 7\) or \(1, 7\)"):
         softmax_loss(users, items, pairs, 0.2, torch.zeros(4, 6))
+    with pytest.raises(ShapeError, match=rf"{len(pairs[0])} pairs came with weights of shape \(2,\)"):
+        softmax_loss(users, items, pairs, 0.2, weight=torch.ones(2))
     with pytest.raises(ConfigError, match="0 items cannot stand for all"):
         ItemSampler(torch.ones(4, dtype=torch.long), 0)
