@@ -169,6 +169,10 @@ def test_users_whom_training_does_not_know_leave_validation_and_test(log, workpl
     strangers = {row[2:4] for row in standing(log.table, listened, True) if row[0] == "positive" and row[2] == 101}
     said = capsys.readouterr().out
     assert f"{len(strangers)} interactions of validation and test are of users without one in training and left" in said
+    people = set(log.table["uid"].tolist())
+    seed = next(seed for seed in range(99) if 101 in drawn(people, 5, seed))  # were it among those who are drawn
+    assert convert("--users=5", f"--seed={seed}", name="e") == 0
+    check(workplace / "data" / "e", *expected(log, users=5, seed=seed))
 
 
 def test_one_table_has_the_gaps_too_and_loads_in_time(log, workplace):

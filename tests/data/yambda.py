@@ -17,6 +17,11 @@ FILES = {
     "undislike": "undislikes.parquet",
 }
 TYPES = {"uid": np.uint32, "item_id": np.uint32, "timestamp": np.uint32, "is_organic": np.uint8}
+AT_ONCE = [  # of pairs of which nothing else is known: what has the time of its taking back, or of a dislike
+    *((102, 3, event) for event in ("like", "unlike")),
+    *((103, 4, event) for event in ("dislike", "undislike")),
+    *((104, 5, event) for event in ("listen", "dislike")),
+]
 OF_LISTENS = {"played_ratio_pct": "UInt16", "track_length_seconds": "UInt32"}
 DIMENSIONS = 6
 
@@ -38,16 +43,24 @@ def write_yambda(folder: Path, rows: int = 700, users: int = 14, items: int = 25
     table["is_organic"] = rng.integers(0, 2, rows)
     table = table.astype(TYPES)
     table["event_type"] = rng.choice(list(FILES), rows, p=[0.6, 0.13, 0.1, 0.1, 0.07])
-    listened = table["event_type"] == "listen"
+    of_these = [pair in {row[:2] for row in AT_ONCE} for pair in zip(table["uid"], table["item_id"])]
+    table = pd.concat([table[~np.array(of_these)], _at_once()], ignore_index=True)
+    rows, listened = len(table), table["event_type"] == "listen"
     table["played_ratio_pct"] = pd.Series(rng.integers(0, 130, rows), dtype="UInt16").where(listened)
     table["track_length_seconds"] = pd.Series(5 * rng.integers(1, 60, rows), dtype="UInt32").where(listened)
     table.loc[table.index[listened][3], "played_ratio_pct"] = pd.NA
+    table.loc[listened & (table["uid"] == 104) & (table["item_id"] == 5), "played_ratio_pct"] = 90
     table = table.sort_values(["uid", "timestamp"], kind="stable", ignore_index=True)
     write_events(folder / "flat" / "50m", table)
     ids = rng.permutation(np.concatenate([tracks[:-1], np.arange(10**6, 10**6 + items)])).astype(np.uint32)
     vectors = rng.normal(size=(len(ids), DIMENSIONS))
     write_vectors(folder, ids, vectors.tolist())
     return SimpleNamespace(folder=folder, table=table, ids=ids, vectors=vectors)
+
+
+def _at_once() -> pd.DataFrame:
+    rows = pd.DataFrame(AT_ONCE, columns=["uid", "item_id", "event_type"]).assign(timestamp=25_700_000, is_organic=1)
+    return rows.astype(TYPES)
 
 
 def write_events(folder: Path, table: pd.DataFrame) -> None:
