@@ -64,6 +64,7 @@ PAGES = {
         "Свои данные": "ru/bring-your-data",
         "Забрать эмбеддинги": "ru/take-away",
         "Отвечать на запросы": "ru/serve",
+        "В эксплуатации": "ru/production",
         "Много запусков": "ru/experiments",
         "Настройки": "ru/settings",
         "Результаты": "ru/results",

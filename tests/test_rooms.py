@@ -54,6 +54,7 @@ ROOMS = {
     "extras": {"errors"},
     "lazy_names": set(),
     "__init__": {"environment", "lazy_names", "plugin"},
+    "__main__": {"cli"},
 }
 STRANGERS = {
     "sheaf": {"dgl", "recbole"},

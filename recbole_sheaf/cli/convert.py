@@ -19,6 +19,8 @@ examples
   recbole-sheaf convert MMREC/baby --to=data/baby
   recbole-sheaf convert VK-LSVD/subsamples/ur0.01 --to=data/vk --layout=vk-lsvd --weeks=20:24 --users=10000 \\
       --positive="like or share or timespent >= 0.7 * duration" --dimensions=32
+  recbole-sheaf convert yambda/flat/50m --to=data/music --layout=yambda --users=5000 \\
+      --positive="event_type = 'like' or played_ratio_pct >= 50"
 
 Interactions and items are .csv, .tsv or .parquet, with the names of their columns in the first line. Times are seconds,
 or ISO dates. What each column became is printed; --rating= and --time= leave out what would be taken by its usual name.
@@ -40,12 +42,22 @@ condition in SQL over the columns of interactions and metadata, is an interactio
 in the order of time, of which there is no column: timestamp is their number. Vectors become the modality 'content'.
 The published split is kept, its weeks of validation and test whole, unless --drop-split makes one table.
 
-Items without interactions are kept, but for VK-LSVD's. The folder appears whole or not at all. --overwrite replaces
-what an earlier conversion wrote, as convert.json in the folder lists it, and leaves every other file there.
+--layout=yambda is of Yambda's folder of events, such as flat/50m; embeddings.parquet is looked for there and up to
+two folders above. multi_event.parquet is read, or else the files of listens, likes, dislikes, unlikes and undislikes.
+Without --positive: played_ratio_pct >= 50, its Listen+. A user's first positive event of a track is the interaction,
+its time in seconds. What an unlike or undislike of the same part takes back counts as not done. The split is its
+benchmark's: 299 days, and half an hour of gap before each of the last two; users of training alone. Dislikes and
+vectors are as above.
+
+Items without interactions are kept, but for those of such logs. The folder appears whole or not at all. --overwrite
+replaces what an earlier conversion wrote, as convert.json in the folder lists it, and leaves every other file there.
 """
 
 OF_TABLES = ("user", "item", "rating", "time", "items_id", "text", "features")
-OF_VK_LSVD = ("weeks", "users", "seed", "positive", "dimensions", "memory")
+OF_LAYOUT = {  # options of published logs
+    "vk-lsvd": ("weeks", "users", "seed", "positive", "dimensions", "memory"),
+    "yambda": ("users", "seed", "positive", "memory"),
+}
 
 
 @one_sentence
@@ -57,9 +69,15 @@ def main(argv: Optional[list[str]] = None) -> int:
     _refuse_of_other_layouts(options)
     check_place(options.to, options.overwrite)
     if options.layout == "vk-lsvd":
+        from recbole_sheaf.data.vk_lsvd import Wanted as VkLsvd
         from recbole_sheaf.data.vk_lsvd import write_vk_lsvd
 
-        said = write_vk_lsvd(_alone(options), options.to, _wanted(options), options.overwrite)
+        said = write_vk_lsvd(_alone(options), options.to, VkLsvd(**_taken(options)), options.overwrite)
+    elif options.layout == "yambda":
+        from recbole_sheaf.data.yambda import Wanted as Yambda
+        from recbole_sheaf.data.yambda import write_yambda
+
+        said = write_yambda(_alone(options), options.to, Yambda(**_taken(options)), options.overwrite)
     else:
         said = write_dataset(raw_dataset(options), options.to, options.overwrite)
     for sentence in said:
@@ -70,22 +88,23 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def _refuse_of_other_layouts(options: argparse.Namespace) -> None:
-    vk_lsvd = options.layout == "vk-lsvd"
-    for name in OF_TABLES if vk_lsvd else OF_VK_LSVD:
-        if getattr(options, name):
+    own = OF_LAYOUT.get(options.layout)
+    for name in dict.fromkeys([*OF_TABLES, *(name for names in OF_LAYOUT.values() for name in names)]):
+        if getattr(options, name) and name not in (OF_TABLES if own is None else own):
             option = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{option} is {'not ' if vk_lsvd else ''}for --layout=vk-lsvd; leave {option} out")
+            of = [f"--layout={layout}" for layout, names in OF_LAYOUT.items() if name in names]
+            place = f"for {' and '.join(of)}" if of else f"not for --layout={options.layout}"
+            raise ConfigError(f"{option} is {place}; leave {option} out")
 
 
-def _wanted(options: argparse.Namespace) -> Any:
-    from recbole_sheaf.data.vk_lsvd import Wanted
-
-    given = {name: getattr(options, name) for name in OF_VK_LSVD if getattr(options, name) is not None}
+def _taken(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options of a published log say of how much is taken."""
+    given = {name: getattr(options, name) for name in OF_LAYOUT[options.layout] if getattr(options, name) is not None}
     if options.items is not None:
         if not options.items.isdecimal():
-            raise ConfigError(f"--items={options.items} is no number; of VK-LSVD it is how many items are drawn")
+            raise ConfigError(f"--items={options.items} is no number; of this layout it is how many items are drawn")
         given["items"] = int(options.items)
-    return Wanted(**given, keep_split=not options.drop_split)
+    return {**given, "keep_split": not options.drop_split}
 
 
 def _sources(options: argparse.Namespace) -> list[Path]:
@@ -175,20 +194,32 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "source",
         nargs="+",
-        help="interactions: .csv, .tsv, .parquet, several of these, or a folder of MMRec or VK-LSVD",
+        help="interactions: .csv, .tsv, .parquet, several of these, or a folder of MMRec, VK-LSVD or Yambda",
     )
     options.add_argument("--to", type=Path, required=True, help="the folder to write; its name is the dataset's")
     add_column_options(options)
-    options.add_argument("--layout", choices=("header", "elliot", "vk-lsvd"), default="header", help="default: header")
-    options.add_argument("--items", help="table of items: .csv, .tsv or .parquet; of VK-LSVD: how many to draw")
+    options.add_argument("--layout", choices=("header", "elliot", *OF_LAYOUT), default="header", help="default: header")
+    options.add_argument(
+        "--items", help="table of items: .csv, .tsv or .parquet; of VK-LSVD and Yambda: how many to draw"
+    )
     add_item_options(options)
-    options.add_argument("--drop-split", action="store_true", help="of MMRec and VK-LSVD: one table, without its split")
+    options.add_argument(
+        "--drop-split", action="store_true", help="of MMRec, VK-LSVD and Yambda: one table, without its split"
+    )
     options.add_argument("--weeks", metavar="FIRST:LAST", help="of VK-LSVD: weeks of training (default: all)")
-    options.add_argument("--users", type=int, metavar="N", help="of VK-LSVD: how many to draw of those with positives")
-    options.add_argument("--seed", type=int, metavar="N", help="of VK-LSVD: what both draws begin with (default: 2020)")
-    options.add_argument("--positive", metavar="CONDITION", help="of VK-LSVD: which interactions count, in SQL")
+    options.add_argument(
+        "--users", type=int, metavar="N", help="of VK-LSVD and Yambda: how many to draw of those with positives"
+    )
+    options.add_argument(
+        "--seed", type=int, metavar="N", help="of VK-LSVD and Yambda: what both draws begin with (default: 2020)"
+    )
+    options.add_argument(
+        "--positive", metavar="CONDITION", help="of VK-LSVD and Yambda: which interactions count, in SQL"
+    )
     options.add_argument("--dimensions", type=int, metavar="K", help="of VK-LSVD: the first K numbers of the vectors")
-    options.add_argument("--memory", metavar="SIZE", help="of VK-LSVD: what DuckDB may take at most (default: 2GiB)")
+    options.add_argument(
+        "--memory", metavar="SIZE", help="of VK-LSVD and Yambda: what DuckDB may take at most (default: 2GiB)"
+    )
     options.add_argument(
         "--overwrite", action="store_true", help="replace a dataset that is there, but no file of yours"
     )

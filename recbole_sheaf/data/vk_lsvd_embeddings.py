@@ -9,12 +9,12 @@ from typing import Optional
 import numpy as np
 from jaxtyping import Float64, Int, Num, UInt32
 
+from recbole_sheaf.data.published_vectors import MODALITY, begin_rows, write_ids
 from recbole_sheaf.data.vk_lsvd_layout import EMBEDDINGS
 from recbole_sheaf.errors import ConfigError, FeatureError
 from recbole_sheaf.files.arrays import blocks_of_member, opened_npz, shape_of_member
 from recbole_sheaf.files.feature_files import check_features
 
-MODALITY = "content"  # in the dataset's folder
 IDS, VECTORS = NAMES = ("item_id", "embedding")
 _EXPECTED = "VK-LSVD's .npz with arrays 'item_id' and 'embedding'"
 
@@ -39,9 +39,7 @@ class Embeddings:
             rows, places = _found(self.path, archive, items)
             self._refuse_unfit(items, places)
             ids = items[places]
-            with open(features / f"{MODALITY}.ids.txt", "w", encoding="utf-8") as file:
-                for start in range(0, len(ids), 1 << 16):
-                    file.writelines(f"{item}\n" for item in ids[start : start + (1 << 16)].tolist())
+            write_ids(features, ids)
             squares = self._write_rows(features / f"{MODALITY}.npy", archive, rows, ids)
         taken, every = float(squares[: self.dimensions].sum()), float(squares.sum())
         part = f", the first of {len(squares)}, which hold {taken / every:.1%} of the squares" if taken < every else ""
@@ -69,9 +67,7 @@ class Embeddings:
         with open(path, "wb") as file:
             for start, block in _placed(blocks_of_member(self.path, archive, VECTORS, NAMES)):
                 if not start:
-                    kind, shape = np.lib.format.dtype_to_descr(block.dtype), (len(rows), self.dimensions)
-                    header = {"descr": kind, "fortran_order": False, "shape": shape}
-                    np.lib.format.write_array_header_1_0(file, header)
+                    begin_rows(file, block.dtype, (len(rows), self.dimensions))
                 first, last = np.searchsorted(rows, [start, start + len(block)])
                 if first < last:
                     chosen = block[rows[first:last] - start]

@@ -16,7 +16,6 @@ from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.files.regular_files import open_regular
 
 FOLDERS = dict(zip(("train", "validation", "test"), SPLITS))
-USER, ITEM = "user_id", "item_id"
 EMBEDDINGS = "item_embeddings.npz"
 _WEEK = re.compile(r"week_(\d{2,4})\.parquet")
 _RANGE = re.compile(r"(\d{1,4})(?::(\d{1,4}))?")

@@ -264,7 +264,8 @@ def _resolved(checkpoint: Checkpoint, data_path: Optional[str]) -> Config:
 def own_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a checkpoint says of its run and a run may be told: no place to write to, no key that nothing reads.
 
-    Model and dataset have a place of their own.
+    Model and dataset have a place of their own. A run from before ``relations`` was a setting read none, whatever lies
+    beside its dataset today.
 
     Raises:
         CheckpointError: if its model is one that nobody has.
@@ -275,6 +276,7 @@ def own_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     refuse_unsafe_names(dataset)
     known = known_keys(model, dataset) - {"model", "dataset"}
     kept = {key: settings[key] for key in settings if key in known and (key not in WITHOUT_EFFECT or key in KEPT)}
+    kept.setdefault("relations", {})
     sampled = kept.get("train_neg_sample_args")
     if isinstance(sampled, dict) and sampled.get("distribution") == "none":  # as RecBole resolves, and refuses, None
         kept["train_neg_sample_args"] = None

@@ -198,3 +198,11 @@ def test_a_file_where_recbole_writes_a_folder_is_one_sentence(toy, workplace, ca
     (workplace / name).write_text("")
     assert main(["run", "--model=BPR", "--dataset=toy", *_arguments(toy)]) == 2
     assert name in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_the_package_is_the_command_too():
+    command = [sys.executable, "-m", "recbole_sheaf"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"recbole-sheaf {metadata.version('recbole-sheaf')}\n"
+    refused = subprocess.run([*command, "trian"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "recbole-sheaf: there is no command 'trian'" in refused.stderr

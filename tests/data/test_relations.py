@@ -1,11 +1,14 @@
 """Dislikes and the like: which pairs are kept, which of them were known, and that no list holds one."""
 
+import json
 import logging
 
 import duckdb
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from recbole_sheaf.data.relations import relations_of
 from recbole_sheaf.embeddings.embeddings import DISLIKED, DISLIKED_LATER, TEST, TRAIN, Histories
@@ -19,6 +22,7 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare, train
 from recbole_sheaf.exports.files import read_embeddings, write_embeddings
+from recbole_sheaf.files.checkpoint_file import KEY
 from tests.embeddings.toys import restored
 
 HEAD = "user_id:token\titem_id:token"
@@ -264,6 +268,24 @@ def test_a_checkpoint_knows_its_dislikes(toy_settings, disliked, tmp_path):
     table.unlink()
     with pytest.raises(ConfigError, match="relations names 'dislike'"):
         restore(result.checkpoint, own["data_path"])
+
+
+def test_a_checkpoint_from_before_relations_reads_none(toy_settings, tmp_path):
+    own = {key: value for key, value in toy_settings.items() if key != "embedding_size"}
+    (config,) = resolve_configs(["ItemSheaf"], "toy", [], {**own, "relations": {}})
+    result = train(config, load_split(config), tmp_path).result
+    older = tmp_path / "older.safetensors"
+    with safe_open(result.checkpoint, "pt") as file:
+        about, held = json.loads(file.metadata()[KEY]), {name: file.get_tensor(name) for name in file.keys()}
+    del about["settings"]["relations"]
+    save_file(held, older, {KEY: json.dumps(about)})
+    beside(tmp_path / "data" / "toy", [("u0", "i0")])
+    restored_config = restore(older, own["data_path"]).config
+    assert restored_config["relations"] == {}
+    about["settings"]["relations"] = "auto"
+    save_file(held, older, {KEY: json.dumps(about)})
+    with pytest.raises(CheckpointError, match="it did not read toy.dislike.inter, which is there now"):
+        restore(older, own["data_path"])
 
 
 @pytest.fixture

@@ -305,7 +305,7 @@ REFUSED = {
         "duration -4.0 for item_id 1",
     ),
     "a duration in words": (lambda vk: metadata(vk, duration="long"), [], "names the column 'duration'; there are"),
-    "an item twice": (lambda vk: metadata(vk, item_id=np.uint32(7)), [], "has item_id 7 more than once"),
+    "an item twice": (lambda vk: metadata(vk, item_id=np.uint32(7)), [], "has the item_id 7 more than once"),
     "no durations": (
         lambda vk: (vk.folder / "metadata" / "items_metadata.parquet").unlink(),
         [],
@@ -328,7 +328,7 @@ REFUSED = {
     "a long condition": (None, [f"--positive={'not ' * 600}like"], "has 2,404 characters"),
     "a deep condition": (None, [f"--positive={'not ' * 490}like"], "--positive="),
     "an empty condition": (None, ["--positive="], "expected a condition over columns"),
-    "nothing positive": (None, ["--positive=timespent > 200"], "makes no interaction of these weeks positive"),
+    "nothing positive": (None, ["--positive=timespent > 200"], "makes no interaction of these files positive"),
     "nothing in a part": (
         lambda vk: write_week(vk.folder, 4, 5, vk.tables[4].assign(like=False)),
         ["--positive=like"],

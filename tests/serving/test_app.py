@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from starlette.exceptions import HTTPException
 
 from recbole_sheaf.embeddings import explain, similar_items, top_lists, with_users
 from recbole_sheaf.embeddings.embeddings import TRAIN
@@ -15,7 +16,7 @@ from recbole_sheaf.exports.sources import Source
 from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
-from recbole_sheaf.serving.limits import MOST_BYTES, MOST_ITEMS
+from recbole_sheaf.serving.limits import MOST_BYTES, MOST_ITEMS, LimitedBody
 from tests.embeddings.toys import history_of
 from tests.serving.conftest import client_of
 
@@ -212,6 +213,24 @@ def test_a_body_that_grows_is_refused_at_the_limit(embeddings, claimed):
 
     status, _, _ = asyncio.run(asked(build_app(Catalogue(Source(embeddings))), claimed, receive))
     assert status == 413 and came == MOST_BYTES + (1 << 16)
+
+
+def test_a_body_that_is_not_whole_in_time_is_refused():
+    pieces = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive():
+        for piece in pieces:
+            return piece
+        await asyncio.sleep(30)
+
+    async def reads(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+
+    limited = LimitedBody(reads, seconds=0.05)({"type": "http", "headers": []}, receive, None)
+    with pytest.raises(HTTPException, match="the body was not whole after 0.05 s") as refused:
+        asyncio.run(asyncio.wait_for(limited, 10))
+    assert refused.value.status_code == 408 and refused.value.headers == {"Connection": "close"}
 
 
 def test_a_list_as_long_as_may_be_fits_the_body(client):

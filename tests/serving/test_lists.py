@@ -50,9 +50,10 @@ def expected(embeddings, user, k, allowed=lambda number: True, most=60):
 
 
 def test_filters_leave_the_best_of_what_is_left(client, embeddings):
-    body = {"without": ["i3", "i8"], "where": "duration between 2 and 40", "at_most": 2, "per": "author"}
+    body = {"where": "duration between 2 and 40", "at_most": 2, "per": "author"}
+    body["without"] = best = items_of(asked(client, user="u4", k=3, **body))
     found = asked(client, user="u4", k=7, **body)
-    left = expected(embeddings, "u4", 7, lambda number: number not in (3, 8) and 2 <= number <= 40, 2)
+    left = expected(embeddings, "u4", 7, lambda number: f"i{number}" not in best and 2 <= number <= 40, 2)
     assert items_of(found) == left and len(left) == 7 and "by" not in found
     explained = asked(client, user="u4", k=7, explain=True, **body)
     assert items_of(explained) == left and "parts" in explained["items"][0]
@@ -63,21 +64,30 @@ def test_filters_leave_the_best_of_what_is_left(client, embeddings):
 
 def test_several_users_get_their_own_lists_in_their_order(client, embeddings):
     users = ["u9", "u4", "nobody", "u17"]
-    found = asked(client, users=users, k=5, unknown="popular", without=["i7"])["lists"]
+    firsts = asked(client, users=users, k=1, unknown="popular")["lists"]
+    without = sorted({item for each in firsts for item in items_of(each)})
+    found = asked(client, users=users, k=5, unknown="popular", without=without)["lists"]
     assert [each["user"] for each in found] == users
     for each in found:
         if each["user"] != "nobody":
-            assert items_of(each) == expected(embeddings, each["user"], 5, lambda number: number != 7)
+            assert items_of(each) == expected(embeddings, each["user"], 5, lambda number: f"i{number}" not in without)
             assert "by" not in each
     counts = [0] * 60
     for user in range(len(embeddings.users)):
         for item in history_of(embeddings, user):
-            counts[item] += embeddings.items[item] != "i7"
+            counts[item] += embeddings.items[item] not in without
     best = sorted(range(60), key=lambda item: -counts[item])[:5]
     assert items_of(found[2]) == embeddings.items[best].tolist() and found[2]["by"] == "popularity"
     assert [item["score"] for item in found[2]["items"]] == [counts[item] for item in best]
-    alone = asked(client, user="nobody", k=5, unknown="popular", without=["i7"])
+    alone = asked(client, user="nobody", k=5, unknown="popular", without=without)
     assert alone == {"items": found[2]["items"], "by": "popularity", "model": "MMSheaf", "version": ""}
+
+
+def test_several_users_keep_what_they_have_seen_where_that_is_asked(client, embeddings):
+    masked, kept = (asked(client, users=["u9", "u4"], k=60, seen=seen)["lists"] for seen in ("masked", "kept"))
+    for user, without, every in zip(("u9", "u4"), masked, kept):
+        assert set(items_of(every)) == set(embeddings.items.tolist())
+        assert items_of(without) == expected(embeddings, user, 60)
 
 
 def test_clicks_move_the_list_and_are_left_out_of_it(client, embeddings):

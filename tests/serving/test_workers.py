@@ -24,7 +24,7 @@ from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
 from recbole_sheaf.serving.limits import InTime
 from recbole_sheaf.serving.server import listen
-from tests.serving.small_exports import best_of, catalogue_of, options_of, write_small
+from tests.serving.small_exports import best_of, catalogue_of, numbers, options_of, write_small
 
 
 @pytest.fixture
@@ -93,6 +93,7 @@ def test_an_answer_that_takes_too_long_is_a_503_while_others_are_answered(path, 
         (answer,) = answers
         assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
         assert re.match(r"there was no answer after 0.2 s, .* ask again later, or for less", answer.json()["error"])
+        assert numbers(client)['recbole_sheaf_requests_total{path="/recommend",status="503"}'] == 1
         going.set()
         assert best_of(client, 1) == ["i0"]
 
