@@ -90,7 +90,7 @@ def judge_items(
         seed: draws the half of the warm items on which maps from kind to kind are fitted; the other half is judged.
 
     Raises:
-        ConfigError: if the model has no vectors of items, or k is below 1.
+        ConfigError: if the model has no vectors of items, k is below 1, or nothing has more items than k.
 
     Time O(n^2 d) for each kind and measure, in bounded memory.
     """
@@ -118,6 +118,8 @@ def judge_items(
     fitted[np.random.default_rng(seed).permutation(np.flatnonzero(warm))[: int(warm.sum()) // 2]] = True
     for name, (source, target) in _pairs(fused, blocks, content).items():
         found += _across(name, source, target, warm, fitted, k)
+    if not found:
+        raise ConfigError(f"k is {k}, and no kind of vectors has more items than that to judge; take a smaller k")
     return found
 
 

@@ -74,10 +74,12 @@ REFUSALS: dict[Any, Any] = {
     422: {"model": Refusal, "description": "The request is not as described here."},
     503: {"model": Refusal, "description": "There was no answer in time."},
 }
-HOST = {421: REFUSALS[421]}  # any request may be refused by it
-OF_PARAMETERS = {422: REFUSALS[422], **HOST}
-OF_NAMES = {404: REFUSALS[404], **OF_PARAMETERS}
-NO_PICTURE = {404: {"model": Refusal, "description": "There is no picture of the item, or it was changed."}}
+HOST: dict[Any, Any] = {421: REFUSALS[421]}  # any request may be refused by it
+OF_PARAMETERS: dict[Any, Any] = {422: REFUSALS[422], **HOST}
+OF_NAMES: dict[Any, Any] = {404: REFUSALS[404], **OF_PARAMETERS}
+NO_PICTURE: dict[Any, Any] = {
+    404: {"model": Refusal, "description": "There is no picture of the item, or it was changed."}
+}
 Text = Annotated[str, Query(max_length=MOST_LETTERS, description="a part of the token or title; case does not matter")]
 Kind = Annotated[Literal["user", "item"], Query(description="what to look for")]
 Somebody = Annotated[str, Query(min_length=1, max_length=MOST_LETTERS, description="a user of the data")]

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Literal, Optional
 
 import numpy as np
 
 from recbole_sheaf.embeddings.choice import Choice, Columns, Wanted
-from recbole_sheaf.embeddings.embeddings import DISLIKED, DISLIKED_LATER, PARTS, TRAIN, Embeddings
+from recbole_sheaf.embeddings.embeddings import DISLIKED, DISLIKED_LATER, PARTS, TEST, TRAIN, VALID, Embeddings
 from recbole_sheaf.embeddings.explanation import HISTORY, RARE, Contributions, contributions
 from recbole_sheaf.embeddings.new_users import with_clicks, with_users
 from recbole_sheaf.embeddings.ranking import PieceScores, Scores, popular_lists, top_lists
@@ -50,7 +50,14 @@ class Names:
 MOST_SPOKEN = 3  # of a user's items, shown behind a recommended one
 ALL = Wanted()
 SOMEBODY = ""  # a user who is given by items; no token is empty
-PART_NAMES = {**dict(enumerate(PARTS)), DISLIKED: "disliked", DISLIKED_LATER: "disliked"}
+Part = Literal["train", "valid", "test", "disliked"]
+PART_NAMES: dict[int, Part] = {
+    TRAIN: "train",
+    VALID: "valid",
+    TEST: "test",
+    DISLIKED: "disliked",
+    DISLIKED_LATER: "disliked",
+}
 
 
 @dataclass(frozen=True)
@@ -170,7 +177,7 @@ class Catalogue:
         ((_, places, values),) = (each for some in found for each in some)
         return self._entries(places, values)
 
-    def history(self, user: str, k: int) -> tuple[int, list[tuple[str, str]]]:
+    def history(self, user: str, k: int) -> tuple[int, list[tuple[str, Part]]]:
         """How many items a user has, and the first k of them with the part of the data that each is in.
 
         Those of the training come first, dislikes last; in a part they stand in the order of the model's items.

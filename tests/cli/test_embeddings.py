@@ -342,7 +342,7 @@ def test_judge_prints_and_writes_what_is_judged(workplace, checkpoint, export, c
     shared = {(row["items"], row["vectors"], row["measure"]): row["count"] for row in judged}
     assert all(shared[row["items"], row["vectors"], row["measure"]] == row["count"] for row in alone)
     for given, sentence in (
-        ([export, "--columns=genre"], "columns=... are given and there is no item table"),
+        ([export, "--columns=genre"], "--columns are given and there is no item table"),
         ([export, f"--item-table={table}", "--columns=gener"], "names 'gener' (did you mean 'genre'?)"),
         ([export, "--k=0"], "k is 0, expected 1 or more"),
         ([export, "--to=x.parquet"], ".csv"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from recbole_sheaf.embeddings.embeddings import Block, Embeddings, Histories
 from recbole_sheaf.embeddings.item_groups import MOST_VALUES, item_groups
@@ -116,20 +117,27 @@ def warm_of(embeddings):
 
 def test_items_without_a_vector_or_a_value_neither_ask_nor_are_near():
     embeddings, taste = planted()
-    present = np.arange(200) % 2 == 0
-    content = {"c": Vectors(np.where(present[:, None], embeddings.item_vectors[:, :8], 0), present)}
-    members = item_values(taste, present)
+    even, valued = np.arange(200) % 2 == 0, np.arange(200) % 5 > 0
+    content = {"c": Vectors(np.where(even[:, None], embeddings.item_vectors[:, :8], 0), even)}
+    members = sparse.csr_matrix(np.eye(10, dtype=np.float32)[taste] * valued[:, None])
     found = by_name(judge_items(embeddings, content, {"taste": members}))
-    count = sum(item % 2 == 0 for item in warm_of(embeddings))
-    assert found[WARM, "content c", "taste"].count == count == found[WARM, FUSED, "taste"].count
-    assert found[WARM, "content c", "taste"].chance == pytest.approx(9 / 99)
+    warm = np.array(sorted(warm_of(embeddings)))
+    assert found[WARM, FUSED, "taste"].count == valued[warm].sum()
+    assert found[WARM, "content c", "taste"].count == (valued & even)[warm].sum()
+    assert found[WARM, "content c", "taste"].chance == pytest.approx(7 / 79)
+    left = np.setdiff1d(warm, np.random.default_rng(0).permutation(warm)[: len(warm) // 2])
+    assert found[WARM, "fused to content c", "recall@10"].count == even[left].sum() < len(left)
     assert (WARM, "content together", "taste") not in found  # which is the one modality
 
 
-def item_values(values, present):
-    from scipy import sparse
-
-    return sparse.csr_matrix(np.eye(10, dtype=np.float32)[values] * present[:, None])
+def test_no_more_items_than_neighbours_are_passed_over():
+    embeddings, _ = planted()
+    cold = 200 - len(warm_of(embeddings))
+    found = by_name(judge_items(embeddings, {}, {}, k=cold))
+    assert (WARM, "block a to b", f"recall@{cold}") in found
+    assert (COLD, "block a to b", f"recall@{cold}") not in found
+    with pytest.raises(ConfigError, match="k is 200, and no kind of vectors has more items than that to judge"):
+        judge_items(embeddings, {}, {}, k=200)
 
 
 def test_what_cannot_be_judged_is_refused(embeddings):
@@ -150,8 +158,8 @@ def test_what_cannot_be_judged_is_refused(embeddings):
 def table(tmp_path):
     header = "item_id:token\ttitle:token_seq\tgenre:token_seq\tyear:token\tone:token\tlength:float"
     lines = [
-        f"i{item}\tword{item} more{item}\tA{item % 3} B{item % 2} A{item % 3}\t{item % 4 or ''}\tx\t{item}"
-        for item in range(60)
+        f"i{item}\tword{item} more{item}\tA{item % 3} B{item % 2} A{item % 3}\t{year}\tx\t{item}"
+        for item, year in enumerate(["", "in 1", "in 2", "in 3"] * 15)
     ]
     path = tmp_path / "toy.item"
     path.write_text("\n".join([header, *lines, "stranger\tx\tC\t9\tx\t1"]) + "\n")
