@@ -28,6 +28,7 @@ COMMANDS = {
     "similar": "items like an item, from a checkpoint or from exported embeddings",
     "embed-items": "place items that the model never met by their content, nothing retrained",
     "explain": "take a score apart: stalks, item sheaf, and the user's items that speak for an item",
+    "judge": "judge vectors of items as vectors: what near items share, one modality found from another",
     "serve": "answer requests over HTTP: recommendations, similar items, vectors, and a page to see them",
     "classify": "node classification with the models of Neural Sheaf Diffusion",
     "table": "one table from the result files of several runs",

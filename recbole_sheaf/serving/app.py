@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Annotated, Any, Literal, Optional, Union
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
@@ -26,9 +26,11 @@ from recbole_sheaf.serving.bodies import (
     Contribution,
     Embed,
     Health,
+    History,
     ItemList,
     Listed,
     Name,
+    Owned,
     Recommend,
     Refusal,
     Similar,
@@ -39,8 +41,10 @@ from recbole_sheaf.serving.bodies import (
 from recbole_sheaf.serving.catalogue import Catalogue, Entry
 from recbole_sheaf.serving.limits import (
     ANSWER_SECONDS,
+    MOST_K,
     MOST_LETTERS,
     MOST_NAMES,
+    OWNED,
     AnswersHead,
     InTime,
     KnownHosts,
@@ -49,20 +53,38 @@ from recbole_sheaf.serving.limits import (
 from recbole_sheaf.serving.metrics import MEDIA_TYPE, Metrics, Observed
 from recbole_sheaf.serving.watching import Served, Watch, Watcher
 
-PAGE = {"": "text/html", "page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
+PAGE = {
+    "": "text/html",
+    "page.js": "text/javascript",
+    "words.js": "text/javascript",
+    "page.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
 PLAIN = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 REFUSALS: dict[Any, Any] = {
-    400: {"model": Refusal, "description": "the model cannot do that, or k is above the catalogue"},
-    404: {"model": Refusal, "description": "an unknown user or item, with the nearest names"},
-    408: {"model": Refusal, "description": "the body was not whole in time"},
-    413: {"model": Refusal, "description": "the body is too large"},
-    422: {"model": Refusal, "description": "the request is not as described here"},
-    503: {"model": Refusal, "description": "there was no answer in time"},
+    400: {"model": Refusal, "description": "The model cannot do that, or k is above the catalogue."},
+    404: {"model": Refusal, "description": "A user or an item is unknown; the sentence has the nearest names."},
+    408: {"model": Refusal, "description": "The body was not whole in time."},
+    413: {"model": Refusal, "description": "The body is too large."},
+    421: {"model": Refusal, "description": "The server was asked under a host name that is not its own."},
+    422: {"model": Refusal, "description": "The request is not as described here."},
+    503: {"model": Refusal, "description": "There was no answer in time."},
 }
+HOST: dict[Any, Any] = {421: REFUSALS[421]}  # any request may be refused by it
+OF_PARAMETERS: dict[Any, Any] = {422: REFUSALS[422], **HOST}
+OF_NAMES: dict[Any, Any] = {404: REFUSALS[404], **OF_PARAMETERS}
+NO_PICTURE: dict[Any, Any] = {
+    404: {"model": Refusal, "description": "There is no picture of the item, or it was changed."}
+}
+Text = Annotated[str, Query(max_length=MOST_LETTERS, description="a part of the token or title; case does not matter")]
+Kind = Annotated[Literal["user", "item"], Query(description="what to look for")]
+Somebody = Annotated[str, Query(min_length=1, max_length=MOST_LETTERS, description="a user of the data")]
+HowMany = Annotated[int, Query(ge=1, le=MOST_K, description="how many items to list")]
+Pictured = Annotated[str, Path(description="an item of the data")]
 
 
 class EscapedJson(JSONResponse):
@@ -120,29 +142,52 @@ def build_app(
 
 
 def _add_answers(app: FastAPI, in_time: InTime) -> None:
-    @app.post("/recommend", response_model_exclude_none=True, responses=REFUSALS)
+    @app.post(
+        "/recommend",
+        summary="Give the best items of a user, of several, or of somebody who has these items.",
+        response_description="Items, best first; of several users a list for each.",
+        response_model_exclude_none=True,
+        responses=REFUSALS,
+    )
     async def recommend(body: Recommend, catalogue: Asked) -> Union[UserLists, ItemList]:
-        """The best items of a user, of several, or of somebody who has these items, best first."""
+        """Filters leave items out before the list is cut at k; with explain each score comes with its parts."""
         return await in_time(_recommended, catalogue, body)
 
-    @app.post("/similar", response_model_exclude_none=True, responses=REFUSALS)
+    @app.post(
+        "/similar",
+        summary="Give the items most like an item.",
+        response_description="Items, the most alike first, with their likeness as score.",
+        response_model_exclude_none=True,
+        responses=REFUSALS,
+    )
     async def similar(body: Similar, catalogue: Asked) -> ItemList:
-        """The items most like an item."""
+        """Alike by the cosine of embeddings, or by what the item in a history adds to the scores of others."""
         found = await in_time(catalogue.similar, body.item, body.k, body.by)
         return _item_list(catalogue, found)
 
-    @app.post("/embed", responses=REFUSALS)
+    @app.post(
+        "/embed",
+        summary="Give the vector of a user, of an item, or of somebody who has these items.",
+        response_description="The vector, and which of its columns are which part.",
+        responses=REFUSALS,
+    )
     async def embed(body: Embed, catalogue: Asked) -> Vector:
-        """The vector of a user, of an item, or of somebody who has these items."""
+        """The inner product of a user's and an item's vector is the score, less what a sparse item sheaf adds."""
         vector = await in_time(catalogue.vector, body.user, body.item, body.items)
         blocks = [Columns(name=block.name, start=block.start, stop=block.stop) for block in catalogue.embeddings.blocks]
         return Vector(vector=vector.tolist(), blocks=blocks, **catalogue.named)
 
 
 def _add_state(app: FastAPI, served: Served, metrics: Metrics) -> None:
-    @app.get("/health", response_model_exclude_none=True)
+    @app.get(
+        "/health",
+        summary="Say whether the server is there, and what it serves.",
+        response_description="The model, its dataset, their sizes, and the parts that its scores have.",
+        response_model_exclude_none=True,
+        responses=HOST,
+    )
     async def health(catalogue: Asked) -> Health:
-        """Whether it is there, and what is served."""
+        """It is answered while other answers are computed."""
         return Health(status="stale" if served.stale else "ok", reason=served.stale, **catalogue.about())
 
     @app.get("/metrics", include_in_schema=False, response_class=Response)
@@ -151,17 +196,38 @@ def _add_state(app: FastAPI, served: Served, metrics: Metrics) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    @app.get("/names", response_model_exclude_none=True)
-    async def names(
-        catalogue: Asked, kind: Literal["user", "item"], text: str = Query("", max_length=MOST_LETTERS)
-    ) -> list[Name]:
-        """Users or items with this text in their token or title."""
+    @app.get(
+        "/names",
+        summary="Find users or items by a text in their token or title.",
+        response_description=f"Up to {MOST_NAMES}; the one whose token equals the text comes first.",
+        response_model_exclude_none=True,
+        responses=OF_PARAMETERS,
+    )
+    async def names(catalogue: Asked, kind: Kind, text: Text = "") -> list[Name]:
+        """An empty text finds the first ones; titles are there for items alone, where the server was given them."""
         found = (catalogue.users if kind == "user" else catalogue.items).find(text, MOST_NAMES)
         return [Name(token=token, title=catalogue.titles.get(token) if kind == "item" else None) for token in found]
 
-    @app.get("/posters/{item:path}", response_class=Response, responses={404: REFUSALS[404]})
-    def poster(item: str, catalogue: Asked) -> Response:
-        """The picture of an item."""
+    @app.get(
+        "/history",
+        summary="Give the items that a user has.",
+        response_description="How many there are, and the first of them with the part of the data that each is in.",
+        response_model_exclude_none=True,
+        responses=OF_NAMES,
+    )
+    async def history(catalogue: Asked, user: Somebody, k: HowMany = OWNED) -> History:
+        """Those that the model learnt from come first, dislikes last; no times are held to order them by."""
+        return _history(catalogue, user, k)
+
+    @app.get(
+        "/posters/{item:path}",
+        summary="Give the picture of an item.",
+        response_class=Response,
+        response_description="The bytes of the picture as the folder has them.",
+        responses={**OF_PARAMETERS, **NO_PICTURE},
+    )
+    def poster(item: Pictured, catalogue: Asked) -> Response:
+        """Items of a list that have a picture say in their field poster where it is."""
         if item not in catalogue.posters:
             raise HTTPException(404, f"there is no picture of {shown(item)}; items that have one say so in 'poster'")
         picture = catalogue.posters[item]
@@ -219,7 +285,7 @@ def _item_list(catalogue: Catalogue, found: list[Entry], by: Any = None) -> Item
 
 
 def _best(catalogue: Catalogue, found: list[Entry], by: Any) -> Best:
-    titles, posters = catalogue.titles, catalogue.posters
+    titles = catalogue.titles
     return Best(
         by=by,
         items=[
@@ -227,13 +293,27 @@ def _best(catalogue: Catalogue, found: list[Entry], by: Any) -> Best:
                 item=entry.item,
                 score=entry.score,
                 title=titles.get(entry.item),
-                poster=f"posters/{quote(entry.item, safe='')}" if entry.item in posters else None,
+                poster=_poster_of(catalogue, entry.item),
                 parts=entry.parts,
                 contributions=_contributions(titles, entry),
             )
             for entry in found
         ],
     )
+
+
+def _history(catalogue: Catalogue, user: str, k: int) -> History:
+    count, found = catalogue.history(user, k)
+    items = [
+        Owned(item=item, title=catalogue.titles.get(item), poster=_poster_of(catalogue, item), part=part)
+        for item, part in found
+    ]
+    return History(user=user, held=catalogue.holds_histories, count=count, items=items, **catalogue.named)
+
+
+def _poster_of(catalogue: Catalogue, item: str) -> Optional[str]:
+    """Where its picture is."""
+    return f"posters/{quote(item, safe='')}" if item in catalogue.posters else None
 
 
 def _contributions(titles: Any, entry: Entry) -> Optional[list[Contribution]]:

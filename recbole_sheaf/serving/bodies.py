@@ -84,8 +84,8 @@ class Recommend(_Body):
 class Similar(_Body):
     """A request for items like an item."""
 
-    item: Token
-    k: Length = 20
+    item: Token = Field(description="an item of the data")
+    k: Length = Field(20, description="length of the list")
     by: Literal["auto", "embeddings", "coefficients"] = Field(
         "auto", description="the cosine of embeddings, or what the item in a history adds to others' scores"
     )
@@ -94,9 +94,9 @@ class Similar(_Body):
 class Embed(_Body):
     """A request for the vector of a user, an item, or somebody with these items."""
 
-    user: Optional[Token] = None
-    item: Optional[Token] = None
-    items: Optional[Items] = Field(None, description="items that stand for a user whom the model never met")
+    user: Optional[Token] = Field(None, description="a user of the data")
+    item: Optional[Token] = Field(None, description="or an item of it")
+    items: Optional[Items] = Field(None, description="or items that stand for a user whom the model never met")
 
     @model_validator(mode="after")
     def _one_of_three(self) -> "Embed":
@@ -177,6 +177,30 @@ class Name(BaseModel):
 
     token: str
     title: Optional[str] = None
+
+
+class Owned(BaseModel):
+    """An item that a user has.
+
+    ``part`` says whether the model learnt from it (``train``), or it was kept for validation or test, or is disliked.
+    """
+
+    item: str
+    title: Optional[str] = None
+    poster: Optional[str] = None
+    part: Literal["train", "valid", "test", "disliked"]
+
+
+class History(Answered):
+    """What a user has: ``count`` items in all, of which the first are listed, those of the training before others.
+
+    ``held`` is false where what is served holds no histories at all.
+    """
+
+    user: str
+    held: bool
+    count: int
+    items: list[Owned]
 
 
 class Health(Answered):

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Literal, Optional
 
 import numpy as np
 
 from recbole_sheaf.embeddings.choice import Choice, Columns, Wanted
-from recbole_sheaf.embeddings.embeddings import Embeddings
+from recbole_sheaf.embeddings.embeddings import DISLIKED, DISLIKED_LATER, PARTS, TEST, TRAIN, VALID, Embeddings
 from recbole_sheaf.embeddings.explanation import HISTORY, RARE, Contributions, contributions
 from recbole_sheaf.embeddings.new_users import with_clicks, with_users
 from recbole_sheaf.embeddings.ranking import PieceScores, Scores, popular_lists, top_lists
@@ -50,6 +50,14 @@ class Names:
 MOST_SPOKEN = 3  # of a user's items, shown behind a recommended one
 ALL = Wanted()
 SOMEBODY = ""  # a user who is given by items; no token is empty
+Part = Literal["train", "valid", "test", "disliked"]
+PART_NAMES: dict[int, Part] = {
+    TRAIN: "train",
+    VALID: "valid",
+    TEST: "test",
+    DISLIKED: "disliked",
+    DISLIKED_LATER: "disliked",
+}
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,21 @@ class Catalogue:
         ((_, places, values),) = (each for some in found for each in some)
         return self._entries(places, values)
 
+    def history(self, user: str, k: int) -> tuple[int, list[tuple[str, Part]]]:
+        """How many items a user has, and the first k of them with the part of the data that each is in.
+
+        Those of the training come first, dislikes last; in a part they stand in the order of the model's items.
+
+        Raises:
+            DataError: if the user is unknown.
+        """
+        histories, row = self.embeddings.histories, int(self.embeddings.user_rows([user])[0])
+        mine = slice(histories.offsets[row], histories.offsets[row + 1])
+        items, parts = histories.items[mine], histories.parts[mine]
+        order = np.argsort(np.where(parts < TRAIN, len(PARTS), parts), kind="stable")[:k]
+        tokens = self.embeddings.items[items[order]].tolist()
+        return len(items), [(token, PART_NAMES[part]) for token, part in zip(tokens, parts[order].tolist())]
+
     def vector(self, user: Optional[str], item: Optional[str], items: Optional[Sequence[str]]) -> np.ndarray:
         """The vector of a user, an item, or somebody who has these items, as a score takes it.
 
@@ -195,6 +218,11 @@ class Catalogue:
             "parts": self.parts,
             "made": datetime.fromtimestamp(int(self.made), timezone.utc) if self.state else None,
         }
+
+    @property
+    def holds_histories(self) -> bool:
+        """Whether any user has an item."""
+        return len(self.embeddings.histories.items) > 0
 
     @property
     def named(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ MOST_CONDITION = 2_000  # letters
 MOST_EXPLAINED = 100  # items of a list that are taken apart
 MOST_LETTERS = 500  # of a token
 MOST_NAMES = 50  # offered while somebody types
+OWNED = 50  # of a user's items, where the request does not say how many
 BODY_SECONDS = 10.0  # until a body is whole
 ANSWER_SECONDS = 10.0  # from there to the answer
 LOCALHOST = "localhost"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from recbole_sheaf.serving.catalogue import Catalogue
 from tests.cli.test_commands import _arguments
 from tests.conftest import write_toy
 
-COMMANDS = ("export", "recommend", "similar", "embed-items", "explain")
+COMMANDS = ("export", "recommend", "similar", "embed-items", "explain", "judge")
 
 
 @pytest.fixture
@@ -287,6 +288,7 @@ ASKED = {
     "similar": ["--items=i3"],
     "embed-items": ["--features=fresh", "--to=y.npz"],
     "explain": ["--user=u3", "--item=i3"],
+    "judge": ["--k=5"],
 }
 
 
@@ -321,3 +323,29 @@ def test_explain_shows_a_token_as_it_is():
 
     assert shown("1e5", "007") == ["1e5", "007"]
     assert shown("a|b") == ["a\\|b"]
+
+
+def test_judge_prints_and_writes_what_is_judged(workplace, checkpoint, export, capsys):
+    table = workplace / "genres.item"
+    table.write_text("item_id:token\tgenre:token\n" + "".join(f"i{item}\tG{item % 2}\n" for item in range(1, 61)))
+    assert main(["judge", checkpoint, f"--item-table={table}", "--k=5", "--to=judged.csv"]) == 0
+    printed = capsys.readouterr().out
+    judged = rows((workplace / "judged.csv").read_text())
+    assert {"fused", "content together"} <= {row["vectors"] for row in judged} and "written: judged.csv" in printed
+    assert {"audience", "genre", "recall@5", "MRR"} == {row["measure"] for row in judged}
+    for row in judged:
+        assert float(row["lift"]) == pytest.approx(float(row["value"]) / float(row["chance"]))
+        assert f"| {float(row['value']):.4f} |" in re.sub(" +", " ", printed)
+    assert main(["judge", export, "--k=5", "--to=other.csv"]) == 0
+    alone = rows((workplace / "other.csv").read_text())
+    assert not any("content" in row["vectors"] or row["measure"] == "genre" for row in alone)
+    shared = {(row["items"], row["vectors"], row["measure"]): row["count"] for row in judged}
+    assert all(shared[row["items"], row["vectors"], row["measure"]] == row["count"] for row in alone)
+    for given, sentence in (
+        ([export, "--columns=genre"], "--columns are given and there is no item table"),
+        ([export, f"--item-table={table}", "--columns=gener"], "names 'gener' (did you mean 'genre'?)"),
+        ([export, "--k=0"], "k is 0, expected 1 or more"),
+        ([export, "--to=x.parquet"], ".csv"),
+    ):
+        assert main(["judge", *given]) == 2
+        assert sentence in capsys.readouterr().err, given

@@ -39,6 +39,7 @@ def commands(trained):
         yield ["recommend", str(source), "--k=2", *beside]
         yield ["similar", str(source), "--items=i1", "--k=2", *beside]
         yield ["explain", str(source), "--user=u1", "--item=i1", *beside]
+        yield ["judge", str(source), "--k=3", *beside]
     yield ["evaluate", str(checkpoint), f"--data_path={data}"]
     yield ["export", str(checkpoint), f"--data_path={data}", f"--to={export.parent}/y.npz"]
     yield ["results", str(store)]
