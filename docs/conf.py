@@ -48,6 +48,7 @@ PAGES = {
         "The report, its page": "report/report",
         "MMSheaf and the softmax": "results/softmax",
         "Today's defaults": "results/defaults",
+        "Published figures": "results/published",
         "What was tried": "results/search-log",
         "tiktok, tuned": "results/tiktok-tuned",
         "ml-100k, tuned": "results/ml-100k-tuned",

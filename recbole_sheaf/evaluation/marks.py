@@ -1,8 +1,8 @@
 """Marks of significance: one rule for every table that has them.
 
 A mark speaks of a model, not of one training of it, so that it stands only between models of ``SEEDS_FOR_A_MARK`` seeds
-or more. What is tested are users, whose metrics are averaged over a model's seeds first: a two-sided randomisation test,
-adjusted by Holm's method for the models that are compared.
+or more. What is tested are users, whose metrics are averaged over a model's seeds first: a two-sided randomisation
+test, adjusted by Holm's method for the models that are compared.
 """
 
 from collections.abc import Mapping

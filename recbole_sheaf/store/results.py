@@ -106,8 +106,8 @@ def means_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
 def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequence[str]) -> tuple[pd.DataFrame, str]:
     """Models of one dataset beside a reference: means, what is significantly better or worse, and cost.
 
-    A user's metric is first averaged over the model's seeds; users are then the pairs of the tests, which are made where
-    both models have seeds enough (:mod:`recbole_sheaf.evaluation.marks`).
+    A user's metric is first averaged over the model's seeds; users are then the pairs of the tests, which are made
+    where both models have seeds enough (:mod:`recbole_sheaf.evaluation.marks`).
 
     Args:
         metrics: per user, in any case; none means those of ``COMPARED`` that all runs have, else the one of validation,
@@ -123,8 +123,8 @@ def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequ
     seeds = {str(label): len(own) for label, own in runs.groupby("label", sort=False)}
     comparisons = _by_metric(functools.partial(marked_tests, seeds=seeds), store, runs, against, metrics)
     marked, legend = significance_marks(means_over_seeds(runs), comparisons, unmarked=seeds)
-    kept = [name for name in marked if not name.endswith(" std")]
-    return marked[[name for name in kept if not _is_other_metric(name, comparisons)]], f"{legend} {rule_of_marks(seeds, against)}".lstrip()
+    kept = [name for name in marked if not name.endswith(" std") and not _is_other_metric(name, comparisons)]
+    return marked[kept], f"{legend} {rule_of_marks(seeds, against)}".lstrip()
 
 
 def comparisons_with(store: Store, filters: Filters, against: str, metrics: Sequence[str]) -> pd.DataFrame:
