@@ -18,6 +18,7 @@ from recbole_sheaf.store.material import Group, Material, Row
 
 MOST_MODELS = 14  # lines of the first table: two screens hold no more beside the rest
 MOST_SIDE_BY_SIDE = 4  # datasets whose figures a phone shows in one line
+BESIDE = "\u00a0/ "  # between two scores: a narrow column breaks behind it
 NAMED = 8  # of models that are better or worse
 
 
@@ -113,7 +114,7 @@ def _scores(group: Group, labels: Sequence[str], words: Words) -> list[Cell]:
             cells.append(Cell(""))
             continue
         parts = [f"{words.number(row.mean(m))}{found.of.get((m, label), '')}" for m in group.metrics[:COMPARED]]
-        cells.append(Cell(" / ".join(parts), row.mean(first), words.number(row.mean(first)) == best))
+        cells.append(Cell(BESIDE.join(parts), row.mean(first), words.number(row.mean(first)) == best))
     return cells
 
 
@@ -126,7 +127,7 @@ def _printed(pages: Sequence[Page], words: Words) -> list[Cell]:
         if best is None:
             cells.append(Cell(""))
         else:
-            scores = f"{words.number(best.recall)} / {words.number(best.ndcg)}, {best.model}"
+            scores = f"{words.number(best.recall)}{BESIDE}{words.number(best.ndcg)}, {best.model}"
             cells.append(Cell(scores, best.recall))
     return [Cell(words("first.printed")), Cell(""), *cells] if known else []
 
