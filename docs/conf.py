@@ -49,6 +49,7 @@ PAGES = {
         "MMSheaf and the softmax": "results/softmax",
         "Today's defaults": "results/defaults",
         "Embeddings as embeddings": "results/embeddings",
+        "Published figures": "results/published",
         "What was tried": "results/search-log",
         "tiktok, tuned": "results/tiktok-tuned",
         "ml-100k, tuned": "results/ml-100k-tuned",

@@ -41,9 +41,14 @@ def made(store):
 
 
 def tables(page, caption):
-    """Of each group the lines of its first table of such a caption, without marks of significance."""
-    found = {}
-    for title, section in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE):
+    """Of each experiment the lines of its table of such a caption, without marks of significance.
+
+    The main experiment of a dataset goes by the dataset, whose page it is.
+    """
+    found, dataset = {}, ""
+    for level, heading, section in re.findall(r"^(##+) (.+?)\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE):
+        dataset = heading if level == "##" else dataset
+        title = heading if "experiment" in heading else dataset
         table = section.partition(f"**{caption}")[2].partition("\n\n")[2].partition("\n\n")[0]
         lines = [re.sub(r"\s[▲▼]|\*\*", "", line).strip(" |").split(" | ") for line in table.splitlines()[2:]]
         if lines:
@@ -76,11 +81,25 @@ def test_the_page_that_is_kept_says_what_the_tables_say(made, caption, columns):
     assert anew == kept
 
 
+def test_the_first_page_shows_all_datasets_and_what_content_was_worth(made):
+    first = made.partition("\n## ")[2].partition("\n## ")[0]
+    for said in ("| model | seeds | ml-100k | ml-1m | tiktok |", "GenRec-V1", "real over the best of these", "Failed"):
+        assert said in first or said in made.partition("\n## ")[0], said
+    content = {line.split(" | ")[0].strip("| "): line.split(" | ")[3:7] for line in first.splitlines()}
+    assert content["tiktok"] == ["0.1188", "0.1051", "0.1078", "0.1081"]
+
+
+def test_published_figures_stand_on_the_page_of_tiktok_alone(made):
+    assert made.count("### Published figures on this split") == 1
+    assert "| GenRec-V1 | 0.1165 | 0.0492\u00a0= |" in made.partition("\n## tiktok\n")[2].partition("\n## ")[0]
+
+
 @pytest.mark.slow  # of a small store: tests/report/test_writing.py and test_rendering.py
 def test_html_and_figures_are_made_of_the_table(store, tmp_path):
     write_report(store, tmp_path, ["en"])
     html = (tmp_path / "report.en.html").read_text(encoding="utf-8")
-    assert html.count("Every item was ranked for every user") == 10
+    assert html.count("Every item was ranked for every user") == 4, "on the first page and those of three datasets"
+    assert len(html.encode()) < MOST_BYTES
     figures = {path.stem.rpartition("-")[0] for path in (tmp_path / "figures" / "en").glob("*.svg")}
     assert {"coverage", "seconds", "peak-memory-mib"} <= figures
     assert html.count("<svg") >= len(list((tmp_path / "figures" / "en").glob("*.svg")))

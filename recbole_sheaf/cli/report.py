@@ -16,8 +16,8 @@ examples
 
 report.<language>.html needs nothing beside itself: open it, print it, send it. report.<language>.md and .tex (pdflatex)
 take their drawings from figures/. What the store holds is read, never a model; --export adds a section on the learnt
-item sheaf of one model, from what 'recbole-sheaf export' wrote. Marks of significance stand where two models or more
-have five seeds.
+item sheaf of one model, from what 'recbole-sheaf export' wrote. Marks of significance stand only between models of five
+seeds or more, here as in 'recbole-sheaf results'.
 """
 LANGUAGES = ("en", "ru", "both")
 

@@ -20,7 +20,8 @@ examples
                                              GROUP BY label"
 
 Significance is two-sided, over users, whose metrics are averaged over a model's seeds first: a randomisation test for
-the marks, Wilcoxon's signed-rank test beside it under --show differences, both corrected by Holm's method.
+the marks, Wilcoxon's signed-rank test beside it under --show differences, both corrected by Holm's method. Marks stand
+only between models of five seeds or more, here as in the report.
 """
 SHOWN = ("means", "runs", "settings", "differences", "users", "strata", "curves", "failures", "studies", "trials")
 FORMATS = ("markdown", "csv", "latex", "html")

@@ -9,6 +9,7 @@ from recbole_sheaf.evaluation.comparison import (
     what_was_learnt,
     write_table,
 )
+from recbole_sheaf.evaluation.marks import marked_tests, rule_of_marks
 from recbole_sheaf.evaluation.ranking import METRICS, Rankings, per_user_metrics
 from recbole_sheaf.evaluation.result_file import read_rows
 from recbole_sheaf.evaluation.significance import (
@@ -30,10 +31,12 @@ __all__ = [
     "comparison_table",
     "item_strata",
     "long_tail",
+    "marked_tests",
     "mean_over_seeds",
     "per_user_metrics",
     "randomisation_tests",
     "read_rows",
+    "rule_of_marks",
     "significance_marks",
     "to_csv",
     "to_html",

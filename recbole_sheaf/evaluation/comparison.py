@@ -1,6 +1,6 @@
 """Side-by-side tables of finished runs; reads rows that runs wrote, never a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,9 @@ import pandas as pd
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.evaluation.cells import number_format, to_csv, to_markdown
+from recbole_sheaf.evaluation.marks import ALPHA, BETTER, WORSE
 from recbole_sheaf.files.whole_files import whole_files_in
 
-BETTER, WORSE = "▲", "▼"
 TESTS = {"permutation": "randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
 COLUMNS = ("Recall@20", "NDCG@20", "Recall@10", "NDCG@10", "Precision@20", "MRR@20", "ItemCoverage@20", "GiniIndex@20")
 
@@ -92,7 +92,12 @@ def _score(metrics: Mapping[str, float], name: str) -> float:
 
 
 def significance_marks(
-    table: pd.DataFrame, comparisons: Mapping[str, pd.DataFrame], *, alpha: float = 0.05, test: str = "permutation"
+    table: pd.DataFrame,
+    comparisons: Mapping[str, pd.DataFrame],
+    *,
+    alpha: float = ALPHA,
+    test: str = "permutation",
+    unmarked: Collection[str] = (),
 ) -> tuple[pd.DataFrame, str]:
     """Table with marks beside each metric, where a model is significantly better or worse than the reference.
 
@@ -103,12 +108,13 @@ def significance_marks(
     Args:
         table: a row per model, named in column ``model``, with a column of means for every metric.
         comparisons: for each metric, by its column in ``table``, the table of :func:`compare_models` or, for
-            ``permutation``, of :func:`randomisation_tests`.
+            ``permutation``, of :func:`randomisation_tests`; tables without a row where nothing could be compared.
         alpha: level of significance, the chance of even one false mark in a column.
         test: ``permutation``, which tests the means that the table shows, or ``wilcoxon``.
+        unmarked: models that may be in the table without having been compared; they get no mark then.
 
     Returns:
-        The table with the marks, and a legend for the line below it.
+        The table with the marks, and a legend for the line below it, empty where nothing was compared.
 
     Raises:
         ConfigError: if ``test`` is neither of the two, or ``alpha`` outside (0, 1).
@@ -123,17 +129,19 @@ def significance_marks(
     if test not in TESTS or not 0 < alpha < 1:
         raise ConfigError(f"test {test!r} at level {alpha}; choose one of {', '.join(TESTS)} and a level in (0, 1)")
     references = {name for frame in comparisons.values() for name in frame["against"]}
-    if len(references) != 1:
+    if len(references) > 1 or not comparisons:
         raise DataError(f"the comparisons are with {sorted(references)}; marks need one reference for the whole table")
-    (reference,) = references
+    reference = next(iter(references), "")
     marked = table.copy()
     for metric, frame in comparisons.items():
         if metric not in table:
             raise DataError(f"the table has no column {metric!r} to mark; its columns are {list(table.columns)}")
-        marks = _marks(frame, f"{test}_p_holm", alpha) | {reference: ""}
+        marks = dict.fromkeys([reference, *unmarked], "") | _marks(frame, f"{test}_p_holm", alpha)
         if missing := [model for model in table["model"] if model not in marks]:
             raise DataError(f"{missing} are in the table but were not compared with {reference} on {metric}")
         marked.insert(marked.columns.get_loc(metric) + 1, f"{metric} mark", table["model"].map(marks))
+    if not reference:
+        return marked, ""
     most = max(len(frame) for frame in comparisons.values())
     legend = (
         f"{BETTER} better, {WORSE} worse than {reference}: p < {alpha:g}, two-sided {TESTS[test]} over users, "
@@ -143,6 +151,8 @@ def significance_marks(
 
 
 def _marks(frame: pd.DataFrame, p: str, alpha: float) -> dict[str, str]:
+    if frame.empty:
+        return {}
     signs = frame["difference"].map(lambda difference: BETTER if difference > 0 else WORSE)
     return dict(zip(frame["model"], signs.where(frame[p] < alpha, "")))
 

@@ -245,7 +245,7 @@ def mean_over_seeds(per_seed: Sequence[Frame]) -> Frame:
         raise DataError("no run to average; give the metrics of one seed at least")
     first = per_seed[0]
     for number, other in enumerate(per_seed[1:], start=2):
-        _check_users(first.index, other.index, "run 1", f"run {number}")
+        refuse_other_users(first.index, other.index, "run 1", f"run {number}")
         if isinstance(first, pd.DataFrame) and set(first.columns) != set(other.columns):
             raise DataError(f"run 1 has {list(first.columns)} and run {number} {list(other.columns)}; use one list")
     return sum(run.loc[first.index] for run in per_seed) / len(per_seed)
@@ -253,7 +253,7 @@ def mean_over_seeds(per_seed: Sequence[Frame]) -> Frame:
 
 def _joined(a: pd.Series, b: pd.Series, name_a: str, name_b: str) -> tuple[np.ndarray, np.ndarray]:
     """Values of both in the order of a's users, checked."""
-    _check_users(a.index, b.index, name_a, name_b)
+    refuse_other_users(a.index, b.index, name_a, name_b)
     if len(a) < MIN_USERS:
         raise DataError(f"{name_a} and {name_b} share {len(a)} users; a comparison needs {MIN_USERS} or more")
     values = [series.loc[a.index].to_numpy(dtype=np.float64) for series in (a, b)]
@@ -263,7 +263,19 @@ def _joined(a: pd.Series, b: pd.Series, name_a: str, name_b: str) -> tuple[np.nd
     return values[0], values[1]
 
 
-def _check_users(a: pd.Index, b: pd.Index, name_a: str, name_b: str) -> None:
+def refuse_other_users(a: pd.Index, b: pd.Index, name_a: str, name_b: str) -> None:
+    """Refuse two models, or two runs of one, that were not judged on the same users.
+
+    Args:
+        a, b: users of the two.
+        name_a, name_b: what a refusal calls them.
+
+    Raises:
+        DataError: if a user is listed twice, or is of one of the two only.
+
+    Examples:
+        >>> refuse_other_users(pd.Index([7, 8]), pd.Index([8, 7]), "BPR", "EASE")  # in any order
+    """
     for name, users in ((name_a, a), (name_b, b)):
         if repeated := int(users.duplicated().sum()):
             raise DataError(f"{name} lists {repeated} users twice; give each user one value")

@@ -24,13 +24,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``folded`` ones are opened by a click where the form has clicks."""
+    """A table.
+
+    Attributes:
+        folded: opened by a click where the form has clicks.
+        grid: stays a table on a narrow screen, where others become cards; for few and short columns.
+    """
 
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     folded: bool = False
+    grid: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,22 +76,35 @@ Block = Union[Paragraph, Table, Figure, Listing]
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it; ``name`` is its anchor, unique in the report."""
+    """A heading and what stands under it.
+
+    Attributes:
+        name: its anchor, unique in the report.
+        own_page: whether it starts a page in print.
+        listed: whether the contents name it.
+    """
 
     name: str
     title: str
     blocks: Sequence[Block]
     level: int = 2
+    own_page: bool = False
+    listed: bool = True
 
 
 @dataclass(frozen=True)
 class Document:
-    """A report in one language."""
+    """A report in one language.
+
+    Attributes:
+        before_contents: how many sections stand before the contents.
+    """
 
     language: str
     title: str
     lead: str
     sections: Sequence[Section]
+    before_contents: int = 0
 
     @property
     def figures(self) -> list[Figure]:

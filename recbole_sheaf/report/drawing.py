@@ -24,6 +24,7 @@ from recbole_sheaf.report.words import Words
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
 MOST_SERIES = 8  # that eyes tell apart
 LONGEST_NAME = 28
 WIDTH, HEIGHT = 5.0, 3.3  # inches
@@ -118,7 +119,16 @@ def _svg(canvas: Canvas, name: str) -> str:
     inner = text.getvalue()[text.getvalue().index("<svg") :]
     inner = re.sub(r"<metadata>.*?</metadata>", "", inner, flags=re.DOTALL)
     inner = re.sub(r"<!--.*?-->\s*", "", inner, flags=re.DOTALL)
+    inner = re.sub(r'\b(d|x|y|points|transform)="([^"]*)"', _rounded, inner)
     return re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", inner)
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point, a half of the file; a scale is no coordinate."""
+    name, value = attribute.groups()
+    if "scale" in value or "matrix" in value:
+        return attribute[0]
+    return f'{name}="{re.sub(_LONG_NUMBER, lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), value)}"'
 
 
 def as_pdf(figures: Sequence[Figure]) -> bytes:
@@ -191,11 +201,12 @@ def means(axes: Axes, names: Sequence[str], middle: Sequence[float], ends: Seque
     _named_places(axes, names, x)
 
 
-def forest(axes: Axes, names: Sequence[str], middle: Sequence[float], ends: Sequence[Ends], x: str) -> None:
-    """Draw differences with their intervals, one below the other, and a line at 0; filled where 0 lies outside."""
+def forest(
+    axes: Axes, names: Sequence[str], middle: Sequence[float], ends: Sequence[Ends], x: str, filled: Sequence[bool]
+) -> None:
+    """Draw differences with their intervals, one below the other, and a line at 0; signs are filled or hollow."""
     axes.axvline(0, color="black", linewidth=1)
-    for place, (at, (low, high)) in enumerate(zip(middle, ends)):
-        clear = low > 0 or high < 0
+    for place, (at, (low, high), clear) in enumerate(zip(middle, ends, filled)):
         colour = COLOURS[0] if at > 0 else COLOURS[1]
         axes.plot([low, high], [place, place], color=colour, linewidth=1.8)
         axes.plot(

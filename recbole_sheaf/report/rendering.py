@@ -1,5 +1,7 @@
 """A document into HTML, Markdown and LaTeX, by the templates of this room."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from recbole_sheaf.report.words import Words
 TEMPLATES = Path(__file__).with_name("templates")
 KINDS = {Paragraph: "paragraph", Table: "table", Figure: "figure", Listing: "listing"}
 ALL_FIGURES = "figures.pdf"
+FONT, LETTER = "DejaVuSans-", "letter-"  # begin the ids of a letter's outline, in a drawing and on a page
 LONG_CELL = 26  # characters, above which a column of LaTeX breaks lines
 SMALLEST = r"\tiny"
 LATEX_SIZES = {r"\small": 84, r"\footnotesize": 98, r"\scriptsize": 120, SMALLEST: 150}  # letters of a line
@@ -23,10 +26,36 @@ LATEX_SIZES = {r"\small": 84, r"\footnotesize": 98, r"\scriptsize": 120, SMALLES
 def as_html(document: Document) -> str:
     """A document as one HTML page that needs nothing beside itself."""
     style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("report.css", "tables.js"))
+    letters, drawings = shared_letters(document.figures)
     template = _environment(autoescape=True, finalize=_in_html).get_template("report.html")
     return template.render(
-        **_given(document), style=style, script=script, drawing=lambda figure: Markup(figure.svg), code=_html_lines
+        **_given(document),
+        style=style,
+        script=script,
+        letters=Markup(letters),
+        drawing=lambda figure: Markup(drawings[figure.name]),
+        code=_html_lines,
     )
+
+
+def shared_letters(figures: Sequence[Figure]) -> tuple[str, dict[str, str]]:
+    """The outlines of letters that drawings use, once for the whole page, and the drawings by name without their own.
+
+    Every drawing brings the letters that it needs, so that its file stands alone; on a page they are half of its size.
+    """
+    outlines: dict[str, str] = {}
+    drawings = {}
+    for figure in figures:
+        prefix = f"{figure.name}-{FONT}"
+        for letter, outline in re.findall(rf'<path id="{re.escape(prefix)}([0-9a-f]+)"([^>]*)/>', figure.svg):
+            outlines.setdefault(letter, f'<path id="{LETTER}{letter}"{outline}/>')
+        own = re.sub(rf'<path id="{re.escape(prefix)}[0-9a-f]+"[^>]*/>\s*', "", figure.svg)
+        own = re.sub(r"<defs>\s*</defs>\s*", "", own)
+        drawings[figure.name] = re.sub(rf'#{re.escape(prefix)}(?=[0-9a-f]+")', f"#{LETTER}", own)
+    if not outlines:
+        return "", drawings
+    inside = "\n".join(outline for _, outline in sorted(outlines.items()))
+    return f'<svg class="letters" width="0" height="0" aria-hidden="true"><defs>{inside}</defs></svg>', drawings
 
 
 def _in_html(value: Any) -> Any:
@@ -76,6 +105,7 @@ def _given(document: Document) -> dict[str, Any]:
         "words": Words(document.language),
         "kind": lambda block: KINDS[type(block)],
         "is_number": is_number,
+        "sort_key": sort_key,
         "kind_of": kind_of,
     }
 
@@ -83,6 +113,11 @@ def _given(document: Document) -> dict[str, Any]:
 def is_number(cell: Cell) -> bool:
     """Whether a cell is a number, which stands at the right of its column."""
     return cell.value is not None
+
+
+def sort_key(cell: Cell) -> str:
+    """The value that a cell sorts by, in as many digits as tell any two apart that were not measured alike."""
+    return f"{cell.value:.9g}"
 
 
 def kind_of(cell: Cell) -> str:

@@ -1,8 +1,8 @@
 """Intervals over users, paired differences and marks of significance, from each user's metrics averaged over seeds.
 
 Intervals are Student's, over users: they speak of other users of the same trained models, not of other seeds. Marks are
-the store's own tests (:func:`~recbole_sheaf.evaluation.randomisation_tests`), and stand only where both rows have
-``SEEDS_FOR_A_MARK`` seeds.
+those of every table (:mod:`recbole_sheaf.evaluation.marks`), and stand only where both rows have ``SEEDS_FOR_A_MARK``
+seeds.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from recbole_sheaf.evaluation import randomisation_tests
-from recbole_sheaf.evaluation.comparison import BETTER, WORSE
+from recbole_sheaf.evaluation import marked_tests
+from recbole_sheaf.evaluation.marks import SEEDS_FOR_A_MARK
 from recbole_sheaf.evaluation.significance import MIN_USERS
 from recbole_sheaf.store.material import Group, Row, named_after_its_model
 from recbole_sheaf.store.results import SEED
 
-SEEDS_FOR_A_MARK = 5
 MOST_COMPARED = 20  # rows beside the reference, the best on validation
-RESAMPLES = 1999  # Holm's smallest p among twenty rows is then 0.02
 LEVEL = 0.95
 
 
@@ -47,6 +45,8 @@ class Marks:
         reference: the row that all others change in something, if there is one, else the best on validation; among
             the rows with seeds enough, None where there are no two of them.
         changed: whether all others change the reference in something.
+        reason: why there are none: ``seeds`` where fewer than two rows have enough, ``users`` where the store holds no
+            metrics of single users, or of too few; else empty.
         of: marks by metric and label; only compared rows are there.
         p: adjusted p values, the same way.
         left_out: labels of rows with too few seeds.
@@ -59,6 +59,7 @@ class Marks:
     left_out: Sequence[str]
     passed_over: int = 0
     changed: bool = False
+    reason: str = ""
 
 
 def interval_of(values: pd.Series) -> Optional[Interval]:
@@ -97,17 +98,15 @@ def marks(group: Group, metrics: Sequence[str]) -> Marks:
     compared = [row.label for row in ordered[: MOST_COMPARED + 1]]
     reference = compared[0] if len(compared) > 1 else None
     found = Marks(reference, {}, {}, left_out, len(enough) - len(compared), whole is not None)
+    seeds = {row.label: row.seeds for row in enough}
     for metric in metrics if found.reference else ():
         users = group.per_user(metric)
         there = {label: users[label, group.base] for label in compared if (label, group.base) in users}
         if found.reference not in there or len(there) < 2 or len(users) < MIN_USERS:
             continue
-        table = randomisation_tests(there, found.reference, random_state=SEED, n_resamples=RESAMPLES)
-        for line in table.to_dict("records"):
-            p = float(line["permutation_p_holm"])
-            sign = BETTER if line["difference"] > 0 else WORSE
-            found.of[metric, line["model"]] = sign if p < 1 - LEVEL else ""
-            found.p[metric, line["model"]] = p
+        for line in marked_tests(there, seeds, found.reference, random_state=SEED).to_dict("records"):
+            found.of[metric, line["model"]] = line["mark"]
+            found.p[metric, line["model"]] = float(line["permutation_p_holm"])
     if not found.of:
-        return Marks(None, {}, {}, left_out)
+        return Marks(None, {}, {}, left_out, reason="users" if reference else "seeds")
     return found

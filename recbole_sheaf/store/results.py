@@ -1,5 +1,6 @@
 """What a store holds, as tables: runs, means over seeds, and models beside a reference with significance."""
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from recbole_sheaf.errors import DataError, nearest, shown
-from recbole_sheaf.evaluation import compare_models, mean_over_seeds, randomisation_tests, significance_marks
+from recbole_sheaf.evaluation import compare_models, marked_tests, mean_over_seeds, rule_of_marks, significance_marks
 from recbole_sheaf.store.store import Store
 
 FIRST_NUMBER = "try_cast(regexp_extract(stratum, '[0-9]+') AS bigint) NULLS FIRST"  # cold items before popularity 1
@@ -105,23 +106,25 @@ def means_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
 def beside_reference(store: Store, filters: Filters, against: str, metrics: Sequence[str]) -> tuple[pd.DataFrame, str]:
     """Models of one dataset beside a reference: means, what is significantly better or worse, and cost.
 
-    A user's metric is first averaged over the model's seeds; users are then the pairs of the tests.
+    A user's metric is first averaged over the model's seeds; users are then the pairs of the tests, which are made
+    where both models have seeds enough (:mod:`recbole_sheaf.evaluation.marks`).
 
     Args:
         metrics: per user, in any case; none means those of ``COMPARED`` that all runs have, else the one of validation,
             else all that they share.
 
     Returns:
-        The table, with a column ``<metric> mark`` for each metric, and the legend of the marks.
+        The table, with a column ``<metric> mark`` for each metric, and the legend of the marks with their rule.
 
     Raises:
         DataError: if nothing matches, several datasets or ablations match, or the reference or a metric is not there.
     """
     runs = _comparable_runs(store, filters, against)
-    comparisons = _by_metric(randomisation_tests, store, runs, against, metrics)
-    marked, legend = significance_marks(means_over_seeds(runs), comparisons)
-    kept = [name for name in marked if not name.endswith(" std")]
-    return marked[[name for name in kept if not _is_other_metric(name, comparisons)]], legend
+    seeds = {str(label): len(own) for label, own in runs.groupby("label", sort=False)}
+    comparisons = _by_metric(functools.partial(marked_tests, seeds=seeds), store, runs, against, metrics)
+    marked, legend = significance_marks(means_over_seeds(runs), comparisons, unmarked=seeds)
+    kept = [name for name in marked if not name.endswith(" std") and not _is_other_metric(name, comparisons)]
+    return marked[kept], f"{legend} {rule_of_marks(seeds, against)}".lstrip()
 
 
 def comparisons_with(store: Store, filters: Filters, against: str, metrics: Sequence[str]) -> pd.DataFrame:
@@ -211,7 +214,7 @@ def _by_metric(
     tables = {}
     for metric in [metric.lower() for metric in metrics] or _usual(store, runs):
         per_user = {label: _per_user(store, own["run"], metric) for label, own in runs.groupby("label", sort=False)}
-        tables[metric] = compare(per_user, against, random_state=SEED)
+        tables[metric] = compare(per_user, against=against, random_state=SEED)
     return tables
 
 

@@ -10,13 +10,22 @@ import pytest
 from recbole_sheaf.cli import main
 from recbole_sheaf.cli.results import SHOWN
 from tests.conftest import Terminal
-from tests.store.planted import held_open, plant
+from tests.store.planted import five_seeds, held_open, plant
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """The command reads only, so all tests share one store."""
     with held_open(plant(tmp_path_factory.mktemp("results") / "store.duckdb")) as store:
+        yield str(store.path)
+
+
+@pytest.fixture(scope="module")
+def of_five_seeds(tmp_path_factory):
+    """The same models with seeds enough for marks."""
+    store = plant(tmp_path_factory.mktemp("five") / "store.duckdb")
+    five_seeds(store)
+    with held_open(store) as store:
         yield str(store.path)
 
 
@@ -55,18 +64,26 @@ def test_csv_keeps_every_digit(path, capsys):
     assert float(rows[0]["third"]) == 1 / 3
 
 
-def test_a_table_marks_models_in_every_format(path, capsys, tmp_path):
-    table = [path, "--ablation=real", "--table", "--against=LightGCN", "--metric=Recall@20"]
+def test_a_table_marks_models_in_every_format(of_five_seeds, capsys):
+    table = [of_five_seeds, "--ablation=real", "--table", "--against=LightGCN", "--metric=Recall@20"]
     markdown = printed(capsys, *table, "--wide")
     lines = {line.split("|")[4].strip(): line for line in markdown.splitlines() if line.startswith("| e")}
     assert "▲" in lines["better"] and "▼" in lines["worse"]
     assert not {"▲", "▼"} & set(lines["same"] + lines["LightGCN"])
-    assert markdown.rstrip().endswith("adjusted by Holm's method for 3 comparisons in each metric.")
+    assert "adjusted by Holm's method for 3 comparisons in each metric. Marks stand only between" in markdown
     marks = {row["model"]: row["recall@20 mark"] for row in as_rows(printed(capsys, *table, "--format=csv"))}
     assert marks == {"better": "▲", "worse": "▼", "same": "", "LightGCN": ""}
     latex = printed(capsys, *table, "--format=latex")
     assert latex.count(r"$\blacktriangle$") == 1 and latex.count(r"$\blacktriangledown$") == 1
     assert latex.startswith(r"\begin{tabular}") and "s/epoch" in latex and "▲" not in latex
+
+
+def test_of_fewer_seeds_there_are_no_marks_and_the_line_below_says_why(path, capsys):
+    markdown = printed(capsys, path, "--ablation=real", "--table", "--against=LightGCN", "--format=markdown")
+    assert not {"▲", "▼"} & set(markdown)
+    assert markdown.rstrip().endswith(
+        "Marks stand only between models of 5 seeds or more. There are none here, since LightGCN has fewer."
+    )
 
 
 def test_an_output_file_holds_what_the_screen_would(path, capsys, tmp_path):
@@ -269,8 +286,8 @@ def test_the_best_of_each_metric_is_bold_on_a_terminal_alone(path, capsys, monke
     assert "\x1b" not in on_a_terminal(monkeypatch, *real)
 
 
-def test_marks_stay_on_a_narrow_screen(path, capsys):
-    lines = printed(capsys, path, "--ablation=real", "--table", "--against=LightGCN").splitlines()
+def test_marks_stay_on_a_narrow_screen(of_five_seeds, capsys):
+    lines = printed(capsys, of_five_seeds, "--ablation=real", "--table", "--against=LightGCN").splitlines()
     assert max(map(len, lines)) <= 100
     (better,) = [line for line in lines if "| better" in line]
     (worse,) = [line for line in lines if "| worse" in line]

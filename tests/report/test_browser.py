@@ -110,6 +110,23 @@ def test_rows_are_filtered(browser, folder):
     page.close()
 
 
+@pytest.mark.parametrize("width, is_open", [(1280, True), (390, False)])
+def test_contents_fold_on_a_phone_and_open_by_a_touch(browser, folder, width, is_open):
+    page, _ = opened(browser, folder / "report.en.html", width)
+    contents = page.locator("details.contents")
+    assert contents.evaluate("e => e.open") == is_open == page.locator("nav a").first.is_visible()
+    contents.locator("summary").click()
+    assert contents.evaluate("e => e.open") != is_open
+    page.close()
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_first_page_is_no_longer_than_two_screens(browser, folder, language):
+    page, _ = opened(browser, folder / f"report.{language}.html", 1280)
+    assert page.evaluate("document.querySelector('.contents').getBoundingClientRect().top") < 2 * 800
+    page.close()
+
+
 def test_nothing_of_a_page_needs_its_script(browser, folder):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

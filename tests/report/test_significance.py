@@ -8,6 +8,7 @@ from scipy import stats
 from recbole_sheaf.report import significance
 from recbole_sheaf.report.sections.leaderboard import leaderboard
 from recbole_sheaf.report.words import Words
+from recbole_sheaf.store import results
 from recbole_sheaf.store.material import read_material
 from recbole_sheaf.store.store import Store
 from tests.report.stores import USERS, add, at_once, with_many_runs
@@ -87,3 +88,26 @@ def test_variants_of_one_model_are_compared_with_it(tmp_path, another):
     assert (
         "worse than wider, the first on validation:" if another else "than BPR, which every other row changes"
     ) in said
+
+
+def test_marks_are_those_of_results_and_so_is_their_rule(store, group):
+    """Of the five rows of the store, three have seeds enough; the report's reference is given to ``results``."""
+    found = significance.marks(group, ["recall@20", "ndcg@20"])
+    table, legend = results.beside_reference(store, {"ablation": ["real"]}, found.reference, ["recall@20", "ndcg@20"])
+    for metric in ("recall@20", "ndcg@20"):
+        theirs = dict(zip(table["model"], table[f"{metric} mark"]))
+        assert {label: found.of.get((metric, label), "") for label in theirs} == theirs
+        assert list(theirs.values()).count("▼") == 2
+    assert (
+        Words("en")("board.rule", seeds=5) in legend
+        and Words("en")("board.rule", seeds=5) in leaderboard(group, Words("en"))[1].note
+    )
+    assert legend.endswith("Fewer seeds, hence no mark: LightGCN.")
+
+
+def test_four_seeds_are_told_why_they_have_no_mark(tmp_path):
+    store = Store(tmp_path / "store.duckdb")
+    add(store, "a", 1, 0.2)
+    add(store, "b", 1, 0.4)
+    note = leaderboard(read_material(store, {}).groups[0], Words("en"))[1].note
+    assert note.endswith("only between models of 5 seeds or more. There are none here, since fewer than two have them.")

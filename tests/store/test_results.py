@@ -10,7 +10,7 @@ import pytest
 from recbole_sheaf.errors import DataError
 from recbole_sheaf.store import results
 from recbole_sheaf.store.store import Store
-from tests.store.planted import EPOCHS, add, plant, result
+from tests.store.planted import EPOCHS, add, five_seeds, plant, result
 
 REAL = {"ablation": ["real"]}
 FLIPS = 2**10  # ways to give ten differences a sign
@@ -79,6 +79,7 @@ def test_runs_without_validation_have_means_too(tmp_path):
 
 def test_marks_compare_users_averaged_over_seeds(store):
     """LightGCN's first seed alone lies below 'worse', which a comparison of single seeds would call better."""
+    five_seeds(store)
     table, legend = results.beside_reference(store, REAL, "LightGCN", ["Recall@20", "NDCG@20"])
     marks = dict(zip(table["model"], table["recall@20 mark"]))
     assert marks == {"better": "▲", "worse": "▼", "same": "", "LightGCN": ""}
@@ -87,6 +88,32 @@ def test_marks_compare_users_averaged_over_seeds(store):
     assert "worse than LightGCN" in legend and "3 comparisons" in legend
     only, _ = results.beside_reference(store, REAL, "LightGCN", ["NDCG@20"])
     assert "recall@20" not in only and "valid recall@20" in only
+
+
+def test_a_model_of_four_seeds_has_no_mark_and_is_named(store):
+    """And the others' marks are adjusted for those that are compared."""
+    five_seeds(store)
+    with store.writing() as connection:
+        connection.execute("DELETE FROM entries WHERE label = 'worse' AND seed > 40")
+    table, legend = results.beside_reference(store, REAL, "LightGCN", ["Recall@20"])
+    assert dict(zip(table["model"], table["recall@20 mark"])) == {
+        "better": "▲",
+        "worse": "",
+        "same": "",
+        "LightGCN": "",
+    }
+    assert "2 comparisons" in legend and legend.endswith("5 seeds or more. Fewer seeds, hence no mark: worse.")
+
+
+@pytest.mark.parametrize("against, why", [("worse", "since worse has fewer"), ("better", "since only better has them")])
+def test_a_reference_of_four_seeds_or_alone_with_five_marks_nothing(store, against, why):
+    five_seeds(store)
+    with store.writing() as connection:
+        few = "label = 'worse' AND seed > 40" if against == "worse" else "label <> 'better' AND seed > 10"
+        connection.execute(f"DELETE FROM entries WHERE {few}")
+    table, legend = results.beside_reference(store, REAL, against, ["Recall@20"])
+    assert set(table["recall@20 mark"]) == {""} and legend.endswith(f"There are none here, {why}.")
+    assert legend.startswith("Marks stand only between models of 5 seeds or more.")
 
 
 def test_differences_in_full(store):

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from matplotlib.axes import Axes
 
+from recbole_sheaf.evaluation.marks import SEEDS_FOR_A_MARK
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
 from recbole_sheaf.report.drawing import MOST_SERIES, Series, drawn, forest, lines
 from recbole_sheaf.report.settings import as_text, differing
@@ -25,6 +26,12 @@ class Change:
     gap: Optional[Interval]
 
     @property
+    def told(self) -> bool:
+        """Whether 0 lies outside of the interval and both rows have the seeds that a mark needs."""
+        seeds = min(self.row.seeds, self.other.seeds)
+        return self.gap is not None and self.gap.clear and seeds >= SEEDS_FOR_A_MARK
+
+    @property
     def name(self) -> str:
         """The label of the difference in a drawing."""
         changed = self.row.ablation if self.row.label == self.other.label else self.row.label
@@ -39,7 +46,7 @@ def variants(group: Group, words: Words) -> list[Block]:
         base = named_after_its_model(rows) or rows[0]
         found += [_change(group, row, base) for row in rows if row is not base and not _same_runs(row, base)]
     if not found:
-        return [Paragraph(words("variants.none"))]
+        return []
     return [Paragraph(words("variants.what")), *_shown(group, words, "variants", found)]
 
 
@@ -51,7 +58,7 @@ def ablations(group: Group, words: Words) -> list[Block]:
         if (base := group.row(row.label, group.base)) is not None and not _same_runs(row, base)
     ]
     if not found:
-        return [Paragraph(words("ablations.none"))]
+        return []
     unread = sorted({row.label for row in group.ablated if _reads_nothing(group, row)})
     blocks: list[Block] = [
         Paragraph(words("ablations.what", base=group.base)),
@@ -60,7 +67,7 @@ def ablations(group: Group, words: Words) -> list[Block]:
     if unread:
         blocks.append(Paragraph(words("ablations.unread", labels=words.listed(unread))))
     curve = _missing_curve(group, words)
-    return [*blocks, curve] if curve else [*blocks, Paragraph(words("missing.none"))]
+    return [*blocks, curve] if curve else blocks
 
 
 def _order(group: Group, row: Row) -> tuple[int, float, str]:
@@ -97,14 +104,15 @@ def _forest(group: Group, words: Words, name: str, found: Sequence[tuple[Change,
     def draw(axes: Axes) -> None:
         ends = [(gap.low, gap.high) for _, gap in found]
         label = words("axis.difference", metric=metric)
-        forest(axes, [change.name for change, _ in found], [gap.mean for _, gap in found], ends, label)
+        middle = [gap.mean for _, gap in found]
+        forest(axes, [change.name for change, _ in found], middle, ends, label, [change.told for change, _ in found])
 
-    lower = [change.name for change, gap in found if gap.clear and gap.mean < 0]
-    higher = [change.name for change, gap in found if gap.clear and gap.mean > 0]
-    unclear = [change.name for change, gap in found if not gap.clear]
+    lower = [change.name for change, gap in found if change.told and gap.mean < 0]
+    higher = [change.name for change, gap in found if change.told and gap.mean > 0]
+    unclear = [change.name for change, _ in found if not change.told]
     worst, gap = min(found, key=lambda pair: pair[1].mean)
     parts = [
-        words(f"forest.{key}", names=words.listed(names))
+        words(f"forest.{key}", names=words.listed(names), seeds=SEEDS_FOR_A_MARK)
         for key, names in (("lower", lower), ("higher", higher), ("unclear", unclear))
         if names
     ]
@@ -134,7 +142,7 @@ def _table(group: Group, words: Words, name: str, found: Sequence[Change]) -> Ta
                 Cell(as_text(_set(row, base))),
             ]
         )
-    return Table(words(f"{name}.table"), heads, rows, words("gap.note"))
+    return Table(words(f"{name}.table"), heads, rows, words("gap.note", seeds=SEEDS_FOR_A_MARK))
 
 
 def _set(row: Row, base: Row) -> dict[str, Any]:

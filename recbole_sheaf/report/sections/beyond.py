@@ -13,12 +13,12 @@ DIGITS = {"averagepopularity": 1, "popularityshare": 5, "aplt": 4}
 BETTER = {"itemcoverage": True, "giniindex": False, "aplt": True, "novelty": True}  # of the others no end is better
 
 
-def beyond(group: Group, words: Words) -> list[Block]:
+def beyond(group: Group, words: Words, with_figure: bool = True) -> list[Block]:
     """The section beyond accuracy: a table at the leaderboard's cut-off, and coverage beside accuracy."""
     cut = group.metrics[0].partition("@")[2]
     names = [name for name in BEYOND if any(row.mean(f"{name}@{cut}") is not None for row in group.models)]
     if not names:
-        return [Paragraph(words("beyond.none"))]
+        return []
     columns = [[Cell(row.label) for row in group.models]]
     for name in names:
         cells = [words.cell(row.mean(f"{name}@{cut}"), DIGITS.get(name, 3)) for row in group.models]
@@ -26,7 +26,7 @@ def beyond(group: Group, words: Words) -> list[Block]:
     rows = [list(cells) for cells in zip(*columns)]
     heads = [words("head.model"), *(f"{words(f'beyond.{name}')}@{cut}" for name in names)]
     table = Table(words("beyond.table"), heads, rows, words("beyond.note"))
-    figure = _figure(group, words, cut)
+    figure = _figure(group, words, cut) if with_figure else None
     return [Paragraph(words("beyond.what")), *([figure] if figure else []), table]
 
 

@@ -14,10 +14,10 @@ SHORTEST = 0.01  # seconds; a logarithmic axis has no 0
 Point = tuple[str, float, float]
 
 
-def cost(group: Group, words: Words) -> list[Block]:
+def cost(group: Group, words: Words, with_figures: bool = True) -> list[Block]:
     """The section on cost: two drawings and a table."""
     blocks: list[Block] = [Paragraph(words("cost.what"))]
-    for name in ("seconds", "peak_memory_mib"):
+    for name in ("seconds", "peak_memory_mib") if with_figures else ():
         points = _points(group, name)
         if len(points) > 1:
             blocks.append(_figure(group, words, name, points))

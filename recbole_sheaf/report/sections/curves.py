@@ -31,7 +31,7 @@ def curves(group: Group, words: Words) -> list[Block]:
     """The section with learning curves: the best rows on validation that trained for more than an epoch."""
     found = _curves(group)
     if not found:
-        return [Paragraph(words("curves.none"))]
+        return []
     shown = found[:MOST_SERIES]
     blocks: list[Block] = [_figure(group, words, shown)]
     if len(found) > len(shown):

@@ -20,9 +20,9 @@ SHORTEST_HISTORY, LONGEST_HISTORY = 5, 60  # of a user who makes an example
 
 
 def item_sheaf(exported: Optional[Exported], words: Words) -> list[Block]:
-    """The section on the item sheaf; a sentence where no export was given or the model has no maps between items."""
+    """The section on the item sheaf; nothing where no export was given, a sentence where its model has no maps."""
     if exported is None:
-        return [Paragraph(words("sheaf.no_export"))]
+        return []
     embeddings = exported.embeddings
     model = str(embeddings.metadata.get("model", ""))
     if embeddings.coefficients is None and embeddings.width == embeddings.item_vectors.shape[1]:
@@ -31,6 +31,7 @@ def item_sheaf(exported: Optional[Exported], words: Words) -> list[Block]:
     explained = [explain(embeddings, user, item) for user, item in _firsts(embeddings, SAMPLED_USERS)]
     return [
         Paragraph(words("sheaf.what", model=model, dataset=dataset)),
+        Paragraph(words("sheaf.family")),
         *_maps(embeddings, words),
         *_parts(explained, words),
         *(block for each in _examples(explained) for block in _example(exported, each, words)),

@@ -18,16 +18,23 @@ MOST_DRAWN = 20
 
 def leaderboard(group: Group, words: Words) -> list[Block]:
     """The section with the table of models, the best on validation first."""
-    found = group.once("marks", lambda: marks(group, group.metrics[:COMPARED]))
+    found = marks_of(group)
     intervals = group.once("intervals", lambda: [interval(group, row, group.metrics[0]) for row in group.models])
     table = Table(
-        words("board.table"), _heads(group, words), _rows(group, words, found, intervals), _legend(group, words, found)
+        words("board.table"),
+        _heads(group, words, intervals),
+        _rows(group, words, found, intervals),
+        _legend(group, words, found, intervals),
     )
     there = [(row, each) for row, each in zip(group.models, intervals) if each is not None][:MOST_DRAWN]
-    drawing: list[Block] = [] if there else [Paragraph(words("board.no_users"))]
-    if len(there) > 1:
-        drawing = [_figure(group, words, there)]
+    drawing: list[Block] = [_figure(group, words, there)] if len(there) > 1 else []
     return [Paragraph(_first(group, words)), table, *drawing]
+
+
+def marks_of(group: Group) -> Marks:
+    """The marks of a group's rows in its leading metrics, worked out once."""
+    found: Marks = group.once("marks", lambda: marks(group, group.metrics[:COMPARED]))
+    return found
 
 
 def _first(group: Group, words: Words) -> str:
@@ -44,10 +51,10 @@ def _first(group: Group, words: Words) -> str:
     return words(key, label=label, chosen=chosen, metric=metric, value=words.number(best), by=group.chosen_by)
 
 
-def _heads(group: Group, words: Words) -> list[str]:
+def _heads(group: Group, words: Words, intervals: Sequence[Optional[Interval]]) -> list[str]:
     valid = words("head.valid", metric=group.chosen_by)
-    interval_head = words("head.interval", metric=group.metrics[0])
-    return [words("head.model"), words("head.seeds"), valid, *group.metrics, interval_head]
+    last = [words("head.interval", metric=group.metrics[0])] if any(intervals) else []
+    return [words("head.model"), words("head.seeds"), valid, *group.metrics, *last]
 
 
 def _rows(group: Group, words: Words, found: Marks, intervals: Sequence[Optional[Interval]]) -> list[list[Cell]]:
@@ -59,7 +66,10 @@ def _rows(group: Group, words: Words, found: Marks, intervals: Sequence[Optional
     for place, metric in enumerate(group.metrics):
         cells = [_score(row, metric, words, found, place < COMPARED) for row in group.models]
         columns.append(best_cells(cells, bigger_is_better(metric)))
-    columns.append([Cell(words.interval(each.low, each.high), each.mean) if each else Cell("") for each in intervals])
+    if any(intervals):
+        columns.append(
+            [Cell(words.interval(each.low, each.high), each.mean) if each else Cell("") for each in intervals]
+        )
     return [list(cells) for cells in zip(*columns)]
 
 
@@ -72,10 +82,12 @@ def _score(row: Row, metric: str, words: Words, found: Marks, with_deviation: bo
     return Cell(f"{text}\u00a0{mark}".rstrip(), value)
 
 
-def _legend(group: Group, words: Words, found: Marks) -> str:
-    parts = [words("board.strong"), words("board.deviation"), words("board.interval")]
+def _legend(group: Group, words: Words, found: Marks, intervals: Sequence[Optional[Interval]]) -> str:
+    parts = [words("board.strong"), words("board.deviation")]
+    parts += [words("board.interval")] if any(intervals) else []
+    parts.append(words("board.rule", seeds=SEEDS_FOR_A_MARK))
     if found.reference is None:
-        parts.append(words("board.no_marks", seeds=SEEDS_FOR_A_MARK))
+        parts.append(words(f"board.no_marks_{found.reason}"))
         return " ".join(parts)
     compared = len({label for _, label in found.of})
     metrics = words.listed(group.metrics[:COMPARED])
@@ -84,7 +96,7 @@ def _legend(group: Group, words: Words, found: Marks) -> str:
     if found.passed_over:
         parts.append(words("board.passed_over", compared=compared, others=found.passed_over))
     if found.left_out:
-        parts.append(words("board.left_out", seeds=SEEDS_FOR_A_MARK, labels=words.listed(found.left_out)))
+        parts.append(words("board.left_out", labels=words.listed(found.left_out)))
     return " ".join(parts)
 
 

@@ -1,6 +1,6 @@
 """What was compared and how."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recbole_sheaf.report.document import Block, Cell, Paragraph, Table
@@ -26,16 +26,27 @@ def compared(group: Group, words: Words) -> list[Block]:
     return [Paragraph(first), Paragraph(_how(group, words)), _settings(group, words), Paragraph(_alike(group, words))]
 
 
+def protocol(group: Group, words: Words) -> list[Block]:
+    """The table of the protocol alone, for the appendix."""
+    return [block for block in compared(group, words) if isinstance(block, Table)]
+
+
+def ranking(runs: Sequence[Run], words: Words) -> str:
+    """Which items are ranked for a user."""
+    modes = {value_text(_mode(run)) for run in runs}
+    return words("protocol.full") if modes == {"full"} else words("protocol.modes", modes=words.listed(sorted(modes)))
+
+
+def masked(runs: Sequence[Run], words: Words) -> str:
+    """Which parts' items are left out of the lists at test; several where runs differ."""
+    return "; ".join(sorted({_seen(run, words) for run in runs}))
+
+
 def _how(group: Group, words: Words) -> str:
-    modes = {value_text(_mode(run)) for run in group.runs}
-    ranking = (
-        words("protocol.full") if modes == {"full"} else words("protocol.modes", modes=words.listed(sorted(modes)))
-    )
-    seen = {_seen(run, words) for run in group.runs}
     return " ".join(
         [
-            ranking,
-            words("protocol.seen", seen="; ".join(sorted(seen))),
+            ranking(group.runs, words),
+            words("protocol.seen", seen=masked(group.runs, words)),
             words("protocol.chosen", metric=group.chosen_by),
             words("protocol.seeds_note"),
         ]

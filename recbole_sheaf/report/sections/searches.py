@@ -21,7 +21,7 @@ MOST_TRIALS = 400  # lines of a table that a page bears
 def searches(material: Material, words: Words) -> list[Block]:
     """The section on searches: a line for each, its trials below, and the best score by trial."""
     if material.studies.empty:
-        return [Paragraph(words("searches.none"))]
+        return []
     studies = _named(material.studies.to_dict("records"))
     blocks: list[Block] = [Paragraph(words("searches.what")), Paragraph(_equal(material, words))]
     blocks.append(_table(material, words, studies))

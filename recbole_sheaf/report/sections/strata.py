@@ -20,7 +20,7 @@ def strata(group: Group, words: Words) -> list[Block]:
     rows = rows[rows["ablation"] == group.base]
     metric = next((name for name in group.metrics if name in set(rows["metric"])), None)
     if metric is None:
-        return [Paragraph(words("strata.none"))]
+        return []
     rows = rows[rows["metric"] == metric]
     figures: list[Block] = []
     tables: list[Block] = []

@@ -35,8 +35,18 @@
     box.querySelector("output").textContent = rows.filter((row) => !row.hidden).length;
   }
 
+  // On a narrow screen a row is a card, whose cells say their headings.
+  function name(table) {
+    const heads = Array.from(table.querySelectorAll("th"), (heading) => heading.textContent);
+    Array.from(table.tBodies[0].rows).forEach((row) => {
+      Array.from(row.cells).forEach((cell, column) => { cell.dataset.head = heads[column]; });
+    });
+    table.classList.add("cards");
+  }
+
   document.querySelectorAll(".table").forEach((box) => {
     const table = box.querySelector("table");
+    if (table.classList.contains("wide")) name(table);
     table.querySelectorAll("th").forEach((heading, column) => {
       heading.querySelector("button").addEventListener("click", () => sort(table, heading, column));
     });
@@ -46,6 +56,8 @@
       box.querySelector("input").addEventListener("input", () => filter(box, table));
     }
   });
+  const contents = document.querySelector(".contents");
+  if (contents && window.matchMedia("(max-width: 700px)").matches) contents.open = false;
   const folded = document.querySelectorAll("details");
   let opened = [];
   window.addEventListener("beforeprint", () => {
