@@ -31,28 +31,32 @@ ROOMS = {
     },
     "evaluation": {"errors", "files"},
     "store": {"errors", "evaluation", "files"},
+    "workers": {"environment", "errors", "extras", "reachable"},
     "experiments": {
         *{"data", "environment", "errors", "evaluation", "extras", "features", "files", "models", "plugin"},
-        *{"settings", "store"},
+        *{"reachable", "settings", "store", "workers"},
     },
     "embeddings": {  # what a restored model says of its scores; plugin: in the place of RecBole's own
         *{"data", "errors", "evaluation", "experiments", "extras", "features", "files", "lazy_names", "plugin"},
         *{"settings", "sheaf", PIECES},  # data: conditions over the item table
     },
-    "exports": {"embeddings", "errors", "experiments", "extras", "files", "lazy_names"},  # experiments: checkpoints
+    "exports": {  # experiments: checkpoints
+        *{"embeddings", "errors", "experiments", "extras", "files", "lazy_names", "reachable", "workers"},
+    },
     "serving": {"embeddings", "errors", "exports", "files"},
     "report": {"embeddings", "errors", "evaluation", "experiments", "exports", "files", "settings", "store"},
     "audit": {"data", "errors", "experiments", "features", "models", "report", "settings"},  # models: reading content
     "nsd": {"environment", "errors", "files", "layers", "settings", "sheaf"},
     "cli": {
         *{"audit", "data", "embeddings", "environment", "errors", "evaluation", "experiments", "exports", "extras"},
-        *{"features", "files", "nsd", "plugin", "report", "serving", "settings", "store"},
+        *{"features", "files", "nsd", "plugin", "report", "serving", "settings", "store", "workers"},
     },
     # Modules beside the rooms.
     "environment": {"errors"},
     "errors": set(),
     "extras": {"errors"},
     "lazy_names": set(),
+    "reachable": {"errors"},
     "__init__": {"environment", "lazy_names", "plugin"},
 }
 STRANGERS = {

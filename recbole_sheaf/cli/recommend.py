@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -13,6 +14,8 @@ from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_o
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.streams import until_unread
+from recbole_sheaf.cli.worker_options import add_worker_options, workers_of
+from recbole_sheaf.environment import ending_on_sigterm
 from recbole_sheaf.errors import ConfigError, shown
 
 EPILOG = """\
@@ -49,9 +52,15 @@ no user more often than --per-user.
 Lists are exact. --approximate (pip install "recbole-sheaf[ann]") builds an index of the vectors first and looks at some
 hundred items a user instead of at all, scored exactly. What share of the exact lists that finds is measured on 100
 users and said. It pays for many users of many items: at a million items building takes minutes.
+
+--workers=N makes the lists in N processes of --threads each, --ray-address=HOST:PORT on a Ray cluster. The file is the
+same, byte for byte, for any number of workers of as many threads. A worker that dies, alone or with its node, is
+replaced. Lists that are finished lie in FILE.shards beside the file of --to until it is whole: the same command goes on
+from them.
 """
 
 NOT_FOR_AUDIENCES = ("approximate", "among", "without", "where", "at_most", "per", "clicked", "unknown", "item_table")
+NOT_FOR_AUDIENCES += ("workers", "ray_address", "threads")
 
 
 @one_sentence
@@ -94,8 +103,11 @@ def _lists(source: Any, options: argparse.Namespace) -> None:
     choice = _wanted(options).of(embeddings, partial(source.item_table, options.item_table))
     length = choice.length(k)
     show_progress = options.to is not None and sys.stderr.isatty()
+    workers, threads = workers_of(options)
     lists: Iterable[Any]
-    if options.approximate:
+    if workers is not None:
+        lists = _sharded(source, embeddings, rows, options, length, choice, workers, threads, show_progress)
+    elif options.approximate:
         lists = _approximate(source.scores, embeddings, rows, options, length, choice, show_progress)
     else:
         lists = top_lists(
@@ -108,7 +120,7 @@ def _lists(source: Any, options: argparse.Namespace) -> None:
         lists = chain(lists, (replace(some, rows=some.rows + n_users) for some in popular))
         owners = np.array([*owners.tolist(), *unknown], dtype=object)
         print(_of_unknown(unknown), file=sys.stderr)
-    with until_unread():
+    with until_unread(), ending_on_sigterm() if workers is not None else nullcontext():
         count = write_lists(lists, owners, embeddings.items, OF_USERS, options.to)
     if options.to is not None:
         print(f"written: {options.to} ({count:,} users, up to {length} of {len(embeddings.items):,} items each)")
@@ -181,6 +193,28 @@ def _tokens_or(given: str, *words: str) -> Any:
     return given if given in words else read_items(given)
 
 
+def _sharded(
+    source: Any,
+    embeddings: Any,
+    rows: Any,
+    options: Any,
+    length: int,
+    choice: Any,
+    workers: Any,
+    threads: Any,
+    show_progress: bool,
+) -> Any:
+    """Lists that workers make."""
+    from recbole_sheaf.exports.sharded_lists import sharded_lists
+
+    if source.scores is not None:
+        raise ConfigError("this model makes its scores by itself, which workers do not have; leave --workers out")
+    if options.approximate:
+        raise ConfigError("an index is built in one process; leave --approximate or --workers out")
+    kept = None if options.to is None else options.to.with_name(f"{options.to.name}.shards")
+    return sharded_lists(workers, embeddings, rows, length, options.seen, choice, threads, kept, show_progress)
+
+
 def _approximate(
     scores: Any, embeddings: Any, rows: Any, options: Any, length: int, choice: Any, show_progress: bool
 ) -> Any:
@@ -225,5 +259,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--audience", metavar="ITEMS", help="new or ITEMS: users for each item")
     options.add_argument("--per-user", type=int, metavar="N", help="lists of --audience with a user (default: 100)")
     options.add_argument("--approximate", action="store_true", help="from an index of the vectors, with its recall")
+    add_worker_options(options)
     add_checkpoint_options(options)
     return options

@@ -45,7 +45,9 @@ def as_typed(sentence: str) -> str:
 
 
 def one_sentence(command: Command) -> Command:
-    """Turn a ``SheafError``, and what the system refuses, into a line on the standard error and exit code 2.
+    """Turn a ``SheafError``, and what the system refuses, into a line on the standard error and an exit code.
+
+    That is 2, and 1 where workers went away before their work was done.
 
     Ctrl-C becomes 130, SIGTERM 143. Screens and pipes end no command (:mod:`.streams`); an output that could not be
     written for want of room makes the exit code 2.
@@ -68,7 +70,7 @@ def one_sentence(command: Command) -> Command:
             return command(argv)
         except SheafError as error:
             say(f"{type(error).__name__}: {error}")
-            return 2
+            return error.exit_code
         except Unread:
             return 0
         except OSError as error:  # a place that cannot be read or written, a full disk, a host that does not answer

@@ -34,7 +34,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     options, others = parser().parse_known_args(argv)
     from recbole_sheaf.experiments.settings import settings_by_model
     from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
-    from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
+    from recbole_sheaf.workers.pools import ProcessWorkers, ThisProcess
     from recbole_sheaf.store.store import Store
 
     if options.trials < 1 or options.workers < 1 or options.threads < 1:
