@@ -34,7 +34,7 @@ ROOMS = {
     "workers": {"environment", "errors", "extras", "reachable"},
     "experiments": {
         *{"data", "environment", "errors", "evaluation", "extras", "features", "files", "models", "plugin"},
-        *{"reachable", "settings", "store", "workers"},
+        *{"settings", "store", "workers"},
     },
     "embeddings": {  # what a restored model says of its scores; plugin: in the place of RecBole's own
         *{"data", "errors", "evaluation", "experiments", "extras", "features", "files", "lazy_names", "plugin"},

@@ -3,6 +3,7 @@
 A worker that dies takes its own job with it and no other; workers whose command has died end by themselves.
 """
 
+import atexit
 import itertools
 import multiprocessing
 import os
@@ -149,7 +150,10 @@ class RayWorkers(Workers):
     def __exit__(
         self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        self.ray.shutdown()
+        if kind is not None and issubclass(kind, WorkersGone):
+            atexit.unregister(self.ray.shutdown)  # which waits a minute for the cluster, and then ends this process
+        else:
+            self.ray.shutdown()
         if self.folder is not None:
             shutil.rmtree(Path(self.folder).parent, ignore_errors=True)
 
