@@ -23,9 +23,11 @@ ROOMS = {
     "layers": {"errors", WORDS, "sheaf"},
     "files": {"errors", "extras"},
     "settings": {"errors", "files"},
-    "features": {"errors", "extras", "files", "lazy_names", "settings", "sheaf"},  # sheaf: rows at length 1
+    "features": {  # sheaf: rows at length 1
+        *{"errors", "extras", "files", "lazy_names", "settings", "sheaf", "workers"},
+    },
     "data": {"errors", "features", "files", "settings"},  # graphs of nearest items, and folders of MMRec, have features
-    "models": {"data", "errors", "features", "layers", "settings", "sheaf"},  # data: graphs
+    "models": {"data", "errors", "features", "layers", "settings", "sheaf", "workers"},  # data: graphs
     "plugin": {  # models: the softmax for RecBole's own, and what these score by
         *{"data", "errors", "extras", "files", "models", "settings", "sheaf"},
     },

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.addresses import at_hand, place
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
@@ -57,6 +58,8 @@ users and said. It pays for many users of many items: at a million items buildin
 same, byte for byte, for any number of workers of as many threads. A worker that dies, alone or with its node, is
 replaced. Lists that are finished lie in FILE.shards beside the file of --to until it is whole: the same command goes on
 from them.
+
+The source and --to may be addresses, s3://BUCKET/NAME or of another protocol of fsspec.
 """
 
 NOT_FOR_AUDIENCES = ("approximate", "among", "without", "where", "at_most", "per", "clicked", "unknown", "item_table")
@@ -72,11 +75,14 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.exports.sources import open_source
 
     _refuse_idle(options)
+    with at_hand(options, ("source",), ("to",)) as options:
+        if options.to is not None:
+            check_target(options.to, ENDINGS)
+        check_own_model(options)
+        source = open_source(options.source, options.data_path, options.trust_checkpoint)
+        count = (_audiences if options.audience is not None else _lists)(source, options)
     if options.to is not None:
-        check_target(options.to, ENDINGS)
-    check_own_model(options)
-    source = open_source(options.source, options.data_path, options.trust_checkpoint)
-    (_audiences if options.audience is not None else _lists)(source, options)
+        print(f"written: {options.to_given} ({count})")
     return 0
 
 
@@ -92,7 +98,8 @@ def _refuse_idle(options: argparse.Namespace) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} is of lists of users, not of --audience; leave it out")
 
 
-def _lists(source: Any, options: argparse.Namespace) -> None:
+def _lists(source: Any, options: argparse.Namespace) -> str:
+    """Write lists; says of how many."""
     import numpy as np
 
     from recbole_sheaf.embeddings.ranking import popular_lists, top_lists
@@ -122,11 +129,11 @@ def _lists(source: Any, options: argparse.Namespace) -> None:
         print(_of_unknown(unknown), file=sys.stderr)
     with until_unread(), ending_on_sigterm() if workers is not None else nullcontext():
         count = write_lists(lists, owners, embeddings.items, OF_USERS, options.to)
-    if options.to is not None:
-        print(f"written: {options.to} ({count:,} users, up to {length} of {len(embeddings.items):,} items each)")
+    return f"{count:,} users, up to {length} of {len(embeddings.items):,} items each"
 
 
-def _audiences(source: Any, options: argparse.Namespace) -> None:
+def _audiences(source: Any, options: argparse.Namespace) -> str:
+    """Write audiences; says of how many."""
     import numpy as np
 
     from recbole_sheaf.embeddings.audience import audiences
@@ -142,8 +149,7 @@ def _audiences(source: Any, options: argparse.Namespace) -> None:
     lists = audiences(embeddings, items, k, per_user, source.scores, rows, options.seen, show_progress)
     with until_unread():
         count = write_lists([lists], embeddings.items, embeddings.users, OF_AUDIENCES, options.to)
-    if options.to is not None:
-        print(f"written: {options.to} ({count:,} items, up to {k} of {len(rows):,} users each, {per_user} a user)")
+    return f"{count:,} items, up to {k} of {len(rows):,} users each, {per_user} a user"
 
 
 def _users(embeddings: Any, options: argparse.Namespace) -> tuple[Any, Any, list[str]]:
@@ -205,13 +211,18 @@ def _sharded(
     show_progress: bool,
 ) -> Any:
     """Lists that workers make."""
+    from platformdirs import user_cache_dir
+
     from recbole_sheaf.exports.sharded_lists import sharded_lists
+    from recbole_sheaf.files.cache import content_key
 
     if source.scores is not None:
         raise ConfigError("this model makes its scores by itself, which workers do not have; leave --workers out")
     if options.approximate:
         raise ConfigError("an index is built in one process; leave --approximate or --workers out")
     kept = None if options.to is None else options.to.with_name(f"{options.to.name}.shards")
+    if kept is not None and options.to_given != options.to:  # an address: the folder beside the file goes with it
+        kept = Path(user_cache_dir("recbole_sheaf")) / "lists" / content_key([str(options.to_given)])[:16]
     return sharded_lists(workers, embeddings, rows, length, options.seen, choice, threads, kept, show_progress)
 
 
@@ -239,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("source", type=Path, help="a checkpoint, or what 'export' or 'embed-items' wrote")
+    options.add_argument("source", type=place, help="a checkpoint, or what 'export' or 'embed-items' wrote")
     options.add_argument(
         "--users", "--user", help="tokens with commas between, or a .csv, .tsv or .txt file (default: all users)"
     )
@@ -248,7 +259,7 @@ def parser() -> argparse.ArgumentParser:
         "--unknown", choices=("refused", "popular"), default="refused", help="users of no list (default: refused)"
     )
     options.add_argument("--k", type=int, help="length of a list (default: 20, of an audience 100)")
-    options.add_argument("--to", type=Path, help=".csv, .jsonl or .parquet (default: CSV on the screen)")
+    options.add_argument("--to", type=place, help=".csv, .jsonl or .parquet (default: CSV on the screen)")
     options.add_argument("--seen", choices=("masked", "at_test", "kept"), default="masked", help="default: masked")
     options.add_argument("--among", default="all", help="items to choose from: all, new or ITEMS (default: all)")
     options.add_argument("--without", metavar="ITEMS", help="items to leave out")
