@@ -66,7 +66,7 @@ def fetched(address: str) -> Iterator[Path]:
             raise
         except _refusals() as error:
             raise DataError(
-                f"{address} cannot be read ({first_line(error)[:200]}); check that it is there and that your "
+                f"{address} cannot be read ({_reason(error, place)}); check that it is there and that your "
                 "credentials may read it"
             ) from error
         yield target
@@ -172,6 +172,12 @@ def _refuse_absent_bucket(system: Any, address: str, place: str) -> None:
         raise _not_written(address, first_line(error)[:200]) from error
     if not there:
         raise _not_written(address, f"there is no bucket {bucket!r}, or your credentials may not see it")
+
+
+def _reason(error: BaseException, place: str) -> str:
+    """What an error says; of one that says a place alone, that nothing is there."""
+    said = first_line(error)[:200]
+    return "nothing is there" if said.strip("/'") == place.strip("/") else said
 
 
 def _not_written(address: str, reason: str) -> WriteError:

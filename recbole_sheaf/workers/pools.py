@@ -145,6 +145,7 @@ class RayWorkers(Workers):
                 "threads at most"
             )
         self.keys = itertools.count()
+        self.calls: dict[Callable[..., Any], Any] = {}
         return self
 
     def __exit__(
@@ -158,8 +159,9 @@ class RayWorkers(Workers):
             shutil.rmtree(Path(self.folder).parent, ignore_errors=True)
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Future:
-        remote = self.ray.remote(num_cpus=self.threads, max_retries=0)(call)
-        return remote.remote(*args).future()
+        if call not in self.calls:
+            self.calls[call] = self.ray.remote(num_cpus=self.threads, max_retries=0)(call)
+        return self.calls[call].remote(*args).future()
 
     def share(self, arrays: Mapping[str, np.ndarray]) -> Shared:
         """Through the cluster's store of objects: each node holds them once, and a worker reads them there."""
@@ -175,7 +177,7 @@ class RayWorkers(Workers):
         return cause if isinstance(error, self.ray.exceptions.RayTaskError) and cause is not None else error
 
     def refuse_gone(self) -> None:
-        address = self.ray.get_runtime_context().gcs_address
+        address = self.address if "://" in self.address else self.ray.get_runtime_context().gcs_address
         try:
             refuse_unreachable("the Ray cluster", address, "start it and give the same command again")
         except ConfigError as error:

@@ -187,6 +187,7 @@ def test_the_command_says_what_workers_do_not_do(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def cluster(monkeypatch):
     """A Ray cluster of two nodes on this machine, one CPU each."""
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # read when Ray is imported, for a machine that is busy
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
