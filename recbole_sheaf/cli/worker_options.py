@@ -1,10 +1,9 @@
 """Options of commands whose work goes to several processes, or to a Ray cluster."""
 
 import argparse
-from typing import Optional
+from typing import Any, Optional
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.workers.pools import ProcessWorkers, RayWorkers, ThisProcess, Workers
 
 
 def add_worker_options(options: argparse.ArgumentParser) -> None:
@@ -14,12 +13,14 @@ def add_worker_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--threads", type=int, metavar="N", help="of each worker (default: 1)")
 
 
-def workers_of(options: argparse.Namespace) -> tuple[Optional[Workers], Optional[int]]:
+def workers_of(options: argparse.Namespace) -> tuple[Any, Optional[int]]:
     """The workers that are asked for, and the threads of each; None and None where nothing is said of them.
 
     Raises:
         ConfigError: for numbers below 1, or threads of no workers.
     """
+    from recbole_sheaf.workers.pools import ProcessWorkers, RayWorkers, ThisProcess
+
     for name in ("workers", "threads"):
         count = getattr(options, name)
         if count is not None and count < 1:

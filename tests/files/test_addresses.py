@@ -79,7 +79,7 @@ def test_a_local_address_is_its_path(tmp_path):
 
 def test_what_is_not_there_or_came_cut_short_is_refused(memory, monkeypatch):
     with (
-        pytest.raises(DataError, match="^memory://shop/absent.csv cannot be read .nothing is there.; check that it is there"),
+        pytest.raises(DataError, match="^memory://shop/absent.csv cannot be read .nothing is there.; check"),
         fetched("memory://shop/absent.csv"),
     ):
         pass
