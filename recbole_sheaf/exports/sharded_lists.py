@@ -171,8 +171,8 @@ def _opened(shared: Shared, asked: Asked) -> tuple[Embeddings, PieceScores, Opti
     arrays = shared.open()
     coefficients = None
     if "coefficient_values" in arrays:
-        parts = (arrays[f"coefficient_{name}"] for name in ("values", "items", "offsets"))
-        coefficients = csc_of(*parts, asked.n_items)
+        values, sources, offsets = (arrays[f"coefficient_{name}"] for name in ("values", "items", "offsets"))
+        coefficients = csc_of(values, sources, offsets, asked.n_items)
     embeddings = Embeddings(
         users=np.zeros(len(arrays["user_vectors"]), dtype="U1"),
         items=np.zeros(asked.n_items, dtype="U1"),

@@ -130,8 +130,8 @@ def encode_items(
             bar.update(len(batch))
     kept.write()
     there = [(token, digest) for token, digest in zip(tokens, hashes) if digest not in undecoded]
-    rows = [kept.rows[digest] for _, digest in there]
-    matrix = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
+    found = [kept.rows[digest] for _, digest in there]
+    matrix = np.stack(found) if found else np.zeros((0, 1), np.float32)
     return Encoded(
         [token for token, _ in there], matrix, [t for t, digest in zip(tokens, hashes) if digest in undecoded]
     )
