@@ -77,7 +77,7 @@ class Elsewhere:
 
     workers: Workers
     recipe: Recipe
-    threads: int
+    threads: Optional[int]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _rows(
         yield from in_order(elsewhere.workers, encode_batch, shards)
 
 
-def encode_batch(recipe: Recipe, key: str, contents: list[Any], hashes: list[str], threads: int) -> Rows:
+def encode_batch(recipe: Recipe, key: str, contents: list[Any], hashes: list[str], threads: Optional[int]) -> Rows:
     """Rows of one batch, on a worker, which may be on another machine."""
     encoder = recipe.encoder()
     if encoder.key != key:
