@@ -62,8 +62,10 @@ from them.
 The source and --to may be addresses, s3://BUCKET/NAME or of another protocol of fsspec.
 """
 
-NOT_FOR_AUDIENCES = ("approximate", "among", "without", "where", "at_most", "per", "clicked", "unknown", "item_table")
-NOT_FOR_AUDIENCES += ("workers", "ray_address", "threads")
+NOT_FOR_AUDIENCES = (
+    *("approximate", "among", "without", "where", "at_most", "per", "clicked", "unknown", "item_table"),
+    *("workers", "ray_address", "threads"),
+)
 
 
 @one_sentence
@@ -82,6 +84,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         source = open_source(options.source, options.data_path, options.trust_checkpoint)
         count = (_audiences if options.audience is not None else _lists)(source, options)
     if options.to is not None:
+        _forget_shards(options)
         print(f"written: {options.to_given} ({count})")
     return 0
 
@@ -211,19 +214,33 @@ def _sharded(
     show_progress: bool,
 ) -> Any:
     """Lists that workers make."""
-    from platformdirs import user_cache_dir
-
     from recbole_sheaf.exports.sharded_lists import sharded_lists
-    from recbole_sheaf.files.cache import content_key
 
     if source.scores is not None:
         raise ConfigError("this model makes its scores by itself, which workers do not have; leave --workers out")
     if options.approximate:
         raise ConfigError("an index is built in one process; leave --approximate or --workers out")
-    kept = None if options.to is None else options.to.with_name(f"{options.to.name}.shards")
-    if kept is not None and options.to_given != options.to:  # an address: the folder beside the file goes with it
-        kept = Path(user_cache_dir("recbole_sheaf")) / "lists" / content_key([str(options.to_given)])[:16]
+    kept = None if options.to is None else _kept(options)
     return sharded_lists(workers, embeddings, rows, length, options.seen, choice, threads, kept, show_progress)
+
+
+def _kept(options: argparse.Namespace) -> Path:
+    """Where finished shards lie: beside the file, and of an address in the user's cache."""
+    if options.to_given == options.to:
+        return options.to.with_name(f"{options.to.name}.shards")
+    from platformdirs import user_cache_dir
+
+    from recbole_sheaf.files.cache import content_key
+
+    return Path(user_cache_dir("recbole_sheaf")) / "lists" / content_key([options.to_given])[:16]
+
+
+def _forget_shards(options: argparse.Namespace) -> None:
+    if workers_of(options)[0] is None:
+        return
+    from recbole_sheaf.exports.sharded_lists import forget_shards
+
+    forget_shards(_kept(options))
 
 
 def _approximate(

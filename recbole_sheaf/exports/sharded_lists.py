@@ -73,8 +73,8 @@ def sharded_lists(
         rows: of the users.
         choice: which items may be listed.
         threads: of each worker; None leaves what it has.
-        kept: a folder for finished shards, from which the same call takes them when it was stopped; it is gone when
-            the last list has been taken.
+        kept: a folder for finished shards, from which the same call takes them when it was stopped, until
+            :func:`forget_shards`.
         most_batches: of users in a shard.
 
     Raises:
@@ -121,8 +121,6 @@ def _lists(
             bar.update(len(rows))
         for _ in made:  # ends the workers
             pass
-    if folder is not None:
-        folder.remove()
 
 
 def _made(
@@ -197,6 +195,19 @@ def _key(asked: Asked, arrays: Mapping[str, np.ndarray], rows: np.ndarray, size:
     return digest.hexdigest()[:32]
 
 
+def forget_shards(place: Path) -> None:
+    """Remove finished shards, once what was made of them is whole; nothing that this did not make."""
+    _clear(place)
+    with contextlib.suppress(OSError):  # absent, or not empty
+        place.rmdir()
+
+
+def _clear(place: Path, but: Optional[Path] = None) -> None:
+    for other in place.glob("*"):
+        if other != but and _OWN.fullmatch(other.name):
+            shutil.rmtree(other, ignore_errors=True)
+
+
 _OWN = re.compile(r"[0-9a-f]{32}")  # names of folders that this made
 
 
@@ -204,11 +215,9 @@ class _Folder:
     """Finished shards, one file each, below a folder of their key; those of another key go."""
 
     def __init__(self, place: Path, key: str) -> None:
-        self.place, self.own = place, place / key
+        self.own = place / key
         make_private(self.own)
-        for other in place.iterdir():
-            if other != self.own and _OWN.fullmatch(other.name):
-                shutil.rmtree(other, ignore_errors=True)
+        _clear(place, but=self.own)
 
     def has(self, number: int) -> bool:
         return load_arrays(self._path(number), NAMES) is not None
@@ -219,11 +228,6 @@ class _Folder:
 
     def save(self, number: int, *arrays: np.ndarray) -> None:
         save_checked(self._path(number), dict(zip(NAMES, arrays)), NAMES)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.own, ignore_errors=True)
-        with contextlib.suppress(OSError):  # of what is not ours
-            self.place.rmdir()
 
     def _path(self, number: int) -> Path:
         return self.own / f"{number:08d}.npz"

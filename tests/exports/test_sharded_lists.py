@@ -20,7 +20,7 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.exports import sharded_lists as module
 from recbole_sheaf.exports.files import write_embeddings
 from recbole_sheaf.exports.lists import OF_USERS, write_lists
-from recbole_sheaf.exports.sharded_lists import sharded_lists
+from recbole_sheaf.exports.sharded_lists import forget_shards, sharded_lists
 from recbole_sheaf.workers.pools import ProcessWorkers, RayWorkers, ThisProcess
 from recbole_sheaf.workers.threads import threads_limited
 
@@ -80,7 +80,9 @@ def test_shards_give_the_lists_of_one_process(wanted, seen, tmp_path):
     with threads_limited(1):
         expected = rows_of(top_lists(pieces, rows, 9, None, seen, choice.allowed, at_most=choice.at_most))
     found = sharded_lists(ThisProcess(), pieces, rows, 9, seen, choice, 1, tmp_path / "kept", most_batches=3)
-    assert rows_of(found) == expected and not (tmp_path / "kept").exists()
+    assert rows_of(found) == expected and list((tmp_path / "kept").rglob("*.npz"))
+    forget_shards(tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
 
 
 def test_two_processes_write_the_file_of_one_byte_for_byte(tmp_path):
@@ -114,6 +116,7 @@ def test_what_is_finished_is_kept_and_no_list_of_another_question_is_taken(tmp_p
         return rows_of(sharded_lists(ThisProcess(), pieces, rows, k, seen, choice, 1, kept, most_batches=2))
 
     expected = lists()
+    forget_shards(kept)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         counted(patch, stop_at=3)
         lists()
@@ -122,6 +125,7 @@ def test_what_is_finished_is_kept_and_no_list_of_another_question_is_taken(tmp_p
     with monkeypatch.context() as patch:
         shards = counted(patch)
         assert lists() == expected and shards == [42, 56]
+    forget_shards(kept)
     assert [path.name for path in kept.iterdir()] == ["yours"]
     others = {
         "k": {"k": 4},
@@ -131,6 +135,7 @@ def test_what_is_finished_is_kept_and_no_list_of_another_question_is_taken(tmp_p
     }
     for changed in others.values():
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            forget_shards(kept)
             counted(patch, stop_at=3)
             lists()
         with monkeypatch.context() as patch:
@@ -147,6 +152,7 @@ def test_a_damaged_shard_is_made_again_and_one_that_vanishes_too(tmp_path, monke
         return sharded_lists(ThisProcess(), pieces, rows, 5, "masked", choice, 1, kept, most_batches=2)
 
     expected = rows_of(lists())
+    forget_shards(kept)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         counted(patch, stop_at=2)
         rows_of(lists())
@@ -182,6 +188,7 @@ def test_the_command_says_what_workers_do_not_do(tmp_path, monkeypatch, capsys):
     for name, options in (("a.csv", []), ("b.csv", ["--workers=1"])):
         assert main(["recommend", "x.npz", "--k=3", f"--to={name}", *options]) == 0
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert not (tmp_path / "b.csv.shards").exists()
 
 
 @pytest.fixture
@@ -209,10 +216,11 @@ def test_a_cluster_that_loses_a_node_gives_the_lists_of_one_process_and_nothing_
     expected = rows_of(sharded_lists(ThisProcess(), pieces, rows, 5, "masked", choice, 1, most_batches=1))
     with RayWorkers(cluster.address, 1) as workers:
         assert workers.slots == 2
-        started = in_order(workers, jobs.said_where, ((str(tmp_path), n, 2.0) for n in range(8)))
+        started = in_order(workers, jobs.said_where, ((str(tmp_path), n, 5.0) for n in range(8)))
         assert next(started) == 0
-        while len({path.name.split()[1] for path in tmp_path.iterdir()}) < 2:  # until the second node works too
-            time.sleep(0.1)
+        deadline = time.monotonic() + 120
+        while len({path.name.split()[1] for path in tmp_path.iterdir()}) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)  # until the second node works too
         cluster.remove_node(cluster.second, allow_graceful=False)
         assert list(started) == list(range(1, 8))
     lists = sharded_lists(RayWorkers(cluster.address, 1), pieces, rows, 5, "masked", choice, 1, most_batches=1)
