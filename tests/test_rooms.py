@@ -35,7 +35,7 @@ ROOMS = {
     "store": {"errors", "evaluation", "files"},
     "workers": {"environment", "errors", "extras", "reachable"},
     "experiments": {
-        *{"data", "environment", "errors", "evaluation", "extras", "features", "files", "models", "plugin"},
+        *{"data", "environment", "errors", "evaluation", "features", "files", "models", "plugin", "reachable"},
         *{"settings", "store", "workers"},
     },
     "embeddings": {  # what a restored model says of its scores; plugin: in the place of RecBole's own
