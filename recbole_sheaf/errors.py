@@ -9,7 +9,13 @@ from collections.abc import Iterable
 
 
 class SheafError(ValueError):
-    """Base of every error this package raises on purpose; the command line prints it without a stack trace."""
+    """Base of every error this package raises on purpose; the command line prints it without a stack trace.
+
+    Attributes:
+        exit_code: of a command that it ends.
+    """
+
+    exit_code = 2
 
 
 class ConfigError(SheafError):
@@ -54,6 +60,12 @@ class BackendError(SheafError):
 
 class EnvironmentMismatch(SheafError, ImportError):
     """An installed package is missing or of a version under which RecBole gives wrong results."""
+
+
+class WorkersGone(SheafError):
+    """Workers, or the cluster that they ran on, ended before their work; nothing of what was asked for is wrong."""
+
+    exit_code = 1
 
 
 class StoreError(SheafError):

@@ -23,36 +23,42 @@ ROOMS = {
     "layers": {"errors", WORDS, "sheaf"},
     "files": {"errors", "extras"},
     "settings": {"errors", "files"},
-    "features": {"errors", "extras", "files", "lazy_names", "settings", "sheaf"},  # sheaf: rows at length 1
+    "features": {  # sheaf: rows at length 1
+        *{"errors", "extras", "files", "lazy_names", "settings", "sheaf", "workers"},
+    },
     "data": {"errors", "features", "files", "settings"},  # graphs of nearest items, and folders of MMRec, have features
-    "models": {"data", "errors", "features", "layers", "settings", "sheaf"},  # data: graphs
+    "models": {"data", "errors", "features", "layers", "settings", "sheaf", "workers"},  # data: graphs
     "plugin": {  # models: the softmax for RecBole's own, and what these score by
         *{"data", "errors", "extras", "files", "models", "settings", "sheaf"},
     },
     "evaluation": {"errors", "files"},
     "store": {"errors", "evaluation", "files"},
+    "workers": {"environment", "errors", "extras", "reachable"},
     "experiments": {
-        *{"data", "environment", "errors", "evaluation", "extras", "features", "files", "models", "plugin"},
-        *{"settings", "store"},
+        *{"data", "environment", "errors", "evaluation", "features", "files", "models", "plugin", "reachable"},
+        *{"settings", "store", "workers"},
     },
     "embeddings": {  # what a restored model says of its scores; plugin: in the place of RecBole's own
         *{"data", "errors", "evaluation", "experiments", "extras", "features", "files", "lazy_names", "plugin"},
         *{"settings", "sheaf", PIECES},  # data: conditions over the item table
     },
-    "exports": {"embeddings", "errors", "experiments", "extras", "files", "lazy_names"},  # experiments: checkpoints
+    "exports": {  # experiments: checkpoints
+        *{"embeddings", "errors", "experiments", "extras", "files", "lazy_names", "reachable", "workers"},
+    },
     "serving": {"embeddings", "errors", "exports", "files"},
     "report": {"embeddings", "errors", "evaluation", "experiments", "exports", "files", "settings", "store"},
     "audit": {"data", "errors", "experiments", "features", "models", "report", "settings"},  # models: reading content
     "nsd": {"environment", "errors", "files", "layers", "settings", "sheaf"},
     "cli": {
         *{"audit", "data", "embeddings", "environment", "errors", "evaluation", "experiments", "exports", "extras"},
-        *{"features", "files", "nsd", "plugin", "report", "serving", "settings", "store"},
+        *{"features", "files", "nsd", "plugin", "report", "serving", "settings", "store", "workers"},
     },
     # Modules beside the rooms.
     "environment": {"errors"},
     "errors": set(),
     "extras": {"errors"},
     "lazy_names": set(),
+    "reachable": {"errors"},
     "__init__": {"environment", "lazy_names", "plugin"},
     "__main__": {"cli"},
 }

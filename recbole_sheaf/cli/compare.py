@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _workers(options: argparse.Namespace, experiment: Any) -> Any:
-    from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess
+    from recbole_sheaf.workers.pools import ProcessWorkers, RayWorkers, ThisProcess
 
     count = experiment.workers if options.workers is None else options.workers
     if count < 1:

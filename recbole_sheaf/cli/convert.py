@@ -2,6 +2,8 @@
 
 import argparse
 import glob
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -9,6 +11,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import as_typed, one_sentence
 from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.files.addresses import fetched, is_address
 
 EPILOG = """\
 examples
@@ -51,6 +54,8 @@ vectors are as above.
 
 Items without interactions are kept, but for those of such logs. The folder appears whole or not at all. --overwrite
 replaces what an earlier conversion wrote, as convert.json in the folder lists it, and leaves every other file there.
+
+Tables of interactions may be addresses, s3://BUCKET/NAME or of another protocol of fsspec.
 """
 
 OF_TABLES = ("user", "item", "rating", "time", "items_id", "text", "features")
@@ -68,18 +73,19 @@ def main(argv: Optional[list[str]] = None) -> int:
 
     _refuse_of_other_layouts(options)
     check_place(options.to, options.overwrite)
-    if options.layout == "vk-lsvd":
-        from recbole_sheaf.data.vk_lsvd import Wanted as VkLsvd
-        from recbole_sheaf.data.vk_lsvd import write_vk_lsvd
+    with _fetched(options):
+        if options.layout == "vk-lsvd":
+            from recbole_sheaf.data.vk_lsvd import Wanted as VkLsvd
+            from recbole_sheaf.data.vk_lsvd import write_vk_lsvd
 
-        said = write_vk_lsvd(_alone(options), options.to, VkLsvd(**_taken(options)), options.overwrite)
-    elif options.layout == "yambda":
-        from recbole_sheaf.data.yambda import Wanted as Yambda
-        from recbole_sheaf.data.yambda import write_yambda
+            said = write_vk_lsvd(_alone(options), options.to, VkLsvd(**_taken(options)), options.overwrite)
+        elif options.layout == "yambda":
+            from recbole_sheaf.data.yambda import Wanted as Yambda
+            from recbole_sheaf.data.yambda import write_yambda
 
-        said = write_yambda(_alone(options), options.to, Yambda(**_taken(options)), options.overwrite)
-    else:
-        said = write_dataset(raw_dataset(options), options.to, options.overwrite)
+            said = write_yambda(_alone(options), options.to, Yambda(**_taken(options)), options.overwrite)
+        else:
+            said = write_dataset(raw_dataset(options), options.to, options.overwrite)
     for sentence in said:
         print(as_typed(sentence))
     print(f"written: {options.to}")
@@ -105,6 +111,14 @@ def _taken(options: argparse.Namespace) -> dict[str, Any]:
             raise ConfigError(f"--items={options.items} is no number; of this layout it is how many items are drawn")
         given["items"] = int(options.items)
     return {**given, "keep_split": not options.drop_split}
+
+
+@contextmanager
+def _fetched(options: argparse.Namespace) -> Iterator[None]:
+    """The sources that are addresses as paths, as long as the block runs."""
+    with ExitStack() as stack:
+        options.source = [str(stack.enter_context(fetched(s))) if is_address(s) else s for s in options.source]
+        yield
 
 
 def _sources(options: argparse.Namespace) -> list[Path]:

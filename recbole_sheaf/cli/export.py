@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.addresses import at_hand, place
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model, refuse_export
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_size_options, add_target_options, coefficients_of
 from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.files.addresses import is_known
 from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.files.whole_files import write_whole
 
@@ -34,6 +36,8 @@ into your service: Scorer("mmsheaf.npz").recommend("196", k=10).
 
 Endings: .npz, .safetensors, .parquet (pip install "recbole-sheaf[parquet]"), .duckdb (float32 always).
 
+The checkpoint and the file may be addresses, s3://BUCKET/NAME or of another protocol of fsspec.
+
 Databases, each with the query that ranks as the model does under 'query' in its metadata:
   recbole-sheaf export ... --to=postgresql://USER@HOST/DATABASE     pip install "recbole-sheaf[postgres]"; pgvector 0.7
   psql postgresql://USER@HOST/DATABASE -c "SELECT * FROM recbole_sheaf.recommend('196', 10)"
@@ -55,19 +59,21 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.exports.targets import File, dtype_at, target_of
 
     coefficients = coefficients_of(options.coefficients)
-    target = target_of(options.to, options.name)
-    if options.layers and not isinstance(target, File):
-        raise ConfigError("--layers is given, but databases hold what scores are made of; export layers to a file")
-    target.check()
-    _check_scorer(options.scorer, target)
-    check_own_model(options)
-    refuse_export(options.checkpoint)
-    embeddings = embeddings_of(restore(options.checkpoint, options.data_path, options.trust_checkpoint), options.layers)
-    reduction = reduction_of(embeddings, coefficients, dtype_at(target, options.dtype))
-    written = target.write(reduction.of(embeddings))
+    with at_hand(options, ("checkpoint",), ("to",) if is_known(options.to) else ()) as options:
+        target = target_of(str(options.to), options.name)
+        if options.layers and not isinstance(target, File):
+            raise ConfigError("--layers is given, but databases hold what scores are made of; export layers to a file")
+        target.check()
+        _check_scorer(options.scorer, target)
+        check_own_model(options)
+        refuse_export(options.checkpoint)
+        restored = restore(options.checkpoint, options.data_path, options.trust_checkpoint)
+        embeddings = embeddings_of(restored, options.layers)
+        reduction = reduction_of(embeddings, coefficients, dtype_at(target, options.dtype))
+        written = target.write(reduction.of(embeddings))
     for sentence in (summary(embeddings), *reduction.said):
         print(sentence)
-    print(f"written: {written}")
+    print(f"written: {options.to_given if 'to_given' in options else written}")
     if options.scorer is not None:
         write_whole(options.scorer, SCORER.read_text(encoding="utf-8"))
         print(f"written: {options.scorer}")
@@ -94,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("checkpoint", type=Path, help="what a run wrote into checkpoint_dir (saved/)")
+    options.add_argument("checkpoint", type=place, help="what a run wrote into checkpoint_dir (saved/)")
     add_target_options(options)
     add_size_options(options)
     options.add_argument("--layers", action="store_true", help="vectors after each layer of propagation too")

@@ -3,16 +3,20 @@
 import argparse
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Optional
 
+from recbole_sheaf.cli.addresses import at_hand, place
 from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_own_model
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.streams import until_unread
+from recbole_sheaf.cli.worker_options import add_worker_options, workers_of
+from recbole_sheaf.environment import ending_on_sigterm
 from recbole_sheaf.errors import ConfigError, shown
 
 EPILOG = """\
@@ -49,9 +53,19 @@ no user more often than --per-user.
 Lists are exact. --approximate (pip install "recbole-sheaf[ann]") builds an index of the vectors first and looks at some
 hundred items a user instead of at all, scored exactly. What share of the exact lists that finds is measured on 100
 users and said. It pays for many users of many items: at a million items building takes minutes.
+
+--workers=N makes the lists in N processes of --threads each, --ray-address=HOST:PORT on a Ray cluster. The file is the
+same, byte for byte, for any number of workers of as many threads. A worker that dies, alone or with its node, is
+replaced. Lists that are finished lie in FILE.shards beside the file of --to until it is whole: the same command goes on
+from them.
+
+The source and --to may be addresses, s3://BUCKET/NAME or of another protocol of fsspec.
 """
 
-NOT_FOR_AUDIENCES = ("approximate", "among", "without", "where", "at_most", "per", "clicked", "unknown", "item_table")
+NOT_FOR_AUDIENCES = (
+    *("approximate", "among", "without", "where", "at_most", "per", "clicked", "unknown", "item_table"),
+    *("workers", "ray_address", "threads"),
+)
 
 
 @one_sentence
@@ -63,11 +77,15 @@ def main(argv: Optional[list[str]] = None) -> int:
     from recbole_sheaf.exports.sources import open_source
 
     _refuse_idle(options)
+    with at_hand(options, ("source",), ("to",)) as options:
+        if options.to is not None:
+            check_target(options.to, ENDINGS)
+        check_own_model(options)
+        source = open_source(options.source, options.data_path, options.trust_checkpoint)
+        count = (_audiences if options.audience is not None else _lists)(source, options)
     if options.to is not None:
-        check_target(options.to, ENDINGS)
-    check_own_model(options)
-    source = open_source(options.source, options.data_path, options.trust_checkpoint)
-    (_audiences if options.audience is not None else _lists)(source, options)
+        _forget_shards(options)
+        print(f"written: {options.to_given} ({count})")
     return 0
 
 
@@ -83,7 +101,8 @@ def _refuse_idle(options: argparse.Namespace) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} is of lists of users, not of --audience; leave it out")
 
 
-def _lists(source: Any, options: argparse.Namespace) -> None:
+def _lists(source: Any, options: argparse.Namespace) -> str:
+    """Write lists; says of how many."""
     import numpy as np
 
     from recbole_sheaf.embeddings.ranking import popular_lists, top_lists
@@ -94,8 +113,11 @@ def _lists(source: Any, options: argparse.Namespace) -> None:
     choice = _wanted(options).of(embeddings, partial(source.item_table, options.item_table))
     length = choice.length(k)
     show_progress = options.to is not None and sys.stderr.isatty()
+    workers, threads = workers_of(options)
     lists: Iterable[Any]
-    if options.approximate:
+    if workers is not None:
+        lists = _sharded(source, embeddings, rows, options, length, choice, workers, threads, show_progress)
+    elif options.approximate:
         lists = _approximate(source.scores, embeddings, rows, options, length, choice, show_progress)
     else:
         lists = top_lists(
@@ -108,13 +130,13 @@ def _lists(source: Any, options: argparse.Namespace) -> None:
         lists = chain(lists, (replace(some, rows=some.rows + n_users) for some in popular))
         owners = np.array([*owners.tolist(), *unknown], dtype=object)
         print(_of_unknown(unknown), file=sys.stderr)
-    with until_unread():
+    with until_unread(), ending_on_sigterm() if workers is not None else nullcontext():
         count = write_lists(lists, owners, embeddings.items, OF_USERS, options.to)
-    if options.to is not None:
-        print(f"written: {options.to} ({count:,} users, up to {length} of {len(embeddings.items):,} items each)")
+    return f"{count:,} users, up to {length} of {len(embeddings.items):,} items each"
 
 
-def _audiences(source: Any, options: argparse.Namespace) -> None:
+def _audiences(source: Any, options: argparse.Namespace) -> str:
+    """Write audiences; says of how many."""
     import numpy as np
 
     from recbole_sheaf.embeddings.audience import audiences
@@ -130,8 +152,7 @@ def _audiences(source: Any, options: argparse.Namespace) -> None:
     lists = audiences(embeddings, items, k, per_user, source.scores, rows, options.seen, show_progress)
     with until_unread():
         count = write_lists([lists], embeddings.items, embeddings.users, OF_AUDIENCES, options.to)
-    if options.to is not None:
-        print(f"written: {options.to} ({count:,} items, up to {k} of {len(rows):,} users each, {per_user} a user)")
+    return f"{count:,} items, up to {k} of {len(rows):,} users each, {per_user} a user"
 
 
 def _users(embeddings: Any, options: argparse.Namespace) -> tuple[Any, Any, list[str]]:
@@ -181,6 +202,47 @@ def _tokens_or(given: str, *words: str) -> Any:
     return given if given in words else read_items(given)
 
 
+def _sharded(
+    source: Any,
+    embeddings: Any,
+    rows: Any,
+    options: Any,
+    length: int,
+    choice: Any,
+    workers: Any,
+    threads: Any,
+    show_progress: bool,
+) -> Any:
+    """Lists that workers make."""
+    from recbole_sheaf.exports.sharded_lists import sharded_lists
+
+    if source.scores is not None:
+        raise ConfigError("this model makes its scores by itself, which workers do not have; leave --workers out")
+    if options.approximate:
+        raise ConfigError("an index is built in one process; leave --approximate or --workers out")
+    kept = None if options.to is None else _kept(options)
+    return sharded_lists(workers, embeddings, rows, length, options.seen, choice, threads, kept, show_progress)
+
+
+def _kept(options: argparse.Namespace) -> Path:
+    """Where finished shards lie: beside the file, and of an address in the user's cache."""
+    if options.to_given == options.to:
+        return options.to.with_name(f"{options.to.name}.shards")
+    from platformdirs import user_cache_dir
+
+    from recbole_sheaf.files.cache import content_key
+
+    return Path(user_cache_dir("recbole_sheaf")) / "lists" / content_key([options.to_given])[:16]
+
+
+def _forget_shards(options: argparse.Namespace) -> None:
+    if workers_of(options)[0] is None:
+        return
+    from recbole_sheaf.exports.sharded_lists import forget_shards
+
+    forget_shards(_kept(options))
+
+
 def _approximate(
     scores: Any, embeddings: Any, rows: Any, options: Any, length: int, choice: Any, show_progress: bool
 ) -> Any:
@@ -205,7 +267,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("source", type=Path, help="a checkpoint, or what 'export' or 'embed-items' wrote")
+    options.add_argument("source", type=place, help="a checkpoint, or what 'export' or 'embed-items' wrote")
     options.add_argument(
         "--users", "--user", help="tokens with commas between, or a .csv, .tsv or .txt file (default: all users)"
     )
@@ -214,7 +276,7 @@ def parser() -> argparse.ArgumentParser:
         "--unknown", choices=("refused", "popular"), default="refused", help="users of no list (default: refused)"
     )
     options.add_argument("--k", type=int, help="length of a list (default: 20, of an audience 100)")
-    options.add_argument("--to", type=Path, help=".csv, .jsonl or .parquet (default: CSV on the screen)")
+    options.add_argument("--to", type=place, help=".csv, .jsonl or .parquet (default: CSV on the screen)")
     options.add_argument("--seen", choices=("masked", "at_test", "kept"), default="masked", help="default: masked")
     options.add_argument("--among", default="all", help="items to choose from: all, new or ITEMS (default: all)")
     options.add_argument("--without", metavar="ITEMS", help="items to leave out")
@@ -225,5 +287,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--audience", metavar="ITEMS", help="new or ITEMS: users for each item")
     options.add_argument("--per-user", type=int, metavar="N", help="lists of --audience with a user (default: 100)")
     options.add_argument("--approximate", action="store_true", help="from an index of the vectors, with its recall")
+    add_worker_options(options)
     add_checkpoint_options(options)
     return options

@@ -1,14 +1,16 @@
 """Says in one sentence what this package refuses, and that a command was stopped, instead of a stack trace."""
 
+import atexit
 import contextlib
 import functools
+import os
 import re
 import sys
 from typing import Callable, Optional
 
 from recbole_sheaf.cli.streams import Unread, steady_streams
 from recbole_sheaf.environment import Terminated
-from recbole_sheaf.errors import SheafError, as_sentence, first_line
+from recbole_sheaf.errors import SheafError, WorkersGone, as_sentence, first_line
 from recbole_sheaf.files.plain_text import one_line
 
 Command = Callable[[Optional[list[str]]], int]
@@ -44,8 +46,18 @@ def as_typed(sentence: str) -> str:
     return one_line(_PARAMETER.sub(option, sentence))
 
 
+def _end_at_once(code: int) -> None:
+    """End the process before Ray does, which crashes where its cluster is gone."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
 def one_sentence(command: Command) -> Command:
-    """Turn a ``SheafError``, and what the system refuses, into a line on the standard error and exit code 2.
+    """Turn a ``SheafError``, and what the system refuses, into a line on the standard error and an exit code.
+
+    That is 2, and 1 where workers went away before their work was done.
 
     Ctrl-C becomes 130, SIGTERM 143. Screens and pipes end no command (:mod:`.streams`); an output that could not be
     written for want of room makes the exit code 2.
@@ -68,7 +80,9 @@ def one_sentence(command: Command) -> Command:
             return command(argv)
         except SheafError as error:
             say(f"{type(error).__name__}: {error}")
-            return 2
+            if isinstance(error, WorkersGone) and "ray" in sys.modules:
+                atexit.register(_end_at_once, error.exit_code)
+            return error.exit_code
         except Unread:
             return 0
         except OSError as error:  # a place that cannot be read or written, a full disk, a host that does not answer

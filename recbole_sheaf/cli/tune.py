@@ -34,8 +34,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     options, others = parser().parse_known_args(argv)
     from recbole_sheaf.experiments.settings import settings_by_model
     from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
-    from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
     from recbole_sheaf.store.store import Store
+    from recbole_sheaf.workers.pools import ProcessWorkers, ThisProcess
 
     if options.trials < 1 or options.workers < 1 or options.threads < 1:
         raise ConfigError("--trials, --workers and --threads are whole numbers from 1")

@@ -141,6 +141,11 @@ def top_lists(
     return _top_lists(embeddings, rows, k, scores, masked, allowed, show_progress, at_most)
 
 
+def users_at_once(n_items: int) -> int:
+    """Users whose scores are made together; in other company their last digits may be others."""
+    return max(1, SCORES_AT_ONCE // n_items)
+
+
 def _top_lists(
     embeddings: Embeddings,
     rows: Int[np.ndarray, " b"],
@@ -152,7 +157,7 @@ def _top_lists(
     at_most: Optional[AtMost],
 ) -> Iterator[Lists]:
     n_items = len(embeddings.items)
-    batch = max(1, SCORES_AT_ONCE // n_items)
+    batch = users_at_once(n_items)
     with tqdm(total=len(rows), unit=" users", disable=not show_progress) as bar:
         for start in range(0, len(rows), batch):
             some = rows[start : start + batch]

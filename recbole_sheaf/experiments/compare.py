@@ -18,8 +18,8 @@ from recbole_sheaf.experiments.progress import GridProgress, ProgressBar
 from recbole_sheaf.experiments.run import Outcome, Run, Sink
 from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.trackers import open_trackers
-from recbole_sheaf.experiments.workers import Workers
 from recbole_sheaf.store.store import Store
+from recbole_sheaf.workers.pools import Workers
 
 
 @dataclass

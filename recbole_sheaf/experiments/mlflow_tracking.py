@@ -19,10 +19,10 @@ from recbole.config import Config
 
 from recbole_sheaf.errors import ConfigError, as_sentence
 from recbole_sheaf.experiments.measure import versions
-from recbole_sheaf.experiments.reachable import refuse_unreachable
 from recbole_sheaf.experiments.run import Outcome, Run, Sink, Tracker
 from recbole_sheaf.experiments.run_id import settings_that_count
 from recbole_sheaf.files.whole_files import write_whole
+from recbole_sheaf.reachable import refuse_unreachable
 from recbole_sheaf.store.records import Epoch
 
 logger = logging.getLogger(__name__)

@@ -23,11 +23,11 @@ from recbole_sheaf.experiments.settings import settings_by_model
 from recbole_sheaf.experiments.sinks import JsonLines
 from recbole_sheaf.experiments.trackers import open_trackers
 from recbole_sheaf.experiments.training import CHECKPOINT_FILE
-from recbole_sheaf.experiments.workers import ThisProcess
 from recbole_sheaf.files.checkpoint_file import SUFFIX
 from recbole_sheaf.files.whole_files import move_file, write_whole
 from recbole_sheaf.settings.config import class_name
 from recbole_sheaf.store.records import RunResult
+from recbole_sheaf.workers.pools import ThisProcess
 
 RESULT_FILE = "result.json"  # in the folder of a run that has ended while others of its command have not
 

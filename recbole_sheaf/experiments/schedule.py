@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from recbole_sheaf.environment import ending_on_sigterm
 from recbole_sheaf.experiments.run import Run
-from recbole_sheaf.experiments.workers import Workers
+from recbole_sheaf.workers.pools import Workers
 
 SECONDS_BETWEEN_LOOKS = 2.0  # at runs that another command has
 

@@ -33,11 +33,11 @@ from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.search_space import Space, defaults_within, read_space
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.trackers import open_trackers, trackers_of
-from recbole_sheaf.experiments.workers import Workers
 from recbole_sheaf.files.checkpoint_file import plain_settings
 from recbole_sheaf.files.whole_files import write_whole
 from recbole_sheaf.store.records import Epoch
 from recbole_sheaf.store.store import Store
+from recbole_sheaf.workers.pools import Workers
 
 logger = logging.getLogger(__name__)
 

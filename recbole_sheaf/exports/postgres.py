@@ -11,9 +11,9 @@ from typing import Any
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import ConfigError, first_line
-from recbole_sheaf.experiments.reachable import connect_seconds
 from recbole_sheaf.exports.postgres_tables import FUNCTIONS, SCORE, Table, tables_of
 from recbole_sheaf.extras import from_extra
+from recbole_sheaf.reachable import connect_seconds
 
 SCHEMES = ("postgresql://", "postgres://")
 OLDEST = (0, 7)  # pgvector with halfvec and sparsevec

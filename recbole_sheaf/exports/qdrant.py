@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 
 from recbole_sheaf.embeddings.embeddings import Embeddings
 from recbole_sheaf.errors import ConfigError, first_line
-from recbole_sheaf.experiments.reachable import connect_seconds, refuse_unreachable
 from recbole_sheaf.exports.qdrant_points import collections_of
 from recbole_sheaf.extras import from_extra
+from recbole_sheaf.reachable import connect_seconds, refuse_unreachable
 
 PREFIX = "qdrant:"
 KEY_VARIABLE = "QDRANT_API_KEY"

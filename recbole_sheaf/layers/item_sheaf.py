@@ -9,6 +9,7 @@ settings, which a checkpoint needs anyway to be loaded, and is fitted again in s
 (576 MB at 12,000 items) to every checkpoint of every trial.
 """
 
+from collections.abc import Callable
 from typing import Optional, Union
 
 import torch
@@ -31,7 +32,7 @@ from recbole_sheaf.sheaf.item_sheaf import (
     unit_scale,
 )
 from recbole_sheaf.sheaf.item_signals import ItemSignals, entries_of_rows, gram_matrix, spaced_users
-from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
+from recbole_sheaf.sheaf.local_item_sheaf import LocalMaps, arc_cosines, content_hubs, local_transport
 
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
 LOCAL_NEIGHBOURS = 200
@@ -39,6 +40,8 @@ RARE = 10  # training interactions, up to which an item is one that cold ones ar
 LEVEL_SCORES = 2**26  # of users for items, from which that is measured
 COLD_ENTRIES = 2**24  # of transports into cold items, made at once where their largest are sought
 MESSAGES = 2**24  # along arcs out of the items of histories, held at once
+
+LearnsLocalMaps = Callable[[ItemSignals, Tensor, int, Optional[Tensor]], LocalMaps]
 
 
 class ItemSheaf(nn.Module):
@@ -357,6 +360,7 @@ def fit_item_sheaf(
     cold_ridge: float = 20.0,
     backend: str = "auto",
     device: Optional[Union[str, torch.device]] = None,
+    local_maps: Optional[LearnsLocalMaps] = None,
 ) -> ItemSheaf:
     """Item sheaf learnt in closed form, on the CPU, and put on a device.
 
@@ -369,6 +373,8 @@ def fit_item_sheaf(
         map_dropout: p, the share of signal that is dropped, in [0, 1).
         cold_ridge: of the learnt maps into cold items, on a scale where an item's content is 1; 0 fits those maps as
             all others. Identity maps into cold items are cosines anyway.
+        local_maps: learns the maps of the local form from the signals, Lambda, K and the users' part of M where it is
+            at hand; None does it here, :class:`~recbole_sheaf.models.local_shards.LocalShards` on many workers.
 
     Raises:
         ConfigError: for unknown maps, settings out of range, or a system that is not positive definite.
@@ -392,14 +398,15 @@ def fit_item_sheaf(
             return FullItemSheaf(signals, transport=cosine_transport(gram)).to(device)
         full = FullItemSheaf(signals, precision=precision(gram, lambdas), cold=cold_maps(signals, cold_ridge))
         return _with_cold_items_level(full, signals).to(device)
-    near = choose_neighbours(signals, lambdas, neighbours)
     of_users = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
     loss, cold = 0.0, None
     if restriction_map == "identity":
+        near = choose_neighbours(signals, lambdas, neighbours)
         unit = signals.content * unit_scale(signals.diagonal).unsqueeze(1)
         parts = (arc_cosines(signals, near, of_users, content=False), unit, unit)
     else:
-        maps = local_transport(signals, near, lambdas, of_users, content=False)
+        maps = (local_maps or _local_maps)(signals, lambdas, neighbours, of_users)
+        near = maps.neighbours
         hubs = content_hubs(maps, signals.content)
         loss = float(hubs.variance.reciprocal().mean())
         weights = maps.weights * (maps.variance / hubs.variance).unsqueeze(1)
@@ -408,6 +415,13 @@ def fit_item_sheaf(
     sheaf = LocalItemSheaf(signals, near, *parts, cold, backend=backend, device=device).to(device)
     sheaf.ridge_loss = loss
     return _with_cold_items_level(sheaf, signals)
+
+
+def _local_maps(
+    signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, gram: Optional[Float[Tensor, "n n"]]
+) -> LocalMaps:
+    near = choose_neighbours(signals, ridge, neighbours)
+    return local_transport(signals, near, ridge, gram, content=False)
 
 
 def arcs_into_each(n_items: int, neighbours: int) -> int:

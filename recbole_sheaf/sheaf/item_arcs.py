@@ -36,24 +36,57 @@ def choose_neighbours(
         >>> choose_neighbours(signals, torch.ones(4), neighbours=2).tolist()  # nobody chose item 3
         [[1, -1], [0, 2], [1, -1], [-1, -1]]
     """
+    chosen = torch.full((signals.n_items, neighbours), -1)
+    for rows in arc_chunks(signals, neighbours, chunk_pairs):
+        chosen[rows] = neighbours_of(signals, ridge, neighbours, rows)
+    return chosen
+
+
+def arc_chunks(signals: ItemSignals, neighbours: int, chunk_pairs: int = 2**24) -> list[Int[Tensor, " _"]]:
+    """Items whose neighbours are chosen together, the costliest first; arguments are of :func:`choose_neighbours`.
+
+    Raises:
+        ConfigError: if K is below 1 or not below the number of items.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> users, items = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1])
+        >>> signals = item_signals(users, items, n_users=2, n_items=2)
+        >>> [rows.tolist() for rows in arc_chunks(signals, neighbours=1, chunk_pairs=3)]
+        [[1], [0]]
+    """
     n = signals.n_items
     if not 1 <= neighbours < n:
         raise ConfigError(
             f"item_sheaf_neighbours is {neighbours}, but there are {n} items; expected 1 to {n - 1}, or 0 for all pairs"
         )
-    scale = (signals.diagonal + ridge).rsqrt()
     length = signals.row_offsets.diff()
     cost = torch.zeros(n, dtype=torch.long)
     cost.index_add_(0, _item_of_entry(signals), length[signals.rows_of_item])
-    chosen = torch.full((n, neighbours), -1)
-    for rows in chunks(cost, chunk_pairs):
-        i, j, m = _cooccurrences(signals, rows)
-        order = torch.argsort(m * scale[j], descending=True, stable=True)
-        order = order[torch.argsort(i[order], stable=True)]
-        i, j = i[order], j[order]
-        rank = torch.arange(len(i)) - torch.searchsorted(i, torch.arange(len(rows)))[i]
-        best = rank < neighbours
-        chosen[rows[i[best]], rank[best]] = j[best]
+    return list(chunks(cost, chunk_pairs))
+
+
+def neighbours_of(
+    signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, rows: Int[Tensor, " b"]
+) -> Int[Tensor, "b K"]:
+    """Rows of :func:`choose_neighbours` for some items: a chunk of :func:`arc_chunks`, so that sums are the same.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> users, items = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 1, 0, 1, 1, 2])
+        >>> signals = item_signals(users, items, n_users=3, n_items=4)
+        >>> neighbours_of(signals, torch.ones(4), 2, torch.tensor([1, 3])).tolist()
+        [[0, 2], [-1, -1]]
+    """
+    scale = (signals.diagonal + ridge).rsqrt()
+    i, j, m = _cooccurrences(signals, rows)
+    order = torch.argsort(m * scale[j], descending=True, stable=True)
+    order = order[torch.argsort(i[order], stable=True)]
+    i, j = i[order], j[order]
+    rank = torch.arange(len(i)) - torch.searchsorted(i, torch.arange(len(rows)))[i]
+    best = rank < neighbours
+    chosen = torch.full((len(rows), neighbours), -1)
+    chosen[i[best], rank[best]] = j[best]
     return chosen
 
 

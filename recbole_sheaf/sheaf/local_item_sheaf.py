@@ -4,12 +4,12 @@ M, Lambda, P and B as in :mod:`recbole_sheaf.sheaf.item_sheaf`, whose full form 
 all pairs: time and memory are linear in the number of items.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional, Union
 
 import torch
 from jaxtyping import Float, Int
+from scipy import sparse
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError
@@ -71,19 +71,65 @@ def local_transport(
         tensor([[0.5000],
                 [0.6667]])
     """
-    weights = signals.content.new_zeros(neighbours.shape)
-    own = signals.diagonal if content else signals.diagonal - signals.content.square().sum(1)
-    variance = torch.zeros_like(ridge)
-    for rows, blocks in _blocks_around(signals, neighbours, gram, content, chunk_bytes):
-        near = neighbours[rows]
-        regular, target = blocks[:, 1:, 1:].contiguous(), blocks[:, 1:, :1]
-        absent = near < 0
-        extra = torch.where(absent, torch.ones_like(ridge[:1]), ridge[near.clamp(min=0)])
-        regular.diagonal(dim1=1, dim2=2).add_(extra)
-        solved = torch.cholesky_solve(target, cholesky_factor(regular)).squeeze(2)
-        weights[rows] = solved.masked_fill(absent, 0.0)
-        variance[rows] = 1 / (own[rows] + ridge[rows] - (target.squeeze(2) * weights[rows]).sum(1))
+    weights, variance = signals.content.new_zeros(neighbours.shape), torch.zeros_like(ridge)
+    pairs = whole_gram(signals, gram)
+    for rows in block_chunks(signals, neighbours, gram is not None or pairs is not None, content, chunk_bytes):
+        blocks = _blocks(signals, neighbours[rows], rows, gram, pairs, content)
+        weights[rows], variance[rows] = _solved(signals, neighbours[rows], rows, ridge, blocks, content)
     return LocalMaps(neighbours, weights, variance)
+
+
+def whole_gram(signals: ItemSignals, gram: Optional[Float[Tensor, "n n"]] = None) -> Optional[sparse.csr_matrix]:
+    """M as a sparse matrix, where it is small enough to be made whole and is not at hand.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), n_users=2, n_items=2)
+        >>> whole_gram(signals).toarray().tolist(), whole_gram(signals, gram=torch.zeros(2, 2))
+        ([[1.0, 1.0], [1.0, 2.0]], None)
+    """
+    if gram is not None or int(signals.row_offsets.diff().square().sum()) > SPARSE_PAIRS:
+        return None
+    return sparse_gram(signals)
+
+
+def transport_of(
+    signals: ItemSignals,
+    near: Int[Tensor, "b K"],
+    rows: Int[Tensor, " b"],
+    ridge: Float[Tensor, " n"],
+    gram: Optional[Float[Tensor, "n n"]],
+    pairs: Optional[sparse.csr_matrix],
+    content: bool = True,
+) -> tuple[Float[Tensor, "b K"], Float[Tensor, " b"]]:
+    """Weights and variance of :func:`local_transport` for some items: a chunk of :func:`block_chunks`.
+
+    Args:
+        near: the neighbours of these items alone.
+        pairs: of :func:`whole_gram`.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> users, items = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 1, 0, 1, 1])
+        >>> signals = item_signals(users, items, n_users=3, n_items=2)
+        >>> near, second = torch.tensor([[0]]), torch.tensor([1])
+        >>> transport_of(signals, near, second, torch.ones(2), None, whole_gram(signals))[0]
+        tensor([[0.6667]])
+    """
+    return _solved(signals, near, rows, ridge, _blocks(signals, near, rows, gram, pairs, content), content)
+
+
+def _solved(
+    signals: ItemSignals, near: Tensor, rows: Tensor, ridge: Tensor, blocks: Tensor, content: bool
+) -> tuple[Float[Tensor, "b K"], Float[Tensor, " b"]]:
+    own = signals.diagonal if content else signals.diagonal - signals.content.square().sum(1)
+    regular, target = blocks[:, 1:, 1:].contiguous(), blocks[:, 1:, :1]
+    absent = near < 0
+    extra = torch.where(absent, torch.ones_like(ridge[:1]), ridge[near.clamp(min=0)])
+    regular.diagonal(dim1=1, dim2=2).add_(extra)
+    solved = torch.cholesky_solve(target, cholesky_factor(regular)).squeeze(2)
+    weights = solved.masked_fill(absent, 0.0)
+    return weights, 1 / (own[rows] + ridge[rows] - (target.squeeze(2) * weights).sum(1))
 
 
 def arc_cosines(
@@ -107,7 +153,9 @@ def arc_cosines(
     """
     out = signals.content.new_zeros(neighbours.shape)
     scale = unit_scale(signals.diagonal)
-    for rows, blocks in _blocks_around(signals, neighbours, gram, content, chunk_bytes):
+    pairs = whole_gram(signals, gram)
+    for rows in block_chunks(signals, neighbours, gram is not None or pairs is not None, content, chunk_bytes):
+        blocks = _blocks(signals, neighbours[rows], rows, gram, pairs, content)
         out[rows] = blocks[:, 0, 1:] * scale[neighbours[rows].clamp(min=0)] * scale[rows].unsqueeze(1)
     return out.masked_fill(neighbours < 0, 0.0)
 
@@ -167,30 +215,51 @@ def content_hubs(maps: LocalMaps, content: Float[Tensor, "n c"]) -> Hubs:
     return Hubs(factor, variance)
 
 
-def _blocks_around(
-    signals: ItemSignals, neighbours: Tensor, gram: Optional[Tensor], content: bool, chunk_bytes: int
-) -> Iterator[tuple[Int[Tensor, " g"], Float[Tensor, "g m m"]]]:
-    """Chunks of nodes and the blocks of M on each and its neighbours, the node itself first."""
+def block_chunks(
+    signals: ItemSignals,
+    neighbours: Int[Tensor, "n K"],
+    at_hand: bool,
+    content: bool = True,
+    chunk_bytes: int = 2**28,
+) -> list[Int[Tensor, " _"]]:
+    """Items whose maps are learnt together, the costliest first; arguments are of :func:`local_transport`.
+
+    Args:
+        at_hand: whether M is there, whole, and no block is made from the signals.
+
+    Raises:
+        ConfigError: if K is not below the number of items.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), n_users=2, n_items=2)
+        >>> [rows.tolist() for rows in block_chunks(signals, torch.tensor([[1], [0]]), at_hand=True, chunk_bytes=64)]
+        [[0], [1]]
+    """
     n, k = neighbours.shape
     if n != signals.n_items or k >= n:
         raise ConfigError(f"{k} neighbours for each of {n} nodes of {signals.n_items} items; expected fewer than items")
-    there = neighbours >= 0
     length = signals.item_offsets.diff()
-    entries = (length[neighbours.clamp(min=0)] * there).sum(1) + length
-    size = signals.content.element_size()
-    pairs = None
-    if gram is None and int(signals.row_offsets.diff().square().sum()) <= SPARSE_PAIRS:
-        pairs = sparse_gram(signals)
+    entries = (length[neighbours.clamp(min=0)] * (neighbours >= 0)).sum(1) + length
     cost: Union[int, Tensor] = 4 * (k + 1) ** 2 + (k + 1) * signals.content.shape[1] * content
-    if gram is None and pairs is None:  # sorted entries, and k + 1 votes of each row that may meet there
+    if not at_hand:  # sorted entries, and k + 1 votes of each row that may meet there
         cost = cost + (k + 1) * (entries // 2).clamp(max=signals.n_rows) + 12 * entries
-    for rows in chunks(torch.as_tensor(cost).expand(n), chunk_bytes // size):
-        nodes = torch.cat([rows.unsqueeze(1), neighbours[rows]], dim=1)
-        if pairs is not None:
-            yield rows, blocks_of_gram(pairs, signals, nodes, content)
-            continue
-        if gram is None:
-            yield rows, gram_blocks(signals, nodes, content)
-            continue
-        safe, mask = nodes.clamp(min=0), (nodes >= 0).to(gram.dtype)
-        yield rows, gram[safe[:, :, None], safe[:, None, :]] * mask[:, :, None] * mask[:, None, :]
+    return list(chunks(torch.as_tensor(cost).expand(n), chunk_bytes // signals.content.element_size()))
+
+
+def _blocks(
+    signals: ItemSignals,
+    near: Tensor,
+    rows: Tensor,
+    gram: Optional[Tensor],
+    pairs: Optional[sparse.csr_matrix],
+    content: bool,
+) -> Float[Tensor, "g m m"]:
+    """Blocks of M on some items and their neighbours, the item itself first."""
+    nodes = torch.cat([rows.unsqueeze(1), near], dim=1)
+    if pairs is not None:
+        return blocks_of_gram(pairs, signals, nodes, content)
+    if gram is None:
+        return gram_blocks(signals, nodes, content)
+    safe, mask = nodes.clamp(min=0), (nodes >= 0).to(gram.dtype)
+    return gram[safe[:, :, None], safe[:, None, :]] * mask[:, :, None] * mask[:, None, :]

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from recbole_sheaf.experiments.workers import RayWorkers, _private_ray
+from recbole_sheaf.workers.pools import RayWorkers, _private_ray
 from tests.attack.test_checkpoints import altered, opened
 from tests.attack.test_unsafe_settings import CONTEXT, RUNS, Payload
 

@@ -18,8 +18,8 @@ from recbole_sheaf.errors import StoreError
 from recbole_sheaf.experiments.carry_out import carry_out
 from recbole_sheaf.experiments.compare import run_grid
 from recbole_sheaf.experiments.grid import read_experiment
-from recbole_sheaf.experiments.workers import ProcessWorkers, RayWorkers, ThisProcess
 from recbole_sheaf.store.store import Store
+from recbole_sheaf.workers.pools import ProcessWorkers, RayWorkers, ThisProcess
 from tests.conftest import TOY, write_toy
 from tests.experiments.dying import dies_for_bpr_with_seed_one
 

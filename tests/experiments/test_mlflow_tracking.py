@@ -20,8 +20,8 @@ from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import around
 from recbole_sheaf.experiments.tuning import Budget, Search
-from recbole_sheaf.experiments.workers import ProcessWorkers, ThisProcess
 from recbole_sheaf.store.store import Store
+from recbole_sheaf.workers.pools import ProcessWorkers, ThisProcess
 from tests.experiments.test_compare import run, write_experiment
 
 REFUSAL = 'log_mlflow is true, but MLflow is not installed; install it with: pip install "recbole-sheaf[mlflow]"'

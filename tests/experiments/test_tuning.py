@@ -8,9 +8,9 @@ from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.experiments.search_space import defaults_within, read_space
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.tuning import Budget, Search, run_searches, write_best
-from recbole_sheaf.experiments.workers import ThisProcess
 from recbole_sheaf.settings.settings_files import read_yaml
 from recbole_sheaf.store.store import Store
+from recbole_sheaf.workers.pools import ThisProcess
 
 SPACE = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "reg_weight": {"choices": [0.0, 0.01]}}
 

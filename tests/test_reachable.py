@@ -7,8 +7,8 @@ import pytest
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.mlflow_tracking import Tracking
-from recbole_sheaf.experiments.reachable import SECONDS_VARIABLE, refuse_unreachable
-from recbole_sheaf.experiments.workers import RayWorkers
+from recbole_sheaf.reachable import SECONDS_VARIABLE, refuse_unreachable
+from recbole_sheaf.workers.pools import RayWorkers
 
 
 @pytest.fixture

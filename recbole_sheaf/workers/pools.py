@@ -3,22 +3,28 @@
 A worker that dies takes its own job with it and no other; workers whose command has died end by themselves.
 """
 
+import atexit
+import itertools
 import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, Optional
 
+import numpy as np
+
 from recbole_sheaf.environment import let_threads_sleep
-from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.reachable import refuse_unreachable
+from recbole_sheaf.errors import ConfigError, WorkersGone
 from recbole_sheaf.extras import from_ray
+from recbole_sheaf.reachable import refuse_unreachable
+from recbole_sheaf.workers.shared import InFolder, InStore, Kept, Shared
 
 
 class Workers:
@@ -26,9 +32,11 @@ class Workers:
 
     Attributes:
         slots: calls that run at once.
+        ahead: calls that may wait beside those, so that no worker does.
     """
 
     slots = 1
+    ahead = 0
 
     def __enter__(self) -> "Workers":
         return self
@@ -41,6 +49,25 @@ class Workers:
     def submit(self, call: Callable[..., Any], *args: Any) -> Future:
         """Start a call; its future holds what it gives or raises."""
         raise NotImplementedError
+
+    def share(self, arrays: Mapping[str, np.ndarray]) -> Shared:
+        """Arrays that calls read as their argument, once for all; they are gone when the context ends."""
+        return Kept.of(arrays)
+
+    def died(self, error: BaseException) -> bool:
+        """Whether an error of a future says that its worker ended, and nothing of the call."""
+        return False
+
+    def own(self, error: BaseException) -> BaseException:
+        """What a call raised, where its future wraps that."""
+        return error
+
+    def refuse_gone(self) -> None:
+        """Ask whether the workers are still there, while nothing is heard of them.
+
+        Raises:
+            WorkersGone: if they are not.
+        """
 
 
 class ThisProcess(Workers):
@@ -59,7 +86,8 @@ class ProcessWorkers(Workers):
     """``slots`` processes, each with its own PyTorch; a dead one is replaced."""
 
     def __init__(self, slots: int) -> None:
-        self.slots = slots
+        self.slots = self.ahead = slots
+        self.folders: list[str] = []
 
     def __enter__(self) -> "ProcessWorkers":
         from pebble import ProcessPool
@@ -73,9 +101,21 @@ class ProcessWorkers(Workers):
     ) -> None:
         (self.pool.close if kind is None else self.pool.stop)()
         self.pool.join()
+        while self.folders:
+            shutil.rmtree(self.folders.pop(), ignore_errors=True)
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Future:
         return self.pool.schedule(call, args=args)
+
+    def share(self, arrays: Mapping[str, np.ndarray]) -> Shared:
+        """Through files of a folder that this user alone may enter, which every worker maps into its memory."""
+        self.folders.append(tempfile.mkdtemp(prefix="recbole-sheaf-"))
+        return InFolder.of(arrays, Path(self.folders[-1]))
+
+    def died(self, error: BaseException) -> bool:
+        from pebble import ProcessExpired
+
+        return isinstance(error, ProcessExpired)
 
 
 class RayWorkers(Workers):
@@ -96,19 +136,52 @@ class RayWorkers(Workers):
         except ConnectionError as error:
             raise ConfigError(f"no Ray cluster answers at '{self.address}' ({error}); {advice}") from error
         self.ray = ray
-        self.slots = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
+        self.slots = self.ahead = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
+        largest = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
+        if largest < self.threads:
+            self.__exit__(None, None, None)
+            raise ConfigError(
+                f"threads is {self.threads}, but no node of the Ray cluster has more than {largest} CPUs; give as many "
+                "threads at most"
+            )
+        self.keys = itertools.count()
+        self.calls: dict[Callable[..., Any], Any] = {}
         return self
 
     def __exit__(
         self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        self.ray.shutdown()
+        if kind is not None and issubclass(kind, WorkersGone):
+            atexit.unregister(self.ray.shutdown)  # which waits a minute for the cluster, and then ends this process
+        else:
+            self.ray.shutdown()
         if self.folder is not None:
             shutil.rmtree(Path(self.folder).parent, ignore_errors=True)
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Future:
-        remote = self.ray.remote(num_cpus=self.threads, max_retries=0)(call)
-        return remote.remote(*args).future()
+        if call not in self.calls:
+            self.calls[call] = self.ray.remote(num_cpus=self.threads, max_retries=0)(call)
+        return self.calls[call].remote(*args).future()
+
+    def share(self, arrays: Mapping[str, np.ndarray]) -> Shared:
+        """Through the cluster's store of objects: each node holds them once, and a worker reads them there."""
+        key = f"{self.ray.get_runtime_context().get_job_id()}-{next(self.keys)}"
+        return InStore(key, [self.ray.put(dict(arrays))])
+
+    def died(self, error: BaseException) -> bool:
+        known = self.ray.exceptions
+        return isinstance(error, known.RayError) and not isinstance(error, known.RayTaskError)
+
+    def own(self, error: BaseException) -> BaseException:
+        cause = getattr(error, "cause", None)
+        return cause if isinstance(error, self.ray.exceptions.RayTaskError) and cause is not None else error
+
+    def refuse_gone(self) -> None:
+        address = self.address if "://" in self.address else self.ray.get_runtime_context().gcs_address
+        try:
+            refuse_unreachable("the Ray cluster", address, "start it and give the same command again")
+        except ConfigError as error:
+            raise WorkersGone(f"{error}, which goes on from what is finished") from error
 
 
 def _private_ray() -> dict[str, Any]:
