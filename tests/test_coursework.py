@@ -1,4 +1,4 @@
-"""The coursework: its files are experiments, its page and notebook go by them, and what the notebook stored is whole."""
+"""The coursework: its files are experiments, page and notebook go by them, and what the notebook stored is whole."""
 
 import json
 import re
