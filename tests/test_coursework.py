@@ -120,7 +120,7 @@ def test_each_part_begins_in_russian_and_has_a_line_of_english(cells):
     for cell in cells:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown" and source.startswith("#"):
-            assert re.match(r"#+ [^\n]*[а-яА-Я]", source) and re.search(r"\*[A-Z][a-z][^*]{20,}\*", source), source
+            assert re.match(r"#+ [^\n]*[а-яА-Я]", source) and re.search(r"\*[A-Z][a-z ][^*]{20,}\*", source), source
 
 
 def test_the_stored_energy_falls_with_each_step(cells):
