@@ -20,6 +20,7 @@ DOCS = Path(__file__).parent
 PAGES = {
     "Use it": {
         "Start": "start",
+        "A coursework in 30 minutes": "coursework",
         "Install": "install",
         "Bring your data": "bring-your-data",
         "Take the embeddings away": "take-away",
@@ -62,6 +63,8 @@ PAGES = {
     },
     "По-русски": {
         "Содержание": "ru/index",
+        "Начало": "ru/start",
+        "Курсовая за 30 минут": "ru/coursework",
         "Установка": "ru/install",
         "Свои данные": "ru/bring-your-data",
         "Забрать эмбеддинги": "ru/take-away",
@@ -69,6 +72,8 @@ PAGES = {
         "В эксплуатации": "ru/production",
         "Много запусков": "ru/experiments",
         "Настройки": "ru/settings",
+        "Модели": "ru/models",
+        "Математика": "ru/mathematics",
         "Результаты": "ru/results",
         "Как это устроено": "ru/contributing",
     },

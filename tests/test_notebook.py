@@ -1,4 +1,4 @@
-"""The notebook of examples: as it is committed, before CI runs it as a whole."""
+"""The notebooks of examples: as they are committed, before CI runs each as a whole."""
 
 import ast
 import configparser
@@ -9,17 +9,21 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-NOTEBOOK = REPOSITORY / "examples" / "first_steps.ipynb"
+NOTEBOOK, COURSEWORK = (REPOSITORY / "examples" / f"{name}.ipynb" for name in ("first_steps", "coursework"))
+both = pytest.mark.parametrize("path", [NOTEBOOK, COURSEWORK], ids=["first_steps", "coursework"])
 
 
 @pytest.fixture(scope="module")
 def notebook():
-    return json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    return read(NOTEBOOK)
 
 
-@pytest.fixture(scope="module")
-def code(notebook):
-    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def code_of(path):
+    return ["".join(cell["source"]) for cell in read(path)["cells"] if cell["cell_type"] == "code"]
 
 
 def test_it_is_a_notebook_without_outputs(notebook):
@@ -31,8 +35,9 @@ def test_it_is_a_notebook_without_outputs(notebook):
         assert set(cell) >= {"outputs", "execution_count"} or cell["cell_type"] == "markdown"
 
 
-def test_each_cell_is_python_and_what_it_takes_from_us_is_there(code):
-    taken = [node for cell in code for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.ImportFrom)]
+@both
+def test_each_cell_is_python_and_what_it_takes_from_us_is_there(path):
+    taken = [node for cell in code_of(path) for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.ImportFrom)]
     ours = [node for node in taken if node.module.startswith("recbole_sheaf")]
     assert len(ours) > 3
     for node in ours:
@@ -40,16 +45,17 @@ def test_each_cell_is_python_and_what_it_takes_from_us_is_there(code):
         assert all(hasattr(module, alias.name) for alias in node.names), node.module
 
 
-def test_it_trains_ours_beside_others_and_leaves_nothing_where_it_lies(code):
-    everything = "\n".join(code)
+def test_it_trains_ours_beside_others_and_leaves_nothing_where_it_lies():
+    everything = "\n".join(code_of(NOTEBOOK))
     assert '"MMSheaf"' in everything and '"EASE"' in everything
     assert everything.index("os.chdir(tempfile.mkdtemp())") < everything.index("run_models([")
 
 
-def test_a_table_stands_after_what_it_needs(code):
+@both
+def test_a_table_stands_after_what_it_needs(path):
     """Names that a cell reads are made by it or by one before it, so that it runs from top to bottom."""
     made = set(dir(__builtins__)) | set(dir(importlib.import_module("builtins")))
-    for cell in code:
+    for cell in code_of(path):
         tree = ast.parse(cell)
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         aliases = [
@@ -57,13 +63,17 @@ def test_a_table_stands_after_what_it_needs(code):
         ]
         made |= {(alias.asname or alias.name).split(".")[0] for alias in aliases}
         made |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        made |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        made |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
         assert {name.id for name in names} <= made, cell
 
 
-def test_ci_runs_it_with_its_own_extra():
+@both
+def test_ci_runs_it_with_its_own_extra(path):
     ci = (REPOSITORY / ".ci" / "run").read_text()
+    seconds = {NOTEBOOK: 600, COURSEWORK: 300}[path]
     assert ci.index("-r requirements/notebook.txt") < ci.index(
-        f"jupyter execute --timeout=600 {NOTEBOOK.relative_to(REPOSITORY)}"
+        f"jupyter execute --timeout={seconds} {path.relative_to(REPOSITORY)}"
     )
     setup = configparser.ConfigParser()
     setup.read(REPOSITORY / "setup.cfg")

@@ -128,7 +128,7 @@ def test_identity_maps_without_content_are_lightgcn(toy_settings, loss):
 @pytest.mark.parametrize(
     "name, settings, message",
     [
-        ("SheafRec", {"modalities": "auto"}, "SheafRec takes one modality, but modalities gives image, text"),
+        ("SheafRec", {"modalities": ["text", "image"]}, "SheafRec takes one modality, but modalities gives"),
         ("SheafRec", {"modalities": []}, "neither a modality nor the ID stalk"),
         ("MMSheaf", {"modalities": [], "restriction_map": "wide"}, "is learnt from content, but modalities is empty"),
         ("MMGCN", {"modalities": []}, "MMGCN needs a modality"),
