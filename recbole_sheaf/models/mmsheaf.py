@@ -79,7 +79,8 @@ AUTO_NEIGHBOURS = 10  # of an item graph
 LEAST_LIFT = 1.2  # of neighbours in content, 1 being chance, 1.5 the least seen of real content
 GRAPH_FROM_RIDGE = 50.0  # of the item sheaf, from which there is one with `item_graph_neighbours: auto`
 AUTO_TARGETS = 3.0  # interactions; docs/results/search-log.md
-SHEAF_SCORES_KEPT = 2**27  # floats, 512 MiB
+SHEAF_SCORES_KEPT = 2**28  # floats, 1 GiB
+SAMPLED_SCORES = 2**24  # floats, of the users whose scores say how wide these spread
 SHEAF_WEIGHTS = ("item_sheaf_weight", "item_sheaf_rarity", "item_sheaf_user_power")
 FORM_SETTINGS = {
     "content": "item_sheaf_content",
@@ -597,7 +598,7 @@ class MMSheaf(MultimodalRecommender):
     def _sampled_users(self) -> Int[Tensor, " s"]:
         """Users with training interactions, evenly spaced, few enough that all their scores are soon made."""
         active = (self.graph.in_degrees[: self.n_users] > 0).nonzero().squeeze(1)
-        return spaced_users(active, self.n_items, SHEAF_SCORES_KEPT // 8)
+        return spaced_users(active, self.n_items, SAMPLED_SCORES)
 
     def predict(self, interaction: Any) -> Float[Tensor, " b"]:
         """Scores of b user-item pairs, both parts."""
