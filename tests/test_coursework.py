@@ -148,7 +148,7 @@ def test_the_stored_table_has_metrics_and_hyperparameters_of_every_model_of_each
 def test_the_stored_report_has_a_chapter_a_stage_and_passes_its_check(printed):
     *_, headings, check = printed
     for stage in STAGES:
-        assert re.search(rf"^## .*{stage}", headings, re.MULTILINE), stage
+        assert re.search(rf"^###? .*{stage}", headings, re.MULTILINE), stage
     for language in ("ru", "en"):
         line = next(line for line in check.splitlines() if line.startswith(f"report.{language}:"))
         assert "метрики, гиперпараметры и все этапы" in line and "metrics, hyperparameters and all stages" in line
