@@ -30,7 +30,13 @@ RIDGE = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """Of each item that asked: the share of its neighbours with which it shares a group, and both chances of it."""
+    """Of each item that asked: the share of its neighbours with which it shares a group, and both chances of it.
+
+    Examples:
+        >>> halves = Shared(np.array([0.5, 1.0]), chance=np.array([0.25, 0.25]), among_equals=np.array([0.5, 0.5]))
+        >>> float((halves.share - halves.among_equals).mean())
+        0.25
+    """
 
     share: Float[np.ndarray, " q"]
     chance: Float[np.ndarray, " q"]
@@ -42,6 +48,11 @@ class Found:
     """Of each item that asked: whether its own row is among the k nearest, and one over its place.
 
     Rows that are equally near stand in any order, of which these are the means.
+
+    Examples:
+        >>> first_and_third = Found(recall=np.array([1.0, 1.0]), reciprocal_rank=np.array([1.0, 1 / 3]))
+        >>> round(float(first_and_third.reciprocal_rank.mean()), 3)
+        0.667
     """
 
     recall: Float[np.ndarray, " q"]
