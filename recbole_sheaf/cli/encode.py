@@ -94,9 +94,10 @@ def _texts(options: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
     from recbole_sheaf.files.cache import content_key
 
     table, _ = item_texts(options.source, options.id, names_in(options.columns))
-    joined = table.apply(lambda row: options.separator.join(filter(None, row)), axis=1)
-    there = joined != ""
-    tokens, texts, without = joined.index[there].tolist(), joined[there].tolist(), joined.index[~there].tolist()
+    columns = (table[name] for name in table)
+    joined = dict(zip(table.index.tolist(), (options.separator.join(filter(None, row)) for row in zip(*columns))))
+    tokens, texts = [token for token, text in joined.items() if text], [text for text in joined.values() if text]
+    without = [token for token, text in joined.items() if not text]
     if not tokens:
         return [], None, without
     if options.encoder in (None, "tfidf"):

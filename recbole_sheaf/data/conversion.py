@@ -31,6 +31,7 @@ from recbole_sheaf.files.whole_files import whole_folder
 TYPES = {USER: "token", ITEM: "token", RATING: "float", TIME: "float"}
 UNFIT = frozenset('/\\:"\t\n')
 MANIFEST, FEATURES = "convert.json", "features"
+ROWS_AT_ONCE = 1 << 17  # of a table that is written; pandas would hold a list for each row of all of it
 
 
 @dataclass(frozen=True)
@@ -231,9 +232,12 @@ def _write_table(path: Path, tables: Iterable[pd.DataFrame], types: Mapping[str,
     """Tables of the same columns, one below the other; all is text, with neither tabs nor line ends by now."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for place, table in enumerate(tables):
-            header = ["\t".join(f"{name}:{types.get(name, 'token_seq')}" for name in table)] if not place else []
-            lines = table.agg("\t".join, axis=1) if len(table.columns) > 1 else table.iloc[:, 0]
-            file.write("\n".join([*header, *lines]) + "\n")
+            if not place:
+                file.write("\t".join(f"{name}:{types.get(name, 'token_seq')}" for name in table) + "\n")
+            for start in range(0, len(table), ROWS_AT_ONCE):
+                rows = table.iloc[start : start + ROWS_AT_ONCE]
+                columns = (rows.iloc[:, column].tolist() for column in range(len(rows.columns)))
+                file.writelines("\t".join(row) + "\n" for row in zip(*columns))
 
 
 def _summary(raw: RawDataset) -> list[str]:

@@ -69,7 +69,7 @@ def text_features(
         raise FeatureError(f"text modality '{name}' was given {dim} dimensions; set feature_dim_text to 1 or more")
     table = ordered(name, read_columns(item_file, [item_field, *columns]), [item_field])
     table = first_of_each(item_file.name, table, item_field)
-    tokens, texts = table[item_field].tolist(), table[list(columns)].agg(" ".join, axis=1).tolist()
+    tokens, texts = table[item_field].tolist(), [" ".join(row) for row in zip(*(table[name] for name in columns))]
     key = content_key(
         [FORMAT_VERSION, sklearn.__version__, name, str(dim), str(len(columns)), *columns, *tokens, *texts]
     )
