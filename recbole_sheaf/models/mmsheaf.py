@@ -65,7 +65,7 @@ from recbole_sheaf.models.node_content import node_content
 from recbole_sheaf.models.rare_items import rarity, spreads_of_products, spreads_of_scores
 from recbole_sheaf.models.score_factors import PlacedItems, ScoreFactors
 from recbole_sheaf.models.sheaf_targets import SheafTargets, sheaf_targets
-from recbole_sheaf.models.softmax_ranking import with_popularity
+from recbole_sheaf.models.softmax_ranking import short_histories, with_popularity
 from recbole_sheaf.models.weighing import Weighing
 from recbole_sheaf.settings.config import ModelSettings, cache_folder
 from recbole_sheaf.settings.rules import Choices, choices, setting
@@ -78,7 +78,7 @@ from recbole_sheaf.sheaf.unit_length import unit_length
 AUTO_NEIGHBOURS = 10  # of an item graph
 LEAST_LIFT = 1.2  # of neighbours in content, 1 being chance, 1.5 the least seen of real content
 GRAPH_FROM_RIDGE = 50.0  # of the item sheaf, from which there is one with `item_graph_neighbours: auto`
-AUTO_TARGETS = 3.0  # interactions; docs/results/search-log.md
+AUTO_TARGETS = 3.0  # interactions, where histories are short; docs/results/search-log.md
 SHEAF_SCORES_KEPT = 2**28  # floats, 1 GiB
 SAMPLED_SCORES = 2**24  # floats, of the users whose scores say how wide these spread
 SHEAF_WEIGHTS = ("item_sheaf_weight", "item_sheaf_rarity", "item_sheaf_user_power")
@@ -266,7 +266,8 @@ class MMSheaf(MultimodalRecommender):
     def _worth_of_targets(self, settings: MMSheafSettings) -> float:
         asked, without = settings.item_sheaf_targets, settings.item_sheaf_weight == 0
         if asked == "auto":
-            return AUTO_TARGETS if self.softmax is not None and self.softmax.sampler is None and not without else 0.0
+            takes_all = self.softmax is not None and self.softmax.sampler is None and not without
+            return AUTO_TARGETS if takes_all and short_histories(self.softmax.counts) else 0.0
         if asked and (without or self.softmax is None):
             lacks = "item_sheaf_weight is 0" if without else "loss is bpr"
             raise ConfigError(

@@ -6,8 +6,8 @@ in closed form before, adds what it transports the user's history to, as a prior
 
 .. math:: q_{uj} = \frac{1_{j \in u} + \mu \, t_{uj}}{d_u + \mu}, \qquad t_{uj} \propto \max(0, (x_u^\top B)_j)^2
 
-for a user of :math:`d_u` interactions, t over the K items of the largest scores that it has not chosen. A long history
-needs no prior and has next to none; a user counts for its :math:`d_u` interactions as before. That is the distillation
+for a user of :math:`d_u` interactions, t over the K items of the largest scores that it has not chosen. The longer a
+history, the less the prior says; a user counts for its :math:`d_u` interactions as before. That is the distillation
 of a teacher into a student (Hinton et al. 2015, https://arxiv.org/abs/1503.02531), the teacher being the other sheaf: B
 has no diagonal, so no item votes for itself, and it knows content. Where the item sheaf says nothing of a user, the
 interactions keep all.

@@ -103,10 +103,15 @@ class SoftmaxRanking(nn.Module):
         return softmax_loss(rows, item_all, (row, item), self.temperature, offset, draw, weight)
 
 
-def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
-    """Alpha of ``softmax_popularity: auto`` for training histories of these lengths; empty ones do not count."""
+def short_histories(lengths: Int[Tensor, " n_users"]) -> bool:
+    """Whether half of the users have ``SHORT_HISTORY`` training interactions or fewer; empty histories do not count."""
     histories = lengths[lengths > 0]
-    return 1.0 if len(histories) and histories.median() <= SHORT_HISTORY else 0.0
+    return bool(len(histories) and histories.median() <= SHORT_HISTORY)
+
+
+def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
+    """Alpha of ``softmax_popularity: auto`` for training histories of these lengths."""
+    return 1.0 if short_histories(lengths) else 0.0
 
 
 class SoftmaxRanked:

@@ -84,6 +84,11 @@ def test_auto_adds_nothing_where_items_are_sampled_or_there_is_no_softmax(toy_se
         assert build("MMSheaf", {**toy_settings, **others})[0].targets is None
 
 
+def test_auto_adds_nothing_where_histories_are_long(toy_settings, monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.models.softmax_ranking.SHORT_HISTORY", 1)
+    assert build("MMSheaf", toy_settings)[0].targets is None
+
+
 def test_targets_without_a_softmax_or_an_item_sheaf_is_refused(toy_settings):
     with pytest.raises(ConfigError, match="item_sheaf_targets is 0.5, but item_sheaf_weight is 0"):
         build("MMSheaf", {**toy_settings, "item_sheaf_targets": 0.5, "item_sheaf_weight": 0})
