@@ -24,6 +24,9 @@ FORMAT_VERSION = "knn-1"
 DECIMALS = 6  # similarities closer than this are ties: equal rows must not be told apart by the order of a sum
 CHUNK_BYTES = 1 << 26  # of similarities held at once
 SLOW = 1e11  # multiplications, from which on a progress bar is shown
+EXACT_UP_TO = 50_000  # items; among more an item's nearest are looked for in the groups around it
+GROUPS_AROUND = 8  # its own among them
+LEAST_AROUND = 1_000  # items in them
 
 
 def bipartite_arcs(
@@ -56,7 +59,11 @@ def bipartite_arcs(
 
 
 def knn_arcs(features: ModalityFeatures, k: int) -> WeightedArcs:
-    r"""Each present item's k most similar present items, exactly.
+    r"""Each present item's k most similar present items, exactly among up to ``EXACT_UP_TO`` of them.
+
+    Among more they are grouped by k-means into as many groups as a group has items, and an item's nearest are looked
+    for in the ``GROUPS_AROUND`` groups whose centres are nearest to its own group's (inverted lists, Jégou et al.
+    2011).
 
     By the cosine :math:`x_i \cdot x_j / (|x_i| |x_j|)`, which is 0 where a row is all zeros. Of equally similar items
     (to 6 decimals) those with the lower id are taken.
@@ -71,7 +78,8 @@ def knn_arcs(features: ModalityFeatures, k: int) -> WeightedArcs:
     Raises:
         ConfigError: if k is below 1.
 
-    Time O(n^2 dim) for n present items, memory O(n dim) and 64 MB: one second for 3,700 items and 384 dimensions.
+    Time O(n^2 dim) for n present items, O(n^1.5 dim) among more; memory O(n dim) and 64 MB: one second for 3,700 items
+    and 384 dimensions.
     """
     _check_knn(k)
     items = np.flatnonzero(features.present.cpu().numpy())
@@ -79,21 +87,52 @@ def knn_arcs(features: ModalityFeatures, k: int) -> WeightedArcs:
     k = min(k, len(items) - 1)
     if k < 1:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    step = max(1, CHUNK_BYTES // (8 * len(items)))
-    chunks = tqdm(
-        range(0, len(items), step),
+    groups = [(np.arange(len(items)), np.arange(len(items)))] if len(items) <= EXACT_UP_TO else _grouped(rows, k)
+    near, similarity = np.empty((len(items), k), np.int64), np.empty((len(items), k), np.float32)
+    with tqdm(
+        total=len(items),
         desc=f"{k} nearest items by {features.name}",
-        disable=len(items) ** 2 * features.dim < SLOW,
-    )
-    found = [_nearest(rows, start, min(start + step, len(items)), k) for start in chunks]
-    near, similarity = np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
-    return items[near], np.repeat(items, k), similarity.astype(np.float32)
+        disable=sum(len(own) * len(around) for own, around in groups) * features.dim < SLOW,
+    ) as bar:
+        for own, around in groups:
+            theirs, step = rows if len(around) == len(rows) else rows[around], max(1, CHUNK_BYTES // (8 * len(around)))
+            for some in (own[start : start + step] for start in range(0, len(own), step)):
+                near[some], similarity[some] = _nearest(rows[some], theirs, np.searchsorted(around, some), k)
+                near[some] = around[near[some]]
+                bar.update(len(some))
+    return items[near.ravel()], np.repeat(items, k), similarity.ravel()
+
+
+def _grouped(rows: Float64[np.ndarray, "n dim"], k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Positions of each group, and of those in the groups around it, ascending."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    count = int(len(rows) ** 0.5)
+    means = MiniBatchKMeans(count, batch_size=4 * count, max_iter=20, n_init=1, random_state=0).fit(rows)
+    label, centres = means.predict(rows), means.cluster_centers_
+    by_group = np.argsort(label, kind="stable")
+    ends = np.searchsorted(label[by_group], np.arange(count + 1))
+    members = [by_group[ends[group] : ends[group + 1]] for group in range(count)]
+    squares = (centres**2).sum(axis=1)
+    nearest = np.argsort(squares - 2 * (centres @ centres.T), axis=1, kind="stable")
+    return [(own, _around(members, order, max(LEAST_AROUND, k))) for own, order in zip(members, nearest) if len(own)]
+
+
+def _around(members: list[np.ndarray], order: np.ndarray, least: int) -> np.ndarray:
+    """Those of the nearest groups; of further ones, until there are more than so many."""
+    taken: list[np.ndarray] = []
+    for group in order:
+        if len(taken) >= GROUPS_AROUND and sum(map(len, taken)) > least:
+            break
+        taken.append(members[group])
+    return np.sort(np.concatenate(taken))
 
 
 def cached_knn_arcs(features: ModalityFeatures, k: int, cache_dir: Path) -> WeightedArcs:
     """As :func:`knn_arcs`, kept under a hash of the features themselves and k, never of k alone."""
     _check_knn(k)
-    key = content_key([FORMAT_VERSION, features.digest, str(k), "cosine"])
+    among = "" if int(features.present.sum()) <= EXACT_UP_TO else f"{GROUPS_AROUND} groups"
+    key = content_key([FORMAT_VERSION, features.digest, str(k), "cosine", *filter(None, [among])])
 
     def build() -> dict[str, np.ndarray]:
         logger.info("modality '%s': looking for the %d nearest items of each", features.name, k)
@@ -123,15 +162,18 @@ def _at_unit_length(rows: Float64[np.ndarray, "n dim"]) -> Float64[np.ndarray, "
 
 
 def _nearest(
-    rows: Float64[np.ndarray, "n dim"], start: int, stop: int, k: int
-) -> tuple[Int64[np.ndarray, " arcs"], Float64[np.ndarray, " arcs"]]:
-    """Positions and similarities of the k nearest of rows start to stop, each row's from near to far."""
-    similarity = np.round(rows[start:stop] @ rows.T, DECIMALS)
-    similarity[np.arange(stop - start), np.arange(start, stop)] = -np.inf  # no item is its own neighbour
+    rows: Float64[np.ndarray, "b dim"],
+    among: Float64[np.ndarray, "a dim"],
+    own: Int64[np.ndarray, " b"],
+    k: int,
+) -> tuple[Int64[np.ndarray, "b k"], Float64[np.ndarray, "b k"]]:
+    """Places and similarities of the k nearest of each row, from near to far; it is itself at its own place."""
+    similarity = np.round(rows @ among.T, DECIMALS)
+    similarity[np.arange(len(rows)), own] = -np.inf  # no item is its own neighbour
     threshold = np.partition(similarity, -k, axis=1)[:, -k, None]
     row, col = np.nonzero(similarity >= threshold)  # k in each row, or more where the last ones tie
     order = np.lexsort((col, -similarity[row, col], row))
     row, col = row[order], col[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
-    kept = rank < k
-    return col[kept].astype(np.int64), similarity[row[kept], col[kept]]
+    row, col = row[rank < k], col[rank < k]
+    return col.reshape(-1, k), similarity[row, col].reshape(-1, k)

@@ -78,6 +78,35 @@ def test_knn_equals_its_definition_in_chunks_of_any_size(k, seed, chunk_bytes):
     np.testing.assert_allclose(similarity, [s for _, _, s in expected], atol=2e-5)
 
 
+@pytest.mark.parametrize("k", [3, 40])
+def test_among_many_items_the_nearest_are_found_in_the_groups_around(k, monkeypatch):
+    """Of 600 items around 30 centres most of the nearest are found, each with its own cosine, in any chunks alike."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(30, 12, generator=generator).repeat_interleave(20, dim=0)
+    matrix = torch.cat([torch.zeros(1, 12), centres + 0.4 * torch.randn(600, 12, generator=generator)])
+    many = ModalityFeatures("x", matrix, torch.arange(601) > 0)
+    exact = knn_arcs(many, k)
+    for name, value in {"EXACT_UP_TO": 100, "GROUPS_AROUND": 4, "LEAST_AROUND": 30}.items():
+        monkeypatch.setattr(graphs, name, value)
+    src, dst, similarity = knn_arcs(many, k)
+    assert dst.tolist() == exact[1].tolist() and (src != dst).all()
+    pairs, wanted = set(zip(src.tolist(), dst.tolist())), set(zip(*(each.tolist() for each in exact[:2])))
+    assert len(pairs) == len(src) and 0.8 < len(pairs & wanted) / len(wanted) < 1
+    cosines = torch.cosine_similarity(matrix[src].double(), matrix[dst].double()).numpy()
+    np.testing.assert_allclose(similarity, cosines, atol=2e-6)
+    assert (np.diff(similarity.reshape(-1, k), axis=1) <= 0).all()
+    monkeypatch.setattr(graphs, "CHUNK_BYTES", 1)
+    assert all(np.array_equal(one, other) for one, other in zip(knn_arcs(many, k), (src, dst, similarity)))
+
+
+def test_what_was_found_in_groups_is_not_taken_for_exact(tmp_path, monkeypatch):
+    some = features(n=40)
+    cached_knn_arcs(some, 3, tmp_path)
+    monkeypatch.setattr(graphs, "EXACT_UP_TO", 10)
+    cached_knn_arcs(some, 3, tmp_path)
+    assert len(list((tmp_path / "knn").iterdir())) == 2
+
+
 def test_equal_rows_are_told_apart_by_id_alone():
     matrix = torch.randn(1, 37).repeat(50, 1)
     matrix[0] = 0
