@@ -56,6 +56,10 @@ class EnvironmentMismatch(SheafError, ImportError):
     """An installed package is missing or of a version under which RecBole gives wrong results."""
 
 
+class PartnerLost(SheafError):
+    """A process with which this one trains has ended before the training was over, or does not answer."""
+
+
 class StoreError(SheafError):
     """A store of results is absent, was written by another version, is no store, or cannot be written."""
 
