@@ -32,9 +32,7 @@ SECONDS_TO_WAIT = 60.0  # for a training of the same run whose command has died 
 _last_split: Optional[tuple[str, LoadedSplit]] = None
 
 
-def run_of(
-    model: str, dataset: str, settings: Mapping[str, Any], threads: int, processes: int = 1, **place: Any
-) -> Run:
+def run_of(model: str, dataset: str, settings: Mapping[str, Any], threads: int, **place: Any) -> Run:
     """Resolve and check settings, and find the run's id.
 
     Raises:
@@ -45,8 +43,15 @@ def run_of(
     (config,) = resolve_configs([model], dataset, [], settings)
     place.setdefault("name", f"{model} on {dataset}, seed {config['seed']}")
     place.setdefault("label", model)
-    known = run_id(config, threads, processes), model, dataset, config["seed"], threads, dict(settings)
-    return Run(*known, trackers=trackers_of(config), processes=processes, **place)
+    known = (
+        run_id(config, threads, place.setdefault("processes", 1)),
+        model,
+        dataset,
+        config["seed"],
+        threads,
+        dict(settings),
+    )
+    return Run(*known, trackers=trackers_of(config), **place)
 
 
 def resolved(run: Run) -> Config:

@@ -63,7 +63,7 @@ def run_models(
     """
     settings = settings_by_model(models, dataset, config_files, overrides or {}, defaults)
     threads, processes = torch.get_num_threads(), place_among_processes().processes
-    runs = [run_of(model, dataset, own, threads, processes) for model, own in settings.items()]
+    runs = [run_of(model, dataset, own, threads, processes=processes) for model, own in settings.items()]
     with team_of_command() as team:
         if team is not None and not team.leads:
             _follow(runs, team)

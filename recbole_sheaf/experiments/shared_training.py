@@ -20,7 +20,6 @@ import zlib
 from typing import Any, Optional
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -49,7 +48,7 @@ class SharedLoss(nn.Module):
         # not the module itself, whose buffers, such as content, would be sent around before each step
         self._of = (model, team)
 
-    def forward(self, interaction: Any) -> Float[Tensor, ""]:
+    def forward(self, interaction: Any) -> Tensor:
         """Loss of a batch of users, of whom this process takes every ``team.size``-th."""
         model, team = self._of
         own = interaction[team.rank :: team.size]
