@@ -104,6 +104,19 @@ def ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class Place(NamedTuple):
+    """Which of the processes of one command this is; the first is 0, and a command by itself is the first of 1."""
+
+    rank: int
+    processes: int
+
+
+def place_among_processes() -> Place:
+    """What ``torchrun`` has put into the environment, ``RANK`` and ``WORLD_SIZE``; without it this process is alone."""
+    rank, processes = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+    return Place(int(rank), int(processes)) if rank.isdigit() and processes.isdigit() else Place(0, 1)
+
+
 SPINS = 10_000  # of a few nanoseconds each
 
 

@@ -68,6 +68,10 @@ class WorkersGone(SheafError):
     exit_code = 1
 
 
+class PartnerLost(SheafError):
+    """A process with which this one trains has ended before the training was over, or does not answer."""
+
+
 class StoreError(SheafError):
     """A store of results is absent, was written by another version, is no store, or cannot be written."""
 

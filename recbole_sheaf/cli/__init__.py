@@ -10,7 +10,8 @@ from typing import Optional
 
 from recbole_sheaf.cli.language import argparse_in, help_language, say, written_whole
 from recbole_sheaf.cli.refusals import one_sentence
-from recbole_sheaf.environment import let_threads_sleep
+from recbole_sheaf.environment import let_threads_sleep, place_among_processes
+from recbole_sheaf.errors import ConfigError
 
 COMMANDS = {
     "convert": "write a dataset folder from your tables and vectors: CSV, Parquet, npy, safetensors",
@@ -54,6 +55,12 @@ def main(argv: Optional[list[str]] = None) -> int:
     if arguments[0] not in COMMANDS:
         print(f"recbole-sheaf: there is no command '{arguments[0]}'\n\n{usage()}", file=sys.stderr)
         return 2
+    processes = place_among_processes().processes
+    if processes > 1 and arguments[0] != "run":
+        raise ConfigError(
+            f"{processes} processes were started together, and each would do all of '{arguments[0]}'; start it without "
+            "torchrun, which serves the command 'run' alone"
+        )
     let_threads_sleep()
     with argparse_in(help_language()):
         return importlib.import_module(f"recbole_sheaf.cli.{arguments[0].replace('-', '_')}").main(arguments[1:])

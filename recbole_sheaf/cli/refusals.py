@@ -9,7 +9,7 @@ import sys
 from typing import Callable, Optional
 
 from recbole_sheaf.cli.streams import Unread, steady_streams
-from recbole_sheaf.environment import Terminated
+from recbole_sheaf.environment import Terminated, place_among_processes
 from recbole_sheaf.errors import SheafError, WorkersGone, as_sentence, first_line
 from recbole_sheaf.files.plain_text import one_line
 
@@ -59,8 +59,9 @@ def one_sentence(command: Command) -> Command:
 
     That is 2, and 1 where workers went away before their work was done.
 
-    Ctrl-C becomes 130, SIGTERM 143. Screens and pipes end no command (:mod:`.streams`); an output that could not be
-    written for want of room makes the exit code 2.
+    Ctrl-C becomes 130, SIGTERM 143. Of processes that train together each but the first says which one it is. Screens
+    and pipes end no command (:mod:`.streams`); an output that could not be written for want of room makes the exit
+    code 2.
     """
 
     @functools.wraps(command)
@@ -93,7 +94,8 @@ def one_sentence(command: Command) -> Command:
             return stop.exit_code if isinstance(stop, Terminated) else 130
 
     def say(sentence: str) -> None:
+        rank = place_among_processes().rank
         with contextlib.suppress(OSError):
-            print(as_typed(sentence), file=sys.stderr)
+            print(f"process {rank}: " * (rank > 0) + as_typed(sentence), file=sys.stderr)
 
     return main

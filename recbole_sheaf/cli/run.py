@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from recbole_sheaf.cli.parser import Parser, files_in
 from recbole_sheaf.cli.refusals import one_sentence
+from recbole_sheaf.environment import place_among_processes
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.settings.settings_files import NotYaml, parse
 
@@ -26,6 +27,7 @@ examples
   python run_recbole_sheaf.py --model=MMSheaf --dataset=ml-100k
   python run_recbole_sheaf.py --models=Pop,ItemKNN,BPR,LightGCN,MMGCN,MMSheaf --dataset=ml-100k
   python run_recbole_sheaf.py --model=MMSheaf --dataset=tiktok --data_path=DIR --result_file=run.json
+  torchrun --nproc_per_node=2 run_recbole_sheaf.py --model=MMSheaf --dataset=ml-100k
 
 --data_path=DIR holds one folder per dataset: DIR/<dataset>/<dataset>.inter with a RecBole header
 (user_id:token, item_id:token, ...), optionally <dataset>.item and features/<modality>.npz; or an MMRec-style folder.
@@ -111,6 +113,9 @@ def main(argv: Optional[list[str]] = None) -> int:
     settings = read_settings(others)
     files = files_in(options.config_files)
     resolved = settings_by_model(models, options.dataset, files, settings).values()
+    if place_among_processes().rank:  # only the first of several shows and writes
+        run_models(models, options.dataset, files, settings, defaults=QUIET)
+        return 0
     refuse_unwritable(options.table_file)
     results = Results()
     try:

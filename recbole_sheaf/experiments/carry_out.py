@@ -16,13 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.library_warnings import hushed
+from recbole_sheaf.experiments.processes import Team
 from recbole_sheaf.experiments.run import COMPLETE, PRUNED, Outcome, Run, StopRun
 from recbole_sheaf.experiments.run_id import run_id, tables_digest
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.sinks import around
 from recbole_sheaf.experiments.splits import LoadedSplit, load_split, same_data
 from recbole_sheaf.experiments.trackers import trackers_of
-from recbole_sheaf.experiments.training import STATE_FILE, train
+from recbole_sheaf.experiments.training import STATE_FILE, follow, train
 from recbole_sheaf.store.records import Epoch
 
 SECONDS_TO_WAIT = 60.0  # for a training of the same run whose command has died to notice that and end
@@ -42,7 +43,14 @@ def run_of(model: str, dataset: str, settings: Mapping[str, Any], threads: int, 
     (config,) = resolve_configs([model], dataset, [], settings)
     place.setdefault("name", f"{model} on {dataset}, seed {config['seed']}")
     place.setdefault("label", model)
-    known = run_id(config, threads), model, dataset, config["seed"], threads, dict(settings)
+    known = (
+        run_id(config, threads, place.setdefault("processes", 1)),
+        model,
+        dataset,
+        config["seed"],
+        threads,
+        dict(settings),
+    )
     return Run(*known, trackers=trackers_of(config), **place)
 
 
@@ -51,13 +59,20 @@ def resolved(run: Run) -> Config:
     return resolve_configs([run.model], run.dataset, [], run.settings)[0]
 
 
-def carry_out(run: Run, folder: Path, listeners: Sequence[Callable[[Epoch], None]] = (), test: bool = True) -> Outcome:
+def carry_out(
+    run: Run,
+    folder: Path,
+    listeners: Sequence[Callable[[Epoch], None]] = (),
+    test: bool = True,
+    team: Optional[Team] = None,
+) -> Outcome:
     """Train and judge a run in this process; a run that was interrupted goes on from its last whole epoch.
 
     Args:
         folder: of this run alone, for its state, its checkpoint and what trackers keep.
         listeners: told of each epoch; one that raises :class:`StopRun` ends the run.
         test: False leaves the test part unread.
+        team: this process as the first of several that train together; the others :func:`accompany` it.
 
     Raises:
         DataError: if data, settings or code are no longer those from which the run got its id.
@@ -67,19 +82,35 @@ def carry_out(run: Run, folder: Path, listeners: Sequence[Callable[[Epoch], None
     folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder, run), limited_to(run.threads), hushed():
         config = resolved(run)
-        if run_id(config, run.threads) != run.id:
+        if run_id(config, run.threads, run.processes) != run.id:
             raise DataError(f"data, settings or code of {run} changed since it was planned; start again")
         sinks = [tracker.sink(config, folder) for tracker in run.trackers]
         with around(run, sinks):
-            outcome = _trained(config, folder, [*(sink.epoch for sink in sinks), *listeners], test, started)
+            outcome = _trained(config, folder, [*(sink.epoch for sink in sinks), *listeners], test, started, team)
             for sink in sinks:
                 sink.result(run, outcome)
         (folder / STATE_FILE).unlink(missing_ok=True)
     return outcome
 
 
+def accompany(run: Run, folder: Path, team: Team) -> None:
+    """Do another process's part of a run that the first of its team carries out in a folder.
+
+    Raises:
+        PartnerLost: if another process is gone.
+    """
+    with limited_to(run.threads), hushed():
+        config = resolved(run)
+        follow(config, split_of(config), folder, team)
+
+
 def _trained(
-    config: Config, folder: Path, listeners: Sequence[Callable[[Epoch], None]], test: bool, started: float
+    config: Config,
+    folder: Path,
+    listeners: Sequence[Callable[[Epoch], None]],
+    test: bool,
+    started: float,
+    team: Optional[Team],
 ) -> Outcome:
     epochs: list[Epoch] = []
 
@@ -89,7 +120,7 @@ def _trained(
             listener(epoch)
 
     try:
-        trained = train(config, split_of(config), folder, tell, test)
+        trained = train(config, split_of(config), folder, tell, test, team=team)
     except StopRun:
         return Outcome(PRUNED, None, epochs, None, None, time.perf_counter() - started)
     tables = (trained.judgement.user_metrics, trained.judgement.strata) if trained.judgement else (None, None)

@@ -59,6 +59,7 @@ class Run:
         experiment, label, ablation: its place in an experiment; several labels may train one model otherwise set.
         tags: what else trackers find it by.
         trackers: where its training is written besides, each once it is carried out.
+        processes: that train it together.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Run:
     ablation: str = REAL
     tags: Mapping[str, Any] = field(default_factory=dict, hash=False)
     trackers: tuple["Tracker", ...] = ()
+    processes: int = 1
 
     def __str__(self) -> str:
         return self.name

@@ -56,17 +56,20 @@ _ROOTS = ("recbole_sheaf", "recbole_sheaf.experiments.training")
 _PACKAGES = ("recbole", "torch", "dgl", "numpy", "scipy", "pandas", "scikit-learn")
 
 
-def run_id(config: Config, threads: int) -> str:
+def run_id(config: Config, threads: int, processes: int = 1) -> str:
     """The id of a run: sixteen hex digits, the same for whatever gives the same numbers.
 
-    ``threads`` counts, because sums over other numbers of threads may differ in their last digits.
+    ``threads`` counts, because sums over other numbers of threads may differ in their last digits, and the number of
+    processes that train together for the same reason.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "settings": settings_that_count(config),
         "data": data_digest(config),
         "code": code_version(config["model"]),
         "threads": threads,
     }
+    if processes > 1:
+        parts["processes"] = processes
     return digest(json.dumps(parts, sort_keys=True, ensure_ascii=False))
 
 

@@ -15,8 +15,10 @@ from typing import Any, Optional
 
 import torch
 
-from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.experiments.carry_out import carry_out, resolved, run_of
+from recbole_sheaf.environment import place_among_processes
+from recbole_sheaf.errors import ConfigError, DataError
+from recbole_sheaf.experiments.carry_out import accompany, carry_out, resolved, run_of
+from recbole_sheaf.experiments.processes import Team, team_of_command
 from recbole_sheaf.experiments.run import COMPLETE, Outcome, Run, Sink
 from recbole_sheaf.experiments.schedule import Claimed, Source, claim, work_off
 from recbole_sheaf.experiments.settings import settings_by_model
@@ -43,6 +45,9 @@ def run_models(
 ) -> list[RunResult]:
     """Train each model, select its epoch on validation, read its test score once.
 
+    Under ``torchrun`` its processes train together. All of them call this with the same arguments; the first writes,
+    tells the sinks and gives results, the others give none.
+
     Args:
         models: names, RecBole's or ours.
         dataset: name of the dataset folder inside ``data_path``.
@@ -54,17 +59,41 @@ def run_models(
 
     Raises:
         ConfigError, DataError, FeatureError: before the first epoch, in one sentence.
+        PartnerLost: if another process of the training is gone.
     """
     settings = settings_by_model(models, dataset, config_files, overrides or {}, defaults)
-    runs = [run_of(model, dataset, own, torch.get_num_threads()) for model, own in settings.items()]
-    refuse_unwritable(result_file)
-    open_trackers(tracker for run in runs for tracker in run.trackers)
-    source = _InARow(runs, [*([] if result_file is None else [JsonLines(result_file)]), *sinks])
-    with ThisProcess() as here:
-        work_off(source, here)
+    threads, processes = torch.get_num_threads(), place_among_processes().processes
+    runs = [run_of(model, dataset, own, threads, processes=processes) for model, own in settings.items()]
+    with team_of_command() as team:
+        if team is not None and not team.leads:
+            _follow(runs, team)
+            return []
+        refuse_unwritable(result_file)
+        open_trackers(tracker for run in runs for tracker in run.trackers)
+        source = _InARow(runs, [*([] if result_file is None else [JsonLines(result_file)]), *sinks], team)
+        with ThisProcess() as here:
+            work_off(source, here)
     for folder in source.folders:
         shutil.rmtree(folder, ignore_errors=True)
     return source.results
+
+
+def _follow(runs: Sequence[Run], team: Team) -> None:
+    """Help the first process with each run that it trains."""
+    for run in runs:
+        told, trains = team.hear()
+        if told != run.id:
+            raise DataError(
+                f"process {team.rank} has other settings, data or code of {run} than the first process; give all of "
+                "them the same"
+            )
+        if trains:
+            accompany(run, _folder_of(run), team)
+
+
+def _folder_of(run: Run) -> Path:
+    name = f"{class_name(run.model)}-{run.dataset}-seed{run.seed}-{run.id}"
+    return Path(resolved(run)["checkpoint_dir"]) / name
 
 
 class _InARow(Source):
@@ -73,8 +102,8 @@ class _InARow(Source):
     What a run gave is kept in its folder until all have ended, so that a command that goes on trains none twice.
     """
 
-    def __init__(self, runs: Sequence[Run], sinks: Sequence[Sink]) -> None:
-        self.waiting, self.sinks = list(runs), sinks
+    def __init__(self, runs: Sequence[Run], sinks: Sequence[Sink], team: Optional[Team]) -> None:
+        self.waiting, self.sinks, self.team = list(runs), sinks, team
         self.results: list[RunResult] = []
         self.folders: list[Path] = []
 
@@ -82,8 +111,7 @@ class _InARow(Source):
         if not self.waiting:
             return None
         run = self.waiting[0]
-        name = f"{class_name(run.model)}-{run.dataset}-seed{run.seed}-{run.id}"
-        folder = Path(resolved(run)["checkpoint_dir"]) / name
+        folder = _folder_of(run)
         held = claim(folder)
         if held is None:
             raise ConfigError(f"{run} is being trained by another command, in {folder}; wait until it has ended")
@@ -92,7 +120,10 @@ class _InARow(Source):
         for sink in self.sinks:
             sink.start(run)
         listeners = [sink.epoch for sink in self.sinks]
-        call = (_read_result, (finished,)) if finished.is_file() else (carry_out, (run, folder, listeners))
+        trained = finished.is_file()
+        if self.team is not None:
+            self.team.hear([run.id, not trained])
+        call = (_read_result, (finished,)) if trained else (carry_out, (run, folder, listeners, True, self.team))
         return Claimed(run, folder, held, *call)
 
     def settle(self, claimed: Claimed, ended: Future) -> None:

@@ -21,11 +21,13 @@ from recbole_sheaf.experiments.epochs import EpochLog, best_epoch, seconds_per_e
 from recbole_sheaf.experiments.heap import keep_freed_memory
 from recbole_sheaf.experiments.judging import Judgement, judge
 from recbole_sheaf.experiments.measure import PeakMemory, trainable_parameters, versions
+from recbole_sheaf.experiments.processes import Team
+from recbole_sheaf.experiments.shared_training import QUIET, SharedTraining
 from recbole_sheaf.experiments.splits import LoadedSplit, loaders, refuse_long_lists, start_logger
 from recbole_sheaf.experiments.training_state import can_resume, is_over, restore_state, save_state
 from recbole_sheaf.files.checkpoint_file import SUFFIX, plain_settings
 from recbole_sheaf.models.weighing import weigh_on_validation
-from recbole_sheaf.plugin.recbole_compat import keep_reproducible
+from recbole_sheaf.plugin.recbole_compat import keep_reproducible, original
 from recbole_sheaf.store.records import Epoch, RunResult
 
 STATE_FILE = "state.pth"
@@ -94,6 +96,7 @@ def train(
     listener: Optional[Callable[[Epoch], None]] = None,
     test: bool = True,
     start: Optional[Callable[[Prepared], None]] = None,
+    team: Optional[Team] = None,
 ) -> TrainedRun:
     """Train one model, and test it at the epoch that validation chose.
 
@@ -106,6 +109,7 @@ def train(
             training.
         test: False leaves the test part unread, and ``result.test`` empty.
         start: given the model and its trainer before the first epoch, to begin elsewhere than a model initialises.
+        team: this process as the first of several that train together; the others :func:`follow`.
     """
     keep_freed_memory()
     with PeakMemory(config["device"]) as memory:
@@ -114,9 +118,10 @@ def train(
         trainer.saved_model_file = checkpoint_path(config, folder)
         if start is not None:
             start(prepared)
+        shared = None if team is None else SharedTraining(trainer, team, prepared.train_data)
         log = EpochLog(trainer)
         with _validating(config, trainer, split):
-            valid = _fit(trainer, prepared.train_data, prepared.valid_data, log, folder, listener)
+            valid = _fit(trainer, prepared.train_data, prepared.valid_data, log, folder, listener, shared)
         judgement = judge(trainer, prepared.test_data, config, split) if test else None
     result = RunResult(
         model=config["model"],
@@ -143,6 +148,34 @@ def train(
     return TrainedRun(result, log.epochs, judgement)
 
 
+def follow(config: Config, split: LoadedSplit, folder: Path, team: Team) -> None:
+    """Do another process's part of a training that the first of its team leads by :func:`train`.
+
+    Nothing is validated or written here; it ends with the last epoch.
+
+    Args:
+        config: as the first process has it.
+        split: likewise.
+        folder: that of the first process, whose state is read where one has been left.
+        team: this process in it.
+
+    Raises:
+        ConfigError: as in the first process.
+        PartnerLost: if another process is gone.
+    """
+    keep_freed_memory()
+    for name, value in QUIET.items():
+        config[name] = value
+    prepared = prepare(config, split)
+    trainer, train_data = prepared.trainer, prepared.train_data
+    shared = SharedTraining(trainer, team, train_data)
+    epochs = restore_state(folder / STATE_FILE, trainer, train_data)
+    shared.start_at(len(epochs))
+    if not (epochs and is_over(trainer)):
+        fit = original("recbole.trainer.trainer:Trainer", "fit")  # ours weighs on validation, which the first does
+        fit(trainer, train_data, prepared.valid_data, verbose=False, saved=False)
+
+
 def _validating(config: Config, trainer: Any, split: LoadedSplit) -> AbstractContextManager[None]:
     """Under ``split: cold_items`` validation ranks cold items alone: among all items nearly none is found."""
     if config["split"] != "cold_items":
@@ -157,11 +190,14 @@ def _fit(
     log: EpochLog,
     folder: Optional[Path],
     listener: Optional[Callable[[Epoch], None]],
+    shared: Optional[SharedTraining] = None,
 ) -> Optional[Mapping[str, float]]:
     """RecBole's ``fit`` from where an earlier sitting left it; gives the validation metrics of the chosen epoch."""
     if folder is not None and can_resume(trainer):
         log.epochs.extend(restore_state(folder / STATE_FILE, trainer, train_data))
         log.listeners.append(lambda epoch: save_state(folder / STATE_FILE, trainer, train_data, log.epochs))
+    if shared is not None:
+        shared.start_at(len(log.epochs))
     if listener is not None:
         for epoch in log.epochs:
             listener(epoch)

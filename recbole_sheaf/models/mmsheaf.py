@@ -225,6 +225,7 @@ class MMSheaf(MultimodalRecommender):
     """
 
     settings_class = MMSheafSettings
+    splits_batches = True
     content: Tensor
 
     def __init__(self, config: Any, dataset: Any) -> None:

@@ -73,6 +73,7 @@ class Sheaf4Rec(GraphRecommender):
     """
 
     settings_class = Sheaf4RecSettings
+    splits_batches = True
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

@@ -121,9 +121,12 @@ class SoftmaxRanked:
     users and items, and are weighed on validation (:mod:`recbole_sheaf.models.weighing`) where something is open.
 
     Attributes:
+        splits_batches: whether processes may share a batch of users: its loss is the mean over its pairs, beside what
+            depends on parameters alone, and no random draw depends on which users it has.
         weighings: what validation chooses among, that of training first.
     """
 
+    splits_batches: bool = False
     softmax: Optional[SoftmaxRanking]
     all_embeddings: Callable[[], tuple[Tensor, Tensor]]
     training: bool

@@ -46,6 +46,7 @@ class VBPR(ContentRecommender):
     """
 
     settings_class = VBPRSettings
+    splits_batches = True
     content: Tensor
 
     def __init__(self, config: Any, dataset: Any) -> None:

@@ -32,7 +32,7 @@ RANKED = (
     *("leave_open", "weighing", "chosen", "weigh"),
     *("compared_embeddings", "kept_popularity", "ranked_embeddings", "scored_by"),
 )
-ADDED = ("losses", "all_embeddings", *RANKED)  # what RecBole's models do not have by themselves
+ADDED = ("losses", "splits_batches", "all_embeddings", *RANKED)  # what RecBole's models do not have by themselves
 SERVED: dict[str, tuple[Embeddings, Embeddings]] = {
     f"{_FOLDER}.lightgcn:LightGCN": (_forward, _tables),
     f"{_FOLDER}.ngcf:NGCF": (_forward, _forward),
@@ -44,6 +44,7 @@ def served() -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
     """What makes the served models ready: a class, an attribute of it, and what turns the old one into the new."""
     for model, (embeddings, penalised) in SERVED.items():
         yield model, "losses", lambda absent: LOSSES
+        yield model, "splits_batches", lambda absent: True
         yield model, "__init__", _with_softmax
         yield model, "train", _forgetting
         yield model, "all_embeddings", _always(embeddings)

@@ -9,9 +9,9 @@ from recbole_sheaf.experiments import run_id as ids
 from recbole_sheaf.experiments.settings import resolve_configs
 
 
-def run_id(settings, model="MMSheaf", threads=1):
+def run_id(settings, model="MMSheaf", threads=1, processes=1):
     (config,) = resolve_configs([model], "toy", [], settings)
-    return ids.run_id(config, threads)
+    return ids.run_id(config, threads, processes)
 
 
 def test_the_same_things_have_the_same_id_wherever_they_lie(toy_settings, workplace):
@@ -37,13 +37,13 @@ def test_content_counts_for_every_model_that_reads_it(toy_settings, model, reads
 
 def test_threads_models_and_data_count(toy_settings, toy):
     first = run_id(toy_settings)
-    others = {run_id(toy_settings, threads=2), run_id(toy_settings, model="MMGCN")}
+    others = {run_id(toy_settings, threads=2), run_id(toy_settings, processes=2), run_id(toy_settings, model="MMGCN")}
     with open(toy / "toy" / "toy.inter", "a") as file:
         file.write("u0\ti1\n")
     others.add(run_id(toy_settings))
     (toy / "toy" / "features" / "text.npz").unlink()
     others.add(run_id(toy_settings))
-    assert len(others) == 4 and first not in others
+    assert len(others) == 5 and first not in others
 
 
 def test_a_file_that_a_modality_names_counts_by_content_wherever_it_lies(toy_settings, toy, workplace):
@@ -62,7 +62,7 @@ def test_a_file_that_a_modality_names_counts_by_content_wherever_it_lies(toy_set
     }
     shutil.copy(toy / "toy" / "features" / "text.npz", workplace / "clips.npz")
     others.add(chosen(workplace / "clips.npz"))
-    assert len(others) == 4 and first not in others
+    assert len(others) == 5 and first not in others
     with_ids = [workplace / "x.npy", workplace / "x.ids.txt"]
     for path, text in zip(with_ids, ("rows", "i1\ni2\n")):
         path.write_text(text)
