@@ -265,11 +265,11 @@ class MMSheaf(MultimodalRecommender):
             self.leave_open(**{name: getattr(settings, name) for name in SHEAF_WEIGHTS})
 
     def _worth_of_targets(self, settings: MMSheafSettings) -> float:
-        asked, without = settings.item_sheaf_targets, settings.item_sheaf_weight == 0
+        asked, without, softmax = settings.item_sheaf_targets, settings.item_sheaf_weight == 0, self.softmax
         if asked == "auto":
-            takes_all = self.softmax is not None and self.softmax.sampler is None and not without
-            return AUTO_TARGETS if takes_all and short_histories(self.softmax.counts) else 0.0
-        if asked and (without or self.softmax is None):
+            takes_all = softmax is not None and softmax.sampler is None and not without
+            return AUTO_TARGETS if softmax is not None and takes_all and short_histories(softmax.counts) else 0.0
+        if asked and (without or softmax is None):
             lacks = "item_sheaf_weight is 0" if without else "loss is bpr"
             raise ConfigError(
                 f"item_sheaf_targets is {asked}, but {lacks}; the item sheaf gives targets to the softmax alone: set "

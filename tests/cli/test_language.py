@@ -57,7 +57,7 @@ def texts_of(parser):
 
 def is_code(text):
     """Whether all of it is commands or settings, with nothing beside them."""
-    code = r"(  (recbole-sheaf|python|duckdb|search_space:).*(\n    .*)*\n?)+"
+    code = r"(  (recbole-sheaf|python|torchrun|duckdb|search_space:).*(\n    .*)*\n?)+"
     return bool(re.fullmatch(code, text)) and not re.search(r"\S {2,}\S|# ", text)
 
 
