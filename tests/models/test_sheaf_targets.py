@@ -79,6 +79,36 @@ def test_mmsheaf_trains_on_them_and_a_worth_of_zero_is_the_loss_of_interactions(
     assert model.targets.worth == AUTO_TARGETS
 
 
+def test_the_loss_is_the_cross_entropy_with_histories_and_what_the_item_sheaf_gives(toy_settings):
+    """Users one by one from the equation: q = (1 of the history + mu t) / (d + mu), each user weighed by d."""
+    worth, temperature = 2.0, 0.5
+    model, batch, _ = build(
+        "MMSheaf",
+        {
+            **toy_settings,
+            "item_sheaf_targets": worth,
+            "softmax_temperature": temperature,
+            "softmax_popularity": 0.0,
+            "stalk_dropout": 0.0,
+            "feature_dropout": 0.0,
+        },
+    )
+    user_all, item_all = model.eval().forward()
+    losses, sizes = [], []
+    for user in batch["user_id"].unique().tolist():
+        history = model.item_sheaf.histories(torch.tensor([user]))[0]
+        prior = torch.zeros(model.n_items)
+        for item, share in dense_targets(model.item_sheaf, user, 50).items():
+            prior[item] = share
+        mu = worth if prior.any() else 0.0
+        q = (history + mu * prior) / (history.sum() + mu)
+        logits = torch.cosine_similarity(user_all[user].unsqueeze(0), item_all[1:]) / temperature
+        losses.append(-(q[1:] * logits.log_softmax(0)).sum() * history.sum())
+        sizes.append(history.sum())
+    expected = torch.stack(losses).sum() / torch.stack(sizes).sum()
+    torch.testing.assert_close(model.calculate_loss(batch), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_auto_adds_nothing_where_items_are_sampled_or_there_is_no_softmax(toy_settings):
     for others in ({"softmax_items": 3}, {"loss": "bpr"}, {"item_sheaf_weight": 0}):
         assert build("MMSheaf", {**toy_settings, **others})[0].targets is None
