@@ -125,7 +125,7 @@ class RunsProgress(Sink):
         longest = max(0, self.epochs - done)
         soonest = longest if self.best is None else min(longest, max(0, self.best[1] + 1 + self.patience - done))
         soon, most = (duration(epochs * self.seconds / done) for epochs in (soonest, longest))
-        return f"{most} left" if soon == most else f"{soon} left unless it improves, {most} at most"
+        return f"{most} left" if soon == most else f"{soon} to {most} left"
 
     def result(self, run: Run, outcome: Outcome) -> None:
         self.ended += 1
@@ -133,7 +133,8 @@ class RunsProgress(Sink):
         self.bar.say(f"{run}: {_came_to(outcome)}")
 
     def _show(self, more: str, refresh: bool = False) -> None:
-        self.bar.bar.set_description_str(f"{self.run.label}, {self.ended + 1} of {self.runs}{more}", refresh)
+        place = f", {self.ended + 1} of {self.runs}" if self.runs > 1 else ""
+        self.bar.bar.set_description_str(f"{self.run.label}{place}{more}", refresh)
 
 
 def _came_to(outcome: Outcome) -> str:
