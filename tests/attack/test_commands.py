@@ -742,7 +742,7 @@ class AcceptedError(Exception):
     """No refusal came before the first epoch."""
 
 
-def _accepted(config, split, *rest):
+def _accepted(config, split, *rest, **named):
     prepare(config, split)
     raise AcceptedError
 

@@ -32,10 +32,10 @@ def test_compare_ends_with_0_and_says_where_the_results_are(path, capsys):
 def test_compare_ends_with_1_where_a_job_failed(path, capsys, monkeypatch):
     train = carry_out.train
 
-    def fails_for_seed_two(config, *arguments):
+    def fails_for_seed_two(config, *arguments, **named):
         if config["seed"] == 2:
             raise ValueError("Training loss is nan")
-        return train(config, *arguments)
+        return train(config, *arguments, **named)
 
     monkeypatch.setattr(carry_out, "train", fails_for_seed_two)
     assert main(["compare", str(path)]) == 1

@@ -134,13 +134,13 @@ def test_a_training_that_goes_on_is_the_same_run_with_each_point_once(
     job = job_of(workplace, tracked, model)
     train = running.train
 
-    def stopped(config, split, folder, listener, test):
+    def stopped(config, split, folder, listener, test, **named):
         def until_two(epoch):
             listener(epoch)
             if epoch.number == 2:
                 raise stop("enough")
 
-        return train(config, split, folder, until_two, test)
+        return train(config, split, folder, until_two, test, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(running, "train", stopped)
@@ -180,7 +180,7 @@ def dies_in_its_third_epoch(job, folder):
             if epoch.number == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        return train(config, split, folder, until_two, test)
+        return train(config, split, folder, until_two, test, **named)
 
     running.train = doomed
     return carry_out(job, folder)

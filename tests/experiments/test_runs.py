@@ -117,23 +117,26 @@ def test_runs_that_were_stopped_go_on_with_the_same_numbers(toy_settings, workpl
     settings["checkpoint_dir"] = "two"
     train, trained = running.train, []
 
-    def watched(config, split, folder, listener, test):
+    def watched(config, split, folder, listener, test, **named):
         def until_one(epoch):
             trained.append((config["model"], epoch.number))
             listener(epoch)
             if trained.count(("MMSheaf", 1)) == 1 and epoch.number == 1:
                 raise KeyboardInterrupt
 
-        return train(config, split, folder, until_one if config["model"] == "MMSheaf" else listener, test)
+        return train(config, split, folder, until_one if config["model"] == "MMSheaf" else listener, test, **named)
 
     monkeypatch.setattr(running, "train", watched)
     path = workplace / "runs.json"
     with pytest.raises(KeyboardInterrupt):
         run_models(models, "toy", overrides=settings, result_file=path)
     assert [json.loads(line)["model"] for line in path.read_text().splitlines()] == ["BPR"]
-    monkeypatch.setattr(
-        running, "train", lambda config, *others: trained.append(config["model"]) or train(config, *others)
-    )
+
+    def counted(config, *others, **named):
+        trained.append(config["model"])
+        return train(config, *others, **named)
+
+    monkeypatch.setattr(running, "train", counted)
     resumed = run_models(models, "toy", overrides=settings, result_file=path)
     assert trained == [("MMSheaf", 0), ("MMSheaf", 1), "MMSheaf"]
     for one, other in zip(undisturbed, resumed):
