@@ -113,6 +113,7 @@ def _trained(
     team: Optional[Team],
 ) -> Outcome:
     epochs: list[Epoch] = []
+    together: dict[str, Any] = {} if team is None else {"team": team}
 
     def tell(epoch: Epoch) -> None:
         epochs.append(epoch)
@@ -120,7 +121,7 @@ def _trained(
             listener(epoch)
 
     try:
-        trained = train(config, split_of(config), folder, tell, test, team=team)
+        trained = train(config, split_of(config), folder, tell, test, **together)
     except StopRun:
         return Outcome(PRUNED, None, epochs, None, None, time.perf_counter() - started)
     tables = (trained.judgement.user_metrics, trained.judgement.strata) if trained.judgement else (None, None)
