@@ -76,6 +76,17 @@ def script_of_docs(name):
     return module
 
 
+@pytest.fixture
+def memory():
+    """fsspec's own file system in the memory, empty."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
 @pytest.fixture(autouse=True)
 def no_command_line(monkeypatch):
     """RecBole's Config reads sys.argv, under pytest too."""

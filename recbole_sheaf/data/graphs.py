@@ -97,8 +97,8 @@ def knn_arcs(features: ModalityFeatures, k: int) -> WeightedArcs:
         for own, around in groups:
             theirs, step = rows if len(around) == len(rows) else rows[around], max(1, CHUNK_BYTES // (8 * len(around)))
             for some in (own[start : start + step] for start in range(0, len(own), step)):
-                near[some], similarity[some] = _nearest(rows[some], theirs, np.searchsorted(around, some), k)
-                near[some] = around[near[some]]
+                places, similarity[some] = _nearest(rows[some], theirs, np.searchsorted(around, some), k)
+                near[some] = around[places]
                 bar.update(len(some))
     return items[near.ravel()], np.repeat(items, k), similarity.ravel()
 
@@ -131,8 +131,8 @@ def _around(members: list[np.ndarray], order: np.ndarray, least: int) -> np.ndar
 def cached_knn_arcs(features: ModalityFeatures, k: int, cache_dir: Path) -> WeightedArcs:
     """As :func:`knn_arcs`, kept under a hash of the features themselves and k, never of k alone."""
     _check_knn(k)
-    among = "" if int(features.present.sum()) <= EXACT_UP_TO else f"{GROUPS_AROUND} groups"
-    key = content_key([FORMAT_VERSION, features.digest, str(k), "cosine", *filter(None, [among])])
+    among = [] if int(features.present.sum()) <= EXACT_UP_TO else [f"{GROUPS_AROUND} groups"]
+    key = content_key([FORMAT_VERSION, features.digest, str(k), "cosine", *among])
 
     def build() -> dict[str, np.ndarray]:
         logger.info("modality '%s': looking for the %d nearest items of each", features.name, k)

@@ -9,10 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-import torch
 from filelock import FileLock, Timeout
 from recbole.config import Config
-from threadpoolctl import threadpool_limits
 
 from recbole_sheaf.errors import ConfigError, DataError
 from recbole_sheaf.experiments.library_warnings import hushed
@@ -25,6 +23,7 @@ from recbole_sheaf.experiments.splits import LoadedSplit, load_split, same_data
 from recbole_sheaf.experiments.trackers import trackers_of
 from recbole_sheaf.experiments.training import STATE_FILE, follow, train
 from recbole_sheaf.store.records import Epoch
+from recbole_sheaf.workers.threads import threads_limited
 
 SECONDS_TO_WAIT = 60.0  # for a training of the same run whose command has died to notice that and end
 
@@ -80,7 +79,7 @@ def carry_out(
     """
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder, run), limited_to(run.threads), hushed():
+    with _alone_in(folder, run), threads_limited(run.threads), hushed():
         config = resolved(run)
         if run_id(config, run.threads, run.processes) != run.id:
             raise DataError(f"data, settings or code of {run} changed since it was planned; start again")
@@ -99,7 +98,7 @@ def accompany(run: Run, folder: Path, team: Team) -> None:
     Raises:
         PartnerLost: if another process is gone.
     """
-    with limited_to(run.threads), hushed():
+    with threads_limited(run.threads), hushed():
         config = resolved(run)
         follow(config, split_of(config), folder, team)
 
@@ -140,18 +139,6 @@ def _alone_in(folder: Path, run: Run) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def limited_to(threads: int) -> Iterator[None]:
-    """A context in which PyTorch, DGL and BLAS use so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with threadpool_limits(threads):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def split_of(config: Config) -> LoadedSplit:

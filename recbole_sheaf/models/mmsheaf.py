@@ -267,8 +267,8 @@ class MMSheaf(MultimodalRecommender):
     def _worth_of_targets(self, settings: MMSheafSettings) -> float:
         asked, without, softmax = settings.item_sheaf_targets, settings.item_sheaf_weight == 0, self.softmax
         if asked == "auto":
-            takes_all = softmax is not None and softmax.sampler is None and not without
-            return AUTO_TARGETS if softmax is not None and takes_all and short_histories(softmax.counts) else 0.0
+            pays = softmax is not None and softmax.sampler is None and not without and short_histories(softmax.counts)
+            return AUTO_TARGETS if pays else 0.0
         if asked and (without or softmax is None):
             lacks = "item_sheaf_weight is 0" if without else "loss is bpr"
             raise ConfigError(
@@ -365,13 +365,11 @@ class MMSheaf(MultimodalRecommender):
     def _content_foretells(self) -> bool:
         """Whether nearest items of a modality are chosen together ``LEAST_LIFT`` times as often as by chance."""
         if self._foretells is None:
-            half = self.graph.num_arcs // 2  # the second half are the reverses
-            users, items = (ends[:half].cpu().numpy() for ends in (self.graph.src, self.graph.dst))
             graphs = [] if self.content_graph is None else self.content_graph.graphs
             arcs = [(graph.src.cpu().numpy(), graph.dst.cpu().numpy()) for graph in graphs]
+            pairs = self.training_pairs()
             self._foretells = any(
-                co_choice_lift(*each, users, items - self.n_users, self.n_users, self.n_items) >= LEAST_LIFT
-                for each in arcs
+                co_choice_lift(*each, *pairs, self.n_users, self.n_items) >= LEAST_LIFT for each in arcs
             )
         return self._foretells
 

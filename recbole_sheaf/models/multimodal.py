@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from recbole.model.abstract_recommender import GeneralRecommender
@@ -140,6 +141,12 @@ class GraphRecommender(EmbeddingRecommender):
     def message_passing(self) -> str:
         """The backend in use, ``dgl`` or ``torch``."""
         return self.graph.backend
+
+    def training_pairs(self) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
+        """User and item of each training interaction, each pair once."""
+        half = self.graph.num_arcs // 2  # the second half are the reverses
+        users, items = (ends[:half].cpu().numpy() for ends in (self.graph.src, self.graph.dst))
+        return users, items - self.n_users
 
     def penalty(
         self,

@@ -55,7 +55,7 @@ class SheafTargets(NamedTuple):
         there, place = of_users.nonzero(as_tuple=True)
         return (
             torch.cat([row, there]),
-            torch.cat([item, self.items[users][there, place]]),
+            torch.cat([item, self.items[users[there], place]]),
             torch.cat([1 - softened[row], of_users[there, place] * (softened * counts)[there]]),
         )
 

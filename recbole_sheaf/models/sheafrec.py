@@ -74,10 +74,8 @@ class OneModality(MultimodalRecommender):
 
     def _lift(self, features: ModalityFeatures, cache_dir: Path) -> float:
         """How many times as often as by chance nearest items of a modality are chosen together in training."""
-        half = self.graph.num_arcs // 2  # the second half are the reverses
-        users, items = (ends[:half].cpu().numpy() for ends in (self.graph.src, self.graph.dst))
         src, dst, _ = cached_knn_arcs(features, NEIGHBOURS, cache_dir)
-        return co_choice_lift(src, dst, users, items - self.n_users, self.n_users, self.n_items)
+        return co_choice_lift(src, dst, *self.training_pairs(), self.n_users, self.n_items)
 
 
 class SheafRec(MMSheaf, OneModality):

@@ -1,18 +1,7 @@
 """Commands read from and write to addresses as they do paths."""
 
-import fsspec
-import pytest
-
 from recbole_sheaf.cli import main
 from recbole_sheaf.features import read_features
-
-
-@pytest.fixture
-def memory():
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    yield system
-    system.store.clear()
 
 
 def test_encode_reads_and_writes_addresses(memory, workplace, capsys):

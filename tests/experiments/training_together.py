@@ -18,10 +18,10 @@ import torch
 import recbole_sheaf  # noqa: F401  # before RecBole
 from recbole_sheaf.errors import SheafError
 from recbole_sheaf.experiments import training
-from recbole_sheaf.experiments.carry_out import limited_to
 from recbole_sheaf.experiments.processes import team_of_command
 from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
+from recbole_sheaf.workers.threads import threads_limited
 from tests.conftest import REPOSITORY
 
 
@@ -49,7 +49,7 @@ def trained(model, settings, folder, team=None, stopped_after=None):
     training.prepare = prepare
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
-        with limited_to(1):
+        with threads_limited(1):
             if team is not None and not team.leads:
                 training.follow(config, load_split(config), Path(folder), team)
                 return {}, dict(models[0].state_dict())

@@ -12,15 +12,6 @@ from recbole_sheaf.files import addresses
 from recbole_sheaf.files.addresses import fetched, is_address, is_known, put_up
 
 
-@pytest.fixture
-def memory():
-    """fsspec's own file system in the memory, empty."""
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    yield system
-    system.store.clear()
-
-
 def test_an_address_begins_with_a_protocol_and_a_path_does_not():
     assert is_address("s3://a/b") and is_address("memory://a") and is_address("postgresql://a")
     assert not is_address("a/b") and not is_address("C://a") and not is_address("s3:/a") and not is_address("./s3://a")
