@@ -5,12 +5,13 @@ M and Lambda as in :mod:`recbole_sheaf.sheaf.item_sheaf`. Regressing item i on i
 which rare items win by chance, nor counts, which popular ones win always, choose well where both kinds are there.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks, entries_of_rows
+from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks
 
 
 def choose_neighbours(
@@ -27,7 +28,7 @@ def choose_neighbours(
     Raises:
         ConfigError: if K is below 1 or not below the number of items.
 
-    Time O(s log s), s the sum over users of their squared history lengths, neighbourhoods read as such.
+    Time O(s), s the sum over users of their squared history lengths, neighbourhoods read as such, beside O(n K log n).
 
     Examples:
         >>> from recbole_sheaf.sheaf.item_signals import item_signals
@@ -78,34 +79,24 @@ def neighbours_of(
         >>> neighbours_of(signals, torch.ones(4), 2, torch.tensor([1, 3])).tolist()
         [[0, 2], [-1, -1]]
     """
-    scale = (signals.diagonal + ridge).rsqrt()
-    i, j, m = _cooccurrences(signals, rows)
-    order = torch.argsort(m * scale[j], descending=True, stable=True)
-    order = order[torch.argsort(i[order], stable=True)]
+    scale = (signals.diagonal + ridge).rsqrt().numpy()
+    asked = rows.numpy()
+    common = signals.weighed_by_item[asked] @ signals.by_row  # rows of M without C
+    lengths = np.diff(common.indptr)
+    i, j = np.repeat(np.arange(len(asked)), lengths), common.indices
+    score = np.where(j == asked[i], -np.inf, common.data * scale[j]).astype(scale.dtype)
+    padded = np.full((len(asked), max(neighbours, lengths.max(initial=0))), -np.inf, dtype=scale.dtype)
+    padded[i, np.arange(len(i)) - common.indptr[i]] = score
+    last_chosen = torch.from_numpy(padded).topk(neighbours, dim=1).values[:, -1].numpy()
+    kept = (score >= last_chosen[i]) & (score > -np.inf)
+    i, j, score = i[kept], j[kept], score[kept]
+    order = np.lexsort((j, -score, i))  # of equals the first item, as there may be more of them than places
     i, j = i[order], j[order]
-    rank = torch.arange(len(i)) - torch.searchsorted(i, torch.arange(len(rows)))[i]
+    rank = np.arange(len(i)) - np.searchsorted(i, np.arange(len(asked)))[i]
     best = rank < neighbours
-    chosen = torch.full((len(rows), neighbours), -1)
+    chosen = np.full((len(asked), neighbours), -1)
     chosen[i[best], rank[best]] = j[best]
-    return chosen
-
-
-def _cooccurrences(
-    signals: ItemSignals, rows: Int[Tensor, " b"]
-) -> tuple[Int[Tensor, " h"], Int[Tensor, " h"], Float[Tensor, " h"]]:
-    """Row (its place among the given ones), column and value of each nonzero of M without C off the diagonal."""
-    n = signals.n_items
-    within, positions = entries_of_rows(signals.item_offsets, rows)
-    rows_there = signals.rows_of_item[positions]
-    own = signals.row_weight[rows_there] * signals.values_of_item[positions]
-    entry, positions = entries_of_rows(signals.row_offsets, rows_there)
-    pairs, order = torch.sort(within[entry] * n + signals.items_of_row[positions])
-    unique, which = torch.unique_consecutive(pairs, return_inverse=True)
-    products = (own[entry] * signals.values_of_row[positions])[order]
-    values = own.new_zeros(len(unique)).index_add(0, which, products)
-    i, j = unique // n, unique % n
-    others = rows[i] != j
-    return i[others], j[others], values[others]
+    return torch.from_numpy(chosen)
 
 
 def _item_of_entry(signals: ItemSignals) -> Int[Tensor, " t"]:

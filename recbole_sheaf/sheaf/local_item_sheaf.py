@@ -16,7 +16,7 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.sheaf.item_sheaf import cholesky_factor, unit_scale
 from recbole_sheaf.sheaf.item_signals import ItemSignals, blocks_of_gram, chunks, gram_blocks, sparse_gram
 
-SPARSE_PAIRS = 2**28  # of items in one row of the signals, up to which M is made whole, as a sparse matrix
+SPARSE_PAIRS = 2**29  # of items in one row of the signals, up to which M is made whole, as a sparse matrix of 4 GiB
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,21 @@ def test_neighbours_are_those_that_lower_the_loss_most(problem):
         assert all(len(set(row[row >= 0].tolist())) == int((row >= 0).sum()) for row in near)
 
 
+def test_of_equal_neighbours_the_first_are_taken_whatever_is_looked_at_together():
+    n = 7  # one user has all items, and no two of them differ
+    signals = item_signals(torch.zeros(n, dtype=torch.long), torch.arange(n), n_users=1, n_items=n)
+    expected = [[j for j in range(n) if j != i][:3] for i in range(n)]
+    for pairs in (1, 2**24):
+        assert choose_neighbours(signals, torch.ones(n), 3, chunk_pairs=pairs).tolist() == expected
+
+
+def test_a_neighbour_of_the_own_item_is_none_however_loud():
+    content = torch.zeros(3, 0, dtype=torch.float64)
+    users, items = torch.tensor([0, 1, 2, 3, 3, 4, 4]), torch.tensor([0, 0, 0, 0, 1, 1, 2])
+    signals = item_signals(users, items, n_users=5, n_items=3, content=content)
+    assert choose_neighbours(signals, torch.ones(3), 2).tolist() == [[1, -1], [2, 0], [1, -1]]
+
+
 @few
 @given(problems)
 def test_order_of_items_does_not_matter(problem):
