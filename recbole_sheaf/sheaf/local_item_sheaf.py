@@ -240,7 +240,9 @@ def block_chunks(
     if n != signals.n_items or k >= n:
         raise ConfigError(f"{k} neighbours for each of {n} nodes of {signals.n_items} items; expected fewer than items")
     length = signals.item_offsets.diff()
-    entries = (length[neighbours.clamp(min=0)] * (neighbours >= 0)).sum(1) + length
+    entries = length.clone()
+    for near in neighbours.unbind(1):  # nothing of shape (n, K) beside the neighbours
+        entries += length[near.clamp(min=0)] * (near >= 0)
     cost: Union[int, Tensor] = 4 * (k + 1) ** 2 + (k + 1) * signals.content.shape[1] * content
     if not at_hand:  # sorted entries, and k + 1 votes of each row that may meet there
         cost = cost + (k + 1) * (entries // 2).clamp(max=signals.n_rows) + 12 * entries
