@@ -50,10 +50,12 @@ def main() -> None:
         sheaf = fit_item_sheaf(signals, neighbours=options.arcs, backend="torch", local_maps=local_maps)
         end = time.perf_counter()
     print(
-        "| items | interactions | arcs of an item | content | workers | signals, s | arcs and maps, s | hubs, s | GiB |\n"
+        "| items | interactions | arcs of an item | content | workers | signals, s | arcs and maps, s | hubs, s | GiB |"
+        "\n"
         "|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-        f"| {options.items:,} | {len(signals.items_of_user):,} | {options.arcs} | {options.content} | {workers.slots} | "
-        f"{there - start:.0f} | {learnt[0] - there:.0f} | {end - learnt[0]:.0f} | {memory.peak / 2**30:.1f} |\n\n"
+        f"| {options.items:,} | {len(signals.items_of_user):,} | {options.arcs} | {options.content} | "
+        f"{workers.slots} | {there - start:.0f} | {learnt[0] - there:.0f} | {end - learnt[0]:.0f} | "
+        f"{memory.peak / 2**30:.1f} |\n\n"
         f"{sheaf.graph.num_arcs:,} arcs"
     )
 

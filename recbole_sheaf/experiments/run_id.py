@@ -33,7 +33,7 @@ WITHOUT_EFFECT = frozenset(
     "gpu_id use_gpu local_rank nproc world_size offset ip port log_wandb wandb_project log_mlflow mlflow_experiment "
     "mlflow_tracking_uri log_to_file log_tensorboard "
     "save_dataset dataset_save_path save_dataloaders dataloaders_save_path config_files "
-    "single_spec encoding".split()
+    "single_spec encoding item_sheaf_workers item_sheaf_ray_address".split()
 )
 # Settings of item content: without meaning to a model that reads none, which then is trained once for all ablations.
 OF_CONTENT = frozenset("features missing_share ablation_seed modalities text_modalities text_dim".split())

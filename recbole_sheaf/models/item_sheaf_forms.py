@@ -25,6 +25,7 @@ from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.errors import nearest as nearest_name
 from recbole_sheaf.features import ModalityFeatures
 from recbole_sheaf.layers.item_sheaf import ItemSheaf, arcs_into_each, fit_item_sheaf, maps_into_new
+from recbole_sheaf.models.local_shards import LocalShards
 from recbole_sheaf.models.score_factors import MapsIntoNewItems
 from recbole_sheaf.settings.config import cache_folder
 from recbole_sheaf.sheaf.item_signals import (
@@ -36,6 +37,7 @@ from recbole_sheaf.sheaf.item_signals import (
     item_signals,
     neighbourhoods,
 )
+from recbole_sheaf.workers.pools import ProcessWorkers, RayWorkers, ThisProcess, Workers, cannot_have_workers
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ class ClosedForm(nn.Module):
     The form's number is kept with the weights of a model; the sheaf follows from it, the data and the settings.
 
     Args:
-        config: of RecBole, for the device, the backend and the cache.
+        config: of RecBole, for the device, the backend, the cache and the workers.
         dataset: RecBole's, of the training interactions.
         modalities: content of the items.
         fitting: whatever the form.
@@ -128,6 +130,7 @@ class ClosedForm(nn.Module):
         super().__init__()
         self.fitting, self._dataset, self._modalities = fitting, dataset, modalities
         self._cache, self._device, self._backend = cache_folder(config), config["device"], config["message_passing"]
+        self._slots, self._ray_address = config["item_sheaf_workers"], config["item_sheaf_ray_address"]
         self.rows = forms if modalities else [[Form(0.0, 0.0, form.ridge, form.map_dropout) for form in forms[0]]]
         self.weights = open_weights(relations_of(dataset))
         self.rows = [[replace(form, relations=self.weights[0]) for form in row] for row in self.rows]
@@ -187,16 +190,29 @@ class ClosedForm(nn.Module):
         Raises:
             ConfigError: as :func:`~recbole_sheaf.layers.item_sheaf.fit_item_sheaf`.
         """
-        return fit_item_sheaf(
-            self.signals(),
-            restriction_map=restriction_map,
-            neighbours=self.fitting.neighbours if neighbours is None else neighbours,
-            ridge=self.form.ridge,
-            map_dropout=self.form.map_dropout,
-            cold_ridge=self.fitting.cold_ridge,
-            backend=self._backend,
-            device=self._device,
+        neighbours = arcs_into_each(
+            self._dataset.item_num, self.fitting.neighbours if neighbours is None else neighbours
         )
+        with self._workers(neighbours) as workers:
+            return fit_item_sheaf(
+                self.signals(),
+                restriction_map=restriction_map,
+                neighbours=neighbours,
+                ridge=self.form.ridge,
+                map_dropout=self.form.map_dropout,
+                cold_ridge=self.fitting.cold_ridge,
+                backend=self._backend,
+                device=self._device,
+                local_maps=None if isinstance(workers, ThisProcess) else LocalShards(workers),
+            )
+
+    def _workers(self, neighbours: int) -> Workers:
+        """Who learns the maps: this process where all pairs are joined, or where it is a worker already."""
+        if not neighbours or cannot_have_workers():
+            return ThisProcess()
+        if self._ray_address is not None:
+            return RayWorkers(self._ray_address, torch.get_num_threads())
+        return ProcessWorkers(self._slots) if self._slots else ThisProcess()
 
     @property
     def content_weights(self) -> dict[str, float]:

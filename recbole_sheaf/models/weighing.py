@@ -14,6 +14,7 @@ The table of patches imports this module before RecBole is there, so that what i
 import functools
 import importlib
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Optional, TypeVar
@@ -29,6 +30,7 @@ MOST_USERS = 6000  # of validation, evenly spaced, by whom a weighing is chosen
 LEAST_STEPS = 300  # of training before early stopping begins to count; few users make epochs of 8 steps
 ASKED_EACH_EPOCH = 2000  # by whom it is seen whether the stalks still learn
 CUTOFFS = (10, 20, 50)  # of the lists by which it is chosen, whatever `topk` reports
+SLOW = 5  # seconds, from which the log says how many more forms there are
 SCORES_AT_ONCE = 2**24  # 64 MiB, of which a few are held
 
 Callback = Callable[[int, float], None]  # of RecBole's trainers: the epoch and its score on validation
@@ -103,11 +105,16 @@ def choose_form(trainer: Any, valid_data: Any) -> None:
         trainer.logger.warning(f"the item sheaf takes its first form, {closed_form.form}: {_why_not(valid_data)}")
         return
     tried: dict[Form, Tensor] = {}
+    count = len(closed_form.rows[0]) + len(closed_form.rows) + len(closed_form.weights) - 2
 
     def best_of(forms: Sequence[Form]) -> Form:
         for form in forms:
             if form not in tried:
+                began = time.monotonic()
                 (tried[form],) = _judged(valid_data, closed_form.tried(form), 1)
+                seconds, left = time.monotonic() - began, count - len(tried)
+                if seconds > SLOW and left:
+                    trainer.logger.info(f"a form of the item sheaf was tried in {seconds:.0f} s, {left} more to try")
         judged = {form: tried[form] for form in forms}
         return _settled(judged, forms[0], _best(judged, forms[0]))
 
@@ -263,6 +270,8 @@ def _settled(tried: Mapping[Option, Tensor], first: Option, best: Option) -> Opt
     What is first is a fair choice on any data; where few users are asked, the best of many is often the luckiest.
     """
     gains = _gains(tried[best], tried[first])
+    if len(gains) < 2:
+        return first
     return best if gains.mean() > gains.std() / len(gains) ** 0.5 else first
 
 

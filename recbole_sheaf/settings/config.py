@@ -180,6 +180,8 @@ class OverallSettings(LossSettings, AblationSettings):
     dislikes: Optional[str] = setting(None, kind=str, optional=True)
     cache_dir: Optional[str] = setting(None, kind=str, optional=True)
     message_passing: str = setting("auto", choices=BACKENDS)
+    item_sheaf_workers: int = setting(0, low=0)
+    item_sheaf_ray_address: Optional[str] = setting(None, kind=str, optional=True)
     modalities: Any = setting(
         "auto", kind=list, each=Rule(str, instead=MAPPING), alone=True, optional=True, also=refuse_contradictions
     )

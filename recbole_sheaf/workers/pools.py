@@ -184,6 +184,12 @@ class RayWorkers(Workers):
             raise WorkersGone(f"{error}, which goes on from what is finished") from error
 
 
+def cannot_have_workers() -> bool:
+    """Whether this process may start none: it is of Ray's, or ends with another that waits for no children of it."""
+    ray: Any = sys.modules.get("ray")
+    return multiprocessing.current_process().daemon or (ray is not None and bool(ray.is_initialized()))
+
+
 def _private_ray() -> dict[str, Any]:
     """How to start a Ray of our own that others cannot reach: on the loopback alone, in a folder of this user's.
 

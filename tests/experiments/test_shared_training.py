@@ -68,7 +68,7 @@ class OneOfThem(Team):
 
 
 SPLIT = [
-    ("MMSheaf", {"item_sheaf_nearest": 3}),
+    ("MMSheaf", {"item_sheaf_nearest": 3, "item_sheaf_targets": 3.0}),
     ("MMSheaf", {"item_sheaf_nearest": 3, "softmax_items": 20, "reg_weight": 0.1}),
     ("MMSheaf", {"item_sheaf_weight": 0, "softmax_popularity": 1.0, "restriction_map": "general"}),
     ("SheafRec", {"modalities": ["image"], "map_source": "signal"}),
@@ -228,7 +228,7 @@ def job(home, model, **changed):
 
 
 JOBS = {
-    "all items": ("MMSheaf", {"item_sheaf_nearest": 3, "softmax_steps": 2}),
+    "all items": ("MMSheaf", {"item_sheaf_nearest": 3, "item_sheaf_targets": 3.0, "softmax_steps": 2}),
     "sampled": ("MMSheaf", {"item_sheaf_nearest": 3, "softmax_items": 20, "softmax_steps": 7}),
     "early stopping": ("LightGCN", {"loss": "softmax", "epochs": 8, "stopping_step": 0}),
     "gone on": ("BPR", {"loss": "softmax", "stopping_step": 5}),

@@ -27,6 +27,7 @@ from recbole_sheaf.models.weighing import (
     weigh_on_validation,
     weighings,
 )
+from recbole_sheaf.workers.pools import ThisProcess
 from tests.models.skewed import by_history, write_skewed
 from tests.models.test_contract import build
 
@@ -325,6 +326,64 @@ def test_forms_of_a_local_sheaf_are_tried_on_fewer_arcs_than_the_chosen_one_has(
     asked.clear()
     graph = getattr(ready.model.closed_form.sheaf, "graph", None)
     assert set(asked) <= {arcs} and (graph is None or int(graph.in_degrees.max()) == arcs)
+
+
+def test_a_slow_choice_says_how_many_forms_are_left(toy_settings, monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.models.weighing.SLOW", -1)
+    monkeypatch.setattr("recbole_sheaf.models.weighing._settled", lambda tried, first, best: best)
+    ready = prepared("ItemSheaf", {key: toy_settings[key] for key in toy_settings if key != "embedding_size"})[1]
+    said = []
+    monkeypatch.setattr(ready.trainer.logger, "info", said.append)
+    choose_form(ready.trainer, ready.valid_data)
+    left = [line.partition(", ")[2] for line in said if "was tried" in line]
+    assert (
+        left == ["4 more to try", "3 more to try", "2 more to try", "1 more to try"] and "chooses the form" in said[-1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "inside", "expected"),
+    [
+        ({}, False, None),
+        ({"item_sheaf_workers": 2}, False, ("ProcessWorkers", 2)),
+        ({"item_sheaf_workers": 2}, True, None),  # a worker starts none
+        ({"item_sheaf_workers": 2, "item_sheaf_neighbours": 0}, False, None),
+        ({"item_sheaf_workers": 2, "item_sheaf_ray_address": "local"}, False, ("RayWorkers", "local", 1)),
+    ],
+)
+def test_local_maps_are_learnt_by_who_is_asked(toy_settings, monkeypatch, settings, inside, expected):
+    """With workers in the place of which this process works: the maps are the same, and they learnt them."""
+    asked, calls = [], []
+
+    def here(name):
+        class Asked(ThisProcess):
+            def __init__(self, *given):
+                asked.append((name, *given))
+
+            def submit(self, call, *given):
+                calls.append(call.__name__)
+                return super().submit(call, *given)
+
+        return Asked
+
+    for name in ("ProcessWorkers", "RayWorkers"):
+        monkeypatch.setattr(item_sheaf_forms, name, here(name))
+    monkeypatch.setattr(item_sheaf_forms, "cannot_have_workers", lambda: inside)
+    monkeypatch.setattr(item_sheaf_forms, "ThisProcess", type("Alone", (ThisProcess,), {}))
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    own |= {
+        "item_sheaf_neighbours": 4,
+        "ridge": 20.0,
+        "map_dropout": 0.5,
+        "content_weight": 1,
+        "neighbourhood_weight": 3,
+    }
+    learnt = prepared("ItemSheaf", {**own, **settings})[1].model.closed_form.sheaf
+    assert asked == ([] if expected is None else [expected])
+    assert set(calls) == (set() if expected is None else {"arcs_of_shard", "maps_of_shard"})
+    if settings.get("item_sheaf_neighbours") != 0:
+        alone = prepared("ItemSheaf", own)[1].model.closed_form.sheaf
+        assert torch.equal(learnt.weights, alone.weights) and torch.equal(learnt.graph.src, alone.graph.src)
 
 
 def test_without_content_only_the_shrinkage_is_open(toy_settings):
