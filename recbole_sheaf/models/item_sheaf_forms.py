@@ -5,21 +5,25 @@ the weights :math:`\alpha` of linear content and :math:`\beta` of neighbourhoods
 and the share p of signal that a denoising regression drops. Vectors differ in what they are good for: on some data far
 items' content tells something, on others only the nearest (docs/results/search-log.md). A fit takes seconds, so that a
 few forms are tried: first the shrinkages, which histories decide, then the mixes of content under the best of them,
-then the weights :math:`\omega_r` of what users have beside choosing (:mod:`recbole_sheaf.data.relations`).
+then whether modalities share these weights alike or by what each knows of taste (:func:`shares_by_lift`), then the
+weights :math:`\omega_r` of what users have beside choosing (:mod:`recbole_sheaf.data.relations`).
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from recbole_sheaf.data import cached_knn_arcs
+from recbole_sheaf.data.co_choice import co_choice_lift
 from recbole_sheaf.data.relations import Relation, relations_of
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.errors import nearest as nearest_name
@@ -43,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 MIXES = ((1.0, 3.0), (2.0, 0.0), (0.0, 0.0))  # alpha and beta of `auto`
 SHRINKAGES = ((50.0, 0.5), (20.0, 0.5), (100.0, 0.5))  # lambda and p of `auto`
+LIFT_POWERS = (0.0, 1.0)  # s of `auto`
 RELATION_WEIGHTS = (0.0, 0.3, 1.0)  # omega_r of `auto`
 ARCS_TO_CHOOSE = 50  # into each item of a local sheaf, while its form is chosen
 
@@ -60,6 +65,7 @@ class Form:
         ridge: lambda.
         map_dropout: p.
         relations: omega_r by the names of relations.
+        lift_power: s of :func:`shares_by_lift`; 0 shares alike.
     """
 
     content: float
@@ -67,6 +73,7 @@ class Form:
     ridge: float
     map_dropout: float
     relations: tuple[tuple[str, float], ...] = ()
+    lift_power: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,31 @@ def _given(pairs: Sequence[tuple[float, float]], given: tuple[Auto, Auto]) -> li
     return [(each[0], each[1]) for each in dict.fromkeys(found)]
 
 
+def open_powers(lift_power: Auto, modalities: int) -> list[float]:
+    """The s that a setting leaves open; where there is one modality there is nothing to share."""
+    if lift_power != "auto":
+        return [float(lift_power)]
+    return list(LIFT_POWERS) if modalities > 1 else [0.0]
+
+
+def shares_by_lift(lifts: Mapping[str, float], power: float) -> dict[str, float]:
+    r"""Factors of the modalities, of mean 1, in proportion to :math:`\max(0, \ln \ell_m)^s`.
+
+    The lift :math:`\ell_m` of a modality is how many times as often as by chance an item and one of its nearest in it
+    are chosen together in training (:mod:`recbole_sheaf.data.co_choice`); its logarithm is the pointwise mutual
+    information of being near and being chosen together. A modality at chance has no share; where all are, all have the
+    same.
+
+    Examples:
+        >>> shares_by_lift({"text": 8.0, "image": 2.0, "noise": 0.9}, power=1.0)
+        {'text': 2.25, 'image': 0.75, 'noise': 0.0}
+    """
+    informative = {name: max(0.0, math.log(max(lift, 1e-9))) for name, lift in lifts.items()}
+    shares = {name: each**power if each else 0.0 for name, each in informative.items()}
+    total = sum(shares.values())
+    return {name: round(len(shares) * each / total, 12) if total else 1.0 for name, each in shares.items()}
+
+
 def open_weights(relations: Mapping[str, Relation]) -> list[tuple[tuple[str, float], ...]]:
     """The weights that relations leave open, by name; where there is no relation the one that has none."""
     lists = [RELATION_WEIGHTS if each.weight == "auto" else (float(each.weight),) for each in relations.values()]
@@ -115,6 +147,7 @@ class ClosedForm(nn.Module):
         modalities: content of the items.
         fitting: whatever the form.
         forms: see :func:`open_forms`.
+        lift_power: s, or ``auto``.
     """
 
     number: Tensor
@@ -126,6 +159,7 @@ class ClosedForm(nn.Module):
         modalities: Mapping[str, ModalityFeatures],
         fitting: Fitting,
         forms: list[list[Form]],
+        lift_power: Auto = 0.0,
     ) -> None:
         super().__init__()
         self.fitting, self._dataset, self._modalities = fitting, dataset, modalities
@@ -133,9 +167,14 @@ class ClosedForm(nn.Module):
         self._slots, self._ray_address = config["item_sheaf_workers"], config["item_sheaf_ray_address"]
         self.rows = forms if modalities else [[Form(0.0, 0.0, form.ridge, form.map_dropout) for form in forms[0]]]
         self.weights = open_weights(relations_of(dataset))
-        self.rows = [[replace(form, relations=self.weights[0]) for form in row] for row in self.rows]
-        self.forms = [replace(form, relations=each) for each in self.weights for row in self.rows for form in row]
+        weighed = any(form.content or form.neighbourhoods for row in self.rows for form in row)
+        self.lift_powers = open_powers(lift_power, len(modalities) if weighed else 0)
+        relations, power = self.weights[0], self.lift_powers[0]
+        self.rows = [[replace(form, relations=relations, lift_power=power) for form in row] for row in self.rows]
+        own = [replace(form, relations=each) for each in self.weights for row in self.rows for form in row]
+        self.forms = [replace(form, lift_power=power) for power in self.lift_powers for form in own]
         self.register_buffer("number", torch.tensor(0), persistent=len(self.forms) > 1)
+        self._lifts: Optional[dict[str, float]] = None
         self._fitted: Optional[tuple[int, ItemSheaf]] = None  # in a tuple, since it is no part of the module
         if len(self.forms) == 1:
             self.sheaf  # noqa: B018  # what cannot be fitted is refused at once
@@ -217,7 +256,25 @@ class ClosedForm(nn.Module):
     @property
     def content_weights(self) -> dict[str, float]:
         """alpha of each modality."""
-        return share_out(self.form.content, self.fitting.modality_weights, self._modalities)
+        return share_out(self.form.content, self._factors(), self._modalities)
+
+    def _factors(self) -> Mapping[str, float]:
+        """Of each modality's equal part: those given, times :func:`shares_by_lift`."""
+        given, power = self.fitting.modality_weights, self.form.lift_power
+        if not power or len(self._modalities) < 2:
+            return given
+        if self._lifts is None:
+            self._lifts = {name: self._lift(features) for name, features in self._modalities.items()}
+        shares = shares_by_lift(self._lifts, power)
+        return {**given, **{name: share * given.get(name, 1.0) for name, share in shares.items()}}
+
+    def _lift(self, features: ModalityFeatures) -> float:
+        dataset = self._dataset
+        n_users, n_items = dataset.user_num, dataset.item_num
+        users, items = (dataset.inter_feat[field].numpy() for field in (dataset.uid_field, dataset.iid_field))
+        pairs = np.unique(users * n_items + items)
+        src, dst, _ = cached_knn_arcs(features, self.fitting.nearest, self._cache)
+        return co_choice_lift(src, dst, *np.divmod(pairs, n_items), n_users, n_items)
 
     def signals(self) -> ItemSignals:
         """What the sheaf is fitted to; RecBole's padding has none."""
@@ -226,7 +283,7 @@ class ClosedForm(nn.Module):
         if self._modalities:
             rows = [(features.matrix, features.present) for features in self._modalities.values()]
             content = content_coordinates(rows, [weights[name] for name in self._modalities])
-            shares = share_out(self.form.neighbourhoods, self.fitting.modality_weights, self._modalities)
+            shares = share_out(self.form.neighbourhoods, self._factors(), self._modalities)
             near = [
                 content_neighbourhoods(self._modalities[name], self.fitting.nearest, weight, self._cache)
                 for name, weight in shares.items()

@@ -25,6 +25,7 @@ FORM_SETTINGS = {
     "neighbourhoods": "neighbourhood_weight",
     "ridge": "ridge",
     "map_dropout": "map_dropout",
+    "lift_power": "lift_power",
 }
 
 
@@ -41,6 +42,7 @@ class ItemSheafSettings(ModelSettings):
     content_weight: Auto = setting("auto", kind=float, low=0, words=("auto",))
     neighbourhood_weight: Auto = setting("auto", kind=float, low=0, words=("auto",))
     nearest: int = setting(10, low=1)
+    lift_power: Auto = setting("auto", kind=float, low=0, words=("auto",))
     modality_weights: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ class ItemSheaf(ClosedFormRecommender):
             settings.modality_weights,
         )
         forms = open_forms(settings.content_weight, settings.neighbourhood_weight, settings.ridge, settings.map_dropout)
-        self.closed_form = ClosedForm(config, dataset, self.modalities, fitting, forms)
+        self.closed_form = ClosedForm(config, dataset, self.modalities, fitting, forms, settings.lift_power)
 
     @property
     def sheaf(self) -> Sheaf:  # type: ignore[override]  # other closed forms are fitted when they are built

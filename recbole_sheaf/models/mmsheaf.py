@@ -87,6 +87,7 @@ FORM_SETTINGS = {
     "neighbourhoods": "item_sheaf_neighbourhoods",
     "ridge": "item_sheaf_ridge",
     "map_dropout": "item_sheaf_dropout",
+    "lift_power": "item_sheaf_lift_power",
 }
 
 
@@ -121,6 +122,7 @@ class MMSheafSettings(ModelSettings):
     item_sheaf_content: Auto = setting("auto", kind=float, low=0, words=("auto",))
     item_sheaf_neighbourhoods: Auto = setting("auto", kind=float, low=0, words=("auto",))
     item_sheaf_nearest: int = setting(10, low=1)
+    item_sheaf_lift_power: Auto = setting("auto", kind=float, low=0, words=("auto",))
     item_sheaf_rarity: Choices = choices("auto")
     item_sheaf_user_power: Choices = choices("auto", high=1)
     item_sheaf_targets: Auto = setting("auto", kind=float, low=0, words=("auto",))
@@ -292,7 +294,7 @@ class MMSheaf(MultimodalRecommender):
             settings.item_sheaf_ridge,
             settings.item_sheaf_dropout,
         )
-        return ClosedForm(config, dataset, self.modalities, fitting, forms)
+        return ClosedForm(config, dataset, self.modalities, fitting, forms, settings.item_sheaf_lift_power)
 
     @property
     def item_sheaf(self) -> Optional[ItemSheaf]:

@@ -93,10 +93,10 @@ def choose_form(trainer: Any, valid_data: Any) -> None:
     """Choose the form of a model's item sheaf, before its epochs, by what it recommends alone on validation.
 
     First the shrinkage, then the mix of content: content is worth most where histories are short, and that takes a
-    large ridge to show. Last come the weights of relations. What is first among the forms of such a part stays unless
-    another is ahead by more than its standard error. Nothing happens to a model that leaves nothing open; one
-    without validation interactions keeps the first form, and the log says so. Time is that of a fit for each form
-    tried, a local sheaf's on fewer arcs.
+    large ridge to show. Then whether modalities share content's weight by what they know, last the weights of
+    relations. What is first among the forms of such a part stays unless another is ahead by more than its standard
+    error. Nothing happens to a model that leaves nothing open; one without validation interactions keeps the first
+    form, and the log says so. Time is that of a fit for each form tried, a local sheaf's on fewer arcs.
     """
     closed_form: Optional[ClosedForm] = getattr(trainer.model, "closed_form", None)
     if closed_form is None or len(closed_form.forms) < 2:
@@ -105,7 +105,8 @@ def choose_form(trainer: Any, valid_data: Any) -> None:
         trainer.logger.warning(f"the item sheaf takes its first form, {closed_form.form}: {_why_not(valid_data)}")
         return
     tried: dict[Form, Tensor] = {}
-    count = len(closed_form.rows[0]) + len(closed_form.rows) + len(closed_form.weights) - 2
+    parts = (closed_form.rows[0], closed_form.rows, closed_form.lift_powers, closed_form.weights)
+    count = 1 + sum(len(part) - 1 for part in parts)
 
     def best_of(forms: Sequence[Form]) -> Form:
         for form in forms:
@@ -120,6 +121,8 @@ def choose_form(trainer: Any, valid_data: Any) -> None:
 
     column = closed_form.rows[0].index(best_of(closed_form.rows[0]))
     best = best_of([row[column] for row in closed_form.rows])
+    if best.content or best.neighbourhoods:
+        best = best_of([replace(best, lift_power=power) for power in closed_form.lift_powers])
     closed_form.take(best_of([replace(best, relations=weights) for weights in closed_form.weights]))
     trainer.logger.info(f"validation chooses the form of the item sheaf: {closed_form.form}")
 

@@ -1,14 +1,17 @@
 """ItemSheaf as a recommender: what its settings say is what is fitted."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from recbole.data.interaction import Interaction
+from torch.nn.functional import normalize
 
 from recbole_sheaf.models.item_sheaf_forms import MIXES, SHRINKAGES
 from recbole_sheaf.models.weighing import choose_form
 from tests.models.test_contract import build
-from tests.models.test_mmsheaf import transport_of
+from tests.models.test_mmsheaf import everyone, transport_of
 from tests.models.test_weighing import prepared
 
 NAMES = {
@@ -19,6 +22,37 @@ NAMES = {
     "neighbourhood_weight": "item_sheaf_neighbourhoods",
     "nearest": "item_sheaf_nearest",
 }
+
+
+def lift_of(model, features):
+    """How often an item and one of its nearest two are chosen together, against pairs at random, by definition."""
+    X = model.sheaf.histories(torch.arange(model.n_users)).double()
+    X = X / X.sum(1, keepdim=True).clamp(min=1).sqrt()
+    together = X.T @ X
+    unit, there = normalize(features.matrix).double(), features.present.nonzero().flatten().tolist()
+    arcs = torch.zeros_like(together, dtype=torch.bool)
+    for i in there:
+        others = sorted((j for j in there if j != i), key=lambda j: (-round(float(unit[i] @ unit[j]), 6), j))
+        arcs[others[:2], i] = True
+    pairs = torch.outer(arcs.sum(1), arcs.sum(0)).double().fill_diagonal_(0)
+    return float(together[arcs].mean() / ((pairs * together).sum() / pairs.sum()))
+
+
+def test_modalities_share_by_the_logarithm_of_their_lift(toy_settings):
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    own |= {"ridge": 1.0, "map_dropout": 0.2, "content_weight": 3, "neighbourhood_weight": 2, "nearest": 2}
+    alike = build("ItemSheaf", {**own, "lift_power": 0.0})[0]
+    logs = {name: max(0.0, math.log(lift_of(alike, each))) for name, each in alike.modalities.items()}
+    assert len(logs) == 2 and 0.01 < min(logs.values()) < 0.9 * max(logs.values())
+    factors = {name: 2 * each / sum(logs.values()) for name, each in logs.items()}
+    given = {"image": 0.5}
+    shared = build("ItemSheaf", {**own, "lift_power": 1.0, "modality_weights": given})[0]
+    factors["image"] *= 0.5
+    expected = build("ItemSheaf", {**own, "lift_power": 0.0, "modality_weights": factors})[0]
+    users = everyone(shared)
+    torch.testing.assert_close(shared.full_sort_predict(users), expected.full_sort_predict(users), atol=1e-6, rtol=1e-4)
+    assert not torch.allclose(shared.full_sort_predict(users), alike.full_sort_predict(users), atol=1e-3)
+    assert shared.closed_form.content_weights == pytest.approx({name: 1.5 * each for name, each in factors.items()})
 
 
 @pytest.mark.parametrize("train_share", [0.8, 0.25])

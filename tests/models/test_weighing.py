@@ -15,7 +15,7 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare, train
 from recbole_sheaf.experiments.training_state import _counters
-from recbole_sheaf.models import item_sheaf_forms
+from recbole_sheaf.models import item_sheaf_forms, itemsheaf
 from recbole_sheaf.models.item_sheaf_forms import MIXES, SHRINKAGES, Form, open_forms
 from recbole_sheaf.models.mmsheaf import MMSheafSettings
 from recbole_sheaf.models.weighing import (
@@ -36,6 +36,7 @@ FIXED = {
     "item_sheaf_neighbourhoods": 1.0,
     "item_sheaf_ridge": 1.0,
     "item_sheaf_dropout": 0.2,
+    "item_sheaf_lift_power": 0.0,
     "item_graph_neighbours": 10,
 }
 EVERYTHING = dict.fromkeys(GRID, "auto")
@@ -239,7 +240,7 @@ def test_what_was_chosen_stands_in_the_result_and_in_the_checkpoint(toy_settings
     folder.mkdir()
     result = train(config, load_split(config), folder).result
     again = restore(result.checkpoint, own["data_path"])
-    open_settings = 8 if name == "MMSheaf" else 3  # of the four of a form, as map dropout is one number
+    open_settings = 9 if name == "MMSheaf" else 4  # of the five of a form, as map dropout is one number
     assert again.model.chosen == result.chosen and len(result.chosen) == open_settings
     judged = evaluate_checkpoint(result.checkpoint, own["data_path"])
     assert judged["test"] == result.test
@@ -276,7 +277,7 @@ def test_open_forms_are_mixes_by_shrinkages_with_what_is_given_in_its_place():
 
 def test_validation_takes_the_shrinkage_that_ranks_best_and_then_the_mix(toy_settings, monkeypatch):
     """Against a model of each form, evaluated by RecBole."""
-    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"} | {"lift_power": 0.0}
     own["eval_args"] = {"split": {"RS": [0.25, 0.35, 0.4]}, "group_by": None}
 
     def result(form):
@@ -299,7 +300,7 @@ def test_validation_takes_the_shrinkage_that_ranks_best_and_then_the_mix(toy_set
 
 
 def test_a_mix_within_its_standard_error_of_the_first_is_not_taken_with_a_better_shrinkage(toy_settings, monkeypatch):
-    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"} | {"lift_power": 0.0}
     ready = prepared("ItemSheaf", own)[1]
     users = torch.tensor([0.1, 0.2, 0.3, 0.4]).unsqueeze(1).expand(4, 6)
     noise = torch.tensor([0.1, -0.1, 0.1, -0.06]).unsqueeze(1)  # its mean .01, its standard error .053
@@ -308,6 +309,26 @@ def test_a_mix_within_its_standard_error_of_the_first_is_not_taken_with_a_better
     choose_form(ready.trainer, ready.valid_data)
     assert ready.model.closed_form.form == Form(*MIXES[0], *SHRINKAGES[2])
     assert next(heights, None) is None
+
+
+@pytest.mark.parametrize(("better", "expected"), [(0.2, 1.0), (0.0, 0.0)])
+def test_modalities_share_by_their_lift_where_validation_says_so(toy_settings, monkeypatch, better, expected):
+    """Asked last of what content is made of: of the best shrinkage and mix."""
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    ready = prepared("ItemSheaf", own)[1]
+    users = torch.tensor([0.1, 0.2, 0.3, 0.4]).unsqueeze(1).expand(4, 6)
+    heights = iter([users, users + 0.1, users, users + 0.5, users, users + 0.5 + better])
+    monkeypatch.setattr("recbole_sheaf.models.weighing._judged", lambda *_: [next(heights)])
+    choose_form(ready.trainer, ready.valid_data)
+    assert ready.model.closed_form.form == Form(*MIXES[1], *SHRINKAGES[1], lift_power=expected)
+    assert ready.model.closed_form.chosen(itemsheaf.FORM_SETTINGS)["lift_power"] == expected
+    assert next(heights, None) is None
+
+
+@pytest.mark.parametrize("settings", [{"modalities": ["image"]}, {"content_weight": 0, "neighbourhood_weight": 0}])
+def test_what_is_not_shared_is_not_asked(toy_settings, settings):
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    assert prepared("ItemSheaf", {**own, **settings})[1].model.closed_form.lift_powers == [0.0]
 
 
 @pytest.mark.parametrize(("arcs", "tried"), [(0, 0), (9, 5), (4, 4)])
@@ -337,7 +358,8 @@ def test_a_slow_choice_says_how_many_forms_are_left(toy_settings, monkeypatch):
     choose_form(ready.trainer, ready.valid_data)
     left = [line.partition(", ")[2] for line in said if "was tried" in line]
     assert (
-        left == ["4 more to try", "3 more to try", "2 more to try", "1 more to try"] and "chooses the form" in said[-1]
+        left == ["5 more to try", "4 more to try", "3 more to try", "2 more to try", "1 more to try"]
+        and "chooses the form" in said[-1]
     )
 
 
