@@ -32,7 +32,7 @@ SETTINGS = {
     "load_col": "{'inter': ['user_id', 'item_id'], 'item': ['item_id']}",  # items without interactions too
     "embedding_size": 32,
     "softmax_items": 4096,
-    "eval_batch_size": 64_000_000,  # 64 users at once; with four, each step of the item sheaf walks all arcs for four
+    "eval_batch_size": 16_000_000,  # 16 users at once; with four, each step of the item sheaf walks all arcs for four
     "item_sheaf_neighbours": 20,
     "show_progress": False,
 }
