@@ -325,6 +325,14 @@ def test_modalities_share_by_their_lift_where_validation_says_so(toy_settings, m
     assert next(heights, None) is None
 
 
+def test_the_forms_of_before_keep_their_numbers(toy_settings):
+    """By which a checkpoint names its own: modalities shared alike then."""
+    own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    forms = prepared("ItemSheaf", own)[1].model.closed_form.forms
+    before = [Form(*mix, *shrinkage) for mix in MIXES for shrinkage in SHRINKAGES]
+    assert forms == before + [replace(form, lift_power=1.0) for form in before]
+
+
 @pytest.mark.parametrize("settings", [{"modalities": ["image"]}, {"content_weight": 0, "neighbourhood_weight": 0}])
 def test_what_is_not_shared_is_not_asked(toy_settings, settings):
     own = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
