@@ -19,6 +19,7 @@ def test_the_same_things_have_the_same_id_wherever_they_lie(toy_settings, workpl
     assert len(first) == 16 and run_id(toy_settings) == first
     shutil.copytree(toy_settings["data_path"], workplace / "elsewhere")
     moved = {"data_path": str(workplace / "elsewhere"), "cache_dir": "other", "show_progress": True, "state": "INFO"}
+    moved |= {"item_sheaf_workers": 4, "item_sheaf_ray_address": "local"}  # of which none is started here
     assert run_id({**toy_settings, **moved, "checkpoint_dir": "kept"}) == first
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest

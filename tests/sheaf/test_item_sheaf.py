@@ -31,7 +31,7 @@ from recbole_sheaf.sheaf.item_signals import (
     spaced_users,
     sparse_gram,
 )
-from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, content_hubs, local_transport
+from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, block_chunks, content_hubs, local_transport
 
 # the first eigendecomposition and the first assert_close of a process load libraries, which is no fault of an example
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -211,6 +211,15 @@ def test_a_neighbour_of_the_own_item_is_none_however_loud():
     users, items = torch.tensor([0, 1, 2, 3, 3, 4, 4]), torch.tensor([0, 0, 0, 0, 1, 1, 2])
     signals = item_signals(users, items, n_users=5, n_items=3, content=content)
     assert choose_neighbours(signals, torch.ones(3), 2).tolist() == [[1, -1], [2, 0], [1, -1]]
+
+
+def test_items_whose_neighbours_have_many_entries_are_learnt_first_and_few_at_once():
+    """Ten users have item 0 and one each of the others has items 1 to 3; nothing is at hand."""
+    users, items = torch.arange(13), torch.tensor([0] * 10 + [1, 2, 3])
+    signals = item_signals(users, items, n_users=13, n_items=4)
+    near = torch.tensor([[1], [2], [0], [-1]])
+    assert [rows.tolist() for rows in block_chunks(signals, near, False, chunk_bytes=1)] == [[0], [2], [1], [3]]
+    assert [len(rows) for rows in block_chunks(signals, near, False, chunk_bytes=4 * 330)] == [2, 2]
 
 
 @few
