@@ -26,6 +26,7 @@ PAGES = {
         "Take the embeddings away": "take-away",
         "Serve it": "serve",
         "In production": "production",
+        "How far it scales": "scale",
         "Many runs": "experiments",
         "Settings": "settings",
         "A model of your own": "own-model",
