@@ -8,8 +8,9 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "results" / "embeddings.md"
-SECTIONS = {"ml-100k": ("ml-100k", "random"), "Amazon Baby": ("baby", "published")}  # dataset, and split of warm items
-MEASURES = {"audience": "audience", "year": "release_year", "genre": "class", "recall@10": "recall@10", "MRR": "MRR"}
+# The dataset of each section, and the split of its warm items.
+SECTIONS = {"ml-100k": ("ml-100k", "random"), "Amazon Baby": ("baby", "published"), "ml-1m": ("ml-1m", "random")}
+MEASURES = {"audience": "audience", "year": "release_year", "recall@10": "recall@10", "MRR": "MRR"}
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +39,11 @@ CELLS = list(cells())
 def expected(rows, section, items, what, vectors):
     """The numbers that a cell holds."""
     dataset, split = SECTIONS[section]
+    measures = {**MEASURES, "genre": "class" if dataset == "ml-100k" else "genre"}
     place = (dataset, split if items == "warm" else "cold_items", items)
     if vectors == "chance":
-        return [rows.loc[(*place, "fused", MEASURES[what]), "chance"]]
-    row = rows.loc[(*place, vectors, MEASURES.get(what, "audience"))]
+        return [rows.loc[(*place, "fused", measures[what]), "chance"]]
+    row = rows.loc[(*place, vectors, measures.get(what, "audience"))]
     if what == "among equals":
         return [row["among_equals"]]
     if what == "times":
