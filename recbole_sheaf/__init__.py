@@ -7,13 +7,18 @@ but Pop's, no random state, no logging handler and no environment variable.
 
 from typing import TYPE_CHECKING
 
-from recbole_sheaf.environment import check_environment
+from recbole_sheaf.environment import check_environment, say_uncaught_in_a_sentence
+from recbole_sheaf.errors import EnvironmentMismatch
 
-check_environment()  # before anything that needs what it checks
+try:
+    check_environment()  # before anything that needs what it checks
+except EnvironmentMismatch:
+    say_uncaught_in_a_sentence()  # by a command, which this import comes before, and by a script
+    raise
 
-from recbole_sheaf.lazy_names import imported_on_demand  # noqa: E402
-from recbole_sheaf.plugin import import_hook  # noqa: E402
-from recbole_sheaf.plugin.own_models import register  # noqa: E402
+from recbole_sheaf.lazy_names import imported_on_demand
+from recbole_sheaf.plugin import import_hook
+from recbole_sheaf.plugin.own_models import register
 
 if TYPE_CHECKING:
     from recbole_sheaf.plugin.recbole_compat import keep_reproducible

@@ -5,16 +5,16 @@ Each bound below says what was seen beyond it; ``setup.cfg`` has the same ones.
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Optional
 
-from packaging.specifiers import SpecifierSet
-
-from recbole_sheaf.errors import EnvironmentMismatch
+from recbole_sheaf.errors import EnvironmentMismatch, first_line
 
 PYTHONS = ((3, 11), (3, 14))  # the first and the last that this was run on
 
@@ -35,6 +35,8 @@ BOUNDS = (
     Bound("pandas", ">=3", "RecBole is mended for its columns, which earlier ones fill in place"),
     Bound("torch", ">=2.6", "checkpoints cannot be loaded safely"),
 )
+SET_UP = "pip install --no-deps --require-hashes -r requirements/run.txt"  # of README.md, in a checkout's folder
+_REQUIREMENT = re.compile(r"([\w.-]+)(.*)")
 
 
 def check_environment() -> None:
@@ -50,15 +52,47 @@ def check_environment() -> None:
             f"this is Python {found}, recbole_sheaf runs on Python {first} to {last}; make its environment with one of "
             f"them: python{last} -m venv .venv"
         )
-    wrong = {bound: problem for bound in BOUNDS if (problem := _problem(bound))}
+    try:
+        wrong = {bound: problem for bound in BOUNDS if (problem := _problem(bound))}
+    except ModuleNotFoundError as error:  # of what compares releases
+        raise incomplete(error) from error
     if wrong:
-        raise EnvironmentMismatch(
-            f"recbole_sheaf cannot work correctly in this environment: {'; '.join(wrong.values())}. "
-            f"Type: {' && '.join(_remedies(list(wrong)))}"
-        )
+        raise _mismatch({**wrong, **_absent()})
 
 
-def _remedies(wrong: list[Bound]) -> list[str]:
+def incomplete(error: ImportError) -> EnvironmentMismatch:
+    """What to say where a package that this one needs is not there, or not whole."""
+    absent = _absent()
+    if absent:
+        return _mismatch(absent)
+    return EnvironmentMismatch(
+        f"recbole_sheaf cannot work correctly in this environment: {(error.name or 'a module').partition('.')[0]} "
+        f"cannot be imported ({first_line(error)}). Set it up anew in the folder of a checkout, as its README.md says; "
+        f"type: {SET_UP}"
+    )
+
+
+def say_uncaught_in_a_sentence() -> None:
+    """Let an ``EnvironmentMismatch`` that nobody catches end the process with its sentence alone, and exit code 1."""
+    others = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
+        if issubclass(kind, EnvironmentMismatch):
+            print(f"{kind.__name__}: {error}", file=sys.stderr)
+        else:
+            others(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+def _mismatch(wrong: dict[Bound, str]) -> EnvironmentMismatch:
+    return EnvironmentMismatch(
+        f"recbole_sheaf cannot work correctly in this environment: {'; '.join(wrong.values())}. "
+        f"Type: {' && '.join(_remedies(wrong))}"
+    )
+
+
+def _remedies(wrong: Iterable[Bound]) -> list[str]:
     """Commands that bring what is wrong, those of the same options in one."""
     wanted: dict[str, list[str]] = {}
     for bound in wrong:
@@ -67,14 +101,48 @@ def _remedies(wrong: list[Bound]) -> list[str]:
 
 
 def _problem(bound: Bound) -> str:
-    """One clause on what is wrong with a distribution, empty when all is well."""
-    try:
-        found = metadata.version(bound.distribution)
-    except metadata.PackageNotFoundError:
-        return f"{bound.distribution} is not installed, {bound.distribution}{bound.versions} is needed"
+    """One clause on what is wrong with a distribution, empty when all is well.
+
+    Raises:
+        ModuleNotFoundError: if nothing is there to compare releases with.
+    """
+    found = _installed(bound.distribution)
+    if found is None:
+        return _absence(bound)
+    from packaging.specifiers import SpecifierSet
+
     if SpecifierSet(bound.versions).contains(found, prereleases=True):
         return ""
     return f"{bound.distribution} {found} is installed, {bound.distribution}{bound.versions} is needed ({bound.reason})"
+
+
+def _absent() -> dict[Bound, str]:
+    """One clause on each distribution that every command may need and that is not installed."""
+    return {bound: _absence(bound) for bound in _required() if _installed(bound.distribution) is None}
+
+
+def _absence(bound: Bound) -> str:
+    needed = f", {bound.distribution}{bound.versions} is needed" if bound.versions else ""
+    return f"{bound.distribution} is not installed{needed}"
+
+
+def _installed(distribution: str) -> Optional[str]:
+    """The release of a distribution, None where there is none."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _required() -> list[Bound]:
+    """``BOUNDS``, and what else this package's own metadata ask for, whatever the platform and without any extra."""
+    try:
+        asked = metadata.requires("recbole-sheaf") or []
+    except metadata.PackageNotFoundError:  # a checkout that was not installed
+        asked = ["packaging"]
+    known = {bound.distribution for bound in BOUNDS}
+    others = [_REQUIREMENT.match(line) for line in asked if ";" not in line]
+    return [*BOUNDS, *(Bound(found[1], found[2], "") for found in others if found and found[1] not in known)]
 
 
 class Terminated(KeyboardInterrupt):

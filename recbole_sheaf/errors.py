@@ -92,6 +92,15 @@ def shown(value: object, longest: int = 60) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """``1 run`` or ``1,200 runs``: a count beside the word for one, or that for many, which may be more than a noun.
+
+    >>> counted(1, "run"), counted(1200, "item has", "items have")
+    ('1 run', '1,200 items have')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def nearest(name: str, names: Iterable[str], count: int = 3) -> str:
     """`` (did you mean 'a' or 'b'?)``, or nothing where no name is close; case does not count."""
     folded: dict[str, str] = {}

@@ -1,13 +1,21 @@
 """Both READMEs are short, their table says what the rows of runs say, and their picture is read in light and dark."""
 
+import fcntl
+import os
+import pty
 import re
+import struct
+import sys
+import termios
 from importlib.resources import files
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
-from tests.conftest import REPOSITORY
+from recbole_sheaf.cli.screen import print_table
+from recbole_sheaf.evaluation import comparison_table
+from tests.conftest import REPOSITORY, Terminal
 
 READMES = ("README.md", "README.ru.md")
 NOT_RUN = {"not run", "не считали"}
@@ -15,6 +23,7 @@ DATASETS = {"Amazon Baby": "baby", "tiktok": "tiktok", "ml-100k": "ml-100k", "ml
 METRICS = ["recall@20", "ndcg@20"]
 DOCS = REPOSITORY / "docs"
 PICTURES = ("sheaf.svg", "sheaf.ru.svg")
+SCREEN = 80  # columns of the terminal whose last lines the READMEs show
 READABLE = 4.5  # contrast of text and paper, WCAG 2.1, level AA
 
 
@@ -120,12 +129,77 @@ def test_no_figure_stands_outside_the_table(page):
     assert re.findall(r"(?<![\w.])0?[.,]\d{3,}|\d ?%", outside) == []
 
 
-def test_the_time_of_the_comparison_is_the_same_in_both():
-    english, russian = (
-        re.search(r"(\d+) s of\sproc", text("README.md")),
-        re.search(r"(\d+) с\sпроц", text("README.ru.md")),
+def test_times_of_the_first_commands_are_the_same_in_both():
+    english = re.findall(r"(\d+) s\sof\sproc", text("README.md"))
+    assert english == re.findall(r"(\d+) с\sпроц", text("README.ru.md")) and len(english) == 2
+
+
+def screen(page):
+    """Lines that a README shows of what the second command ends in."""
+    (shown,) = re.findall(r"^```\n(\| model .*?)```", text(page), re.DOTALL | re.MULTILINE)
+    return shown.splitlines()
+
+
+def test_lines_shown_are_those_of_a_terminal_of_80_columns(monkeypatch):
+    """As the table is printed today, with the other columns that a run has; their figures are the next test's."""
+    head, _, *rows = (line.strip("|").split("|") for line in screen("README.md") if line.startswith("|"))
+    named = ["model", *(name.strip() for name in head[1:])]
+    runs = [dict(zip(named, [row[0].strip(), *map(float, row[1:])])) for row in rows]
+    metrics = [f"{name}@{k}" for k in (10, 20, 50) for name in ("recall", "ndcg", "precision", "mrr", "itemcoverage")]
+    shared = {"seed": 2020, "config": {"valid_metric": "Recall@20"}, "best_epoch": 3, "epochs": 5}
+    shared |= {"seconds_per_epoch": 0.5, "peak_memory_mib": 100, "parameters": 640}
+    table = comparison_table(
+        [
+            {"model": run["model"], "valid": {"recall@20": run["valid Recall@20"]}, **shared}
+            | {"test": {**dict.fromkeys(metrics, 0.5), **{name.lower(): run[name] for name in named[2:]}}}
+            for run in runs
+        ]
     )
-    assert english[1] == russian[1]
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("shutil.get_terminal_size", lambda fallback: os.terminal_size((SCREEN, 24)))
+    print_table(table)
+    assert terminal.getvalue().splitlines() == [line for line in screen("README.md") if line.startswith("|")]
+    assert screen("README.ru.md") == screen("README.md") and max(map(len, screen("README.md"))) <= SCREEN
+
+
+@pytest.mark.slow
+def test_lines_shown_are_those_that_the_second_command_ends_in(tmp_path):
+    command = re.findall(r"^recbole-sheaf (run --models=.*)$", text("README.md"), re.MULTILINE)[0].split()
+    shown = re.sub(r"-seed2020-[0-9a-f]{16}\.", "-seed2020-....", on_a_screen(command, tmp_path))
+    *lines, gap, checkpoint = screen("README.md")
+    assert gap == "..." and "\n".join(lines) in shown and checkpoint in shown.splitlines()
+
+
+def on_a_screen(command, folder):
+    """What our command writes to a terminal of its own, in a folder."""
+    process, terminal = pty.fork()
+    if not process:  # the child
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, SCREEN, 0, 0))
+        os.chdir(folder)
+        paths = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+        kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        python = [sys.executable, "-W", "ignore", "-m", "recbole_sheaf", *command]
+        os.execve(sys.executable, python, {**kept, "NO_COLOR": "1", "PYTHONPATH": paths})
+    pieces = []
+    try:
+        while piece := os.read(terminal, 65536):
+            pieces.append(piece)
+    except OSError:  # the terminal went with the command
+        pass
+    finally:
+        os.close(terminal)
+        assert os.waitpid(process, 0)[1] == 0
+    return b"".join(pieces).decode().replace("\r\n", "\n")
+
+
+def test_what_a_million_items_take_is_what_was_measured():
+    row = re.search(r"^\| run, 1 epoch \| (\d+) \| ([\d.]+) \|", text("benchmarks/million_items.md"), re.MULTILINE)
+    said = [str(round(int(row[1]) / 60)), str(round(float(row[2])))]
+    english = re.search(r"\[(\d+) minutes and (\d+) GiB of\smemory\]\(benchmarks/million_items", text("README.md"))
+    russian = re.search(r"\[(\d+) минут на эпоху и (\d+) ГиБ\sпамяти\]\(benchmarks/million_items", text("README.ru.md"))
+    assert [*english.groups()] == [*russian.groups()] == said
 
 
 def test_both_readmes_are_set_up_alike_and_continuous_integration_finds_its_blocks():
@@ -135,11 +209,12 @@ def test_both_readmes_are_set_up_alike_and_continuous_integration_finds_its_bloc
     assert marked == {"set-up": english[0], "tests": english[3]}
 
 
-def test_four_commands_for_own_data_are_those_of_the_example():
+def test_commands_for_own_data_are_those_of_the_example():
     commands = re.findall(r"```bash\n(recbole-sheaf convert.*?)```", text("README.md"), re.DOTALL)[0]
     example = text("examples/bring_your_data/run.sh").replace('"$checkpoint"', "saved/MMSheaf-shop-*.safetensors")
     script = [line for line in example.splitlines() if not line.startswith("checkpoint=")]
-    assert commands.strip() in "\n".join(script)
+    *ended, serving = commands.strip().splitlines()  # by Ctrl-C alone
+    assert "\n".join(ended) in "\n".join(script) and serving == "recbole-sheaf serve shop.npz"
 
 
 @pytest.mark.parametrize("dark", [False, True])

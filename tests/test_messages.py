@@ -11,7 +11,7 @@ import recbole_sheaf
 PACKAGE = Path(recbole_sheaf.__file__).parent
 LIBRARY = sorted(path for path in PACKAGE.rglob("*.py") if "cli" not in path.relative_to(PACKAGE).parts)
 FLAG = re.compile(r"(?<![\w-])--[a-z{][\w{}-]*")
-OF_PIP = {"--no-deps"}
+OF_PIP = {"--no-deps", "--require-hashes"}
 
 
 def flags_in(source):

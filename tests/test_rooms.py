@@ -59,7 +59,7 @@ ROOMS = {
     "extras": {"errors"},
     "lazy_names": set(),
     "reachable": {"errors"},
-    "__init__": {"environment", "lazy_names", "plugin"},
+    "__init__": {"environment", "errors", "lazy_names", "plugin"},
     "__main__": {"cli"},
 }
 STRANGERS = {

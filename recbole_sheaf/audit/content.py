@@ -18,6 +18,7 @@ from recbole_sheaf.audit.findings import BROKEN, LOOK, OK, Finding, percent
 from recbole_sheaf.audit.interactions import Split, Tokens
 from recbole_sheaf.data.co_choice import co_choice_lift
 from recbole_sheaf.data.graphs import WeightedArcs
+from recbole_sheaf.errors import counted
 from recbole_sheaf.features import ModalityFeatures
 
 NEIGHBOURS = 10
@@ -122,9 +123,10 @@ def near_duplicates(features: ModalityFeatures, arcs: WeightedArcs, tokens: Toke
     name, modality = "near-duplicates", features.name
     if not numbers["groups"]:
         return Finding(name, OK, "No two items have nearly the same vector.", numbers, modality)
+    groups = counted(int(numbers["groups"]), "group")
     said = (
-        f"{percent(share)} of the items with a row are near-duplicates, in {numbers['groups']} groups, the largest of "
-        f"{largest}, and {percent(float(numbers['share_of_items_with_equal_row']))} have exactly the row of another"
+        f"{percent(share)} of the items with a row are near-duplicates, in {groups}, the largest of {largest}, and "
+        f"{percent(float(numbers['share_of_items_with_equal_row']))} have exactly the row of another"
     )
     examples = tokens(np.flatnonzero(group == np.argmax(sizes))[:3])
     if largest > NEARLY_ALL * n_rows and n_rows > 2:

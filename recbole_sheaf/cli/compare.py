@@ -8,7 +8,7 @@ from typing import Any, Optional
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import as_typed, one_sentence
 from recbole_sheaf.cli.run import QUIET, read_settings
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, counted
 
 EPILOG = """\
 an experiment file
@@ -76,7 +76,7 @@ def _workers(options: argparse.Namespace, experiment: Any) -> Any:
 
 def _say(report: Any, experiment: Any) -> None:
     print(
-        f"{report.done} runs done, {report.finished_before} finished before, {len(report.failed)} failed, "
+        f"{counted(report.done, 'run')} done, {report.finished_before} finished before, {len(report.failed)} failed, "
         f"of {report.runs}; see them with: recbole-sheaf results {experiment.store}"
     )
     for run, error in report.failed.items():

@@ -8,6 +8,7 @@ from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_o
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_size_options, add_target_options, coefficients_of
+from recbole_sheaf.errors import counted
 from recbole_sheaf.files.plain_text import one_line
 
 EPILOG = """\
@@ -48,7 +49,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     written = target.write(reduction.of(placed))
     for sentence in (_summary(items), *reduction.said):
         print(sentence)
-    print(f"{len(placed.items):,} items written: {written}")
+    print(f"{counted(len(placed.items), 'item')} written: {written}")
     return 0
 
 

@@ -12,7 +12,7 @@ from recbole_sheaf.cli.parser import Parser, names_in
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.worker_options import add_worker_options, workers_of
 from recbole_sheaf.environment import ending_on_sigterm
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, counted
 from recbole_sheaf.files.plain_text import one_line
 
 MOST_SECONDS = 3600
@@ -61,8 +61,10 @@ def main(argv: Optional[list[str]] = None) -> int:
         write_features(options.to, tokens, matrix.astype(options.dtype))
     if without:
         some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
-        print(one_line(f"{len(without):,} items have no {_WHAT[options.kind]} and no row: {some}"))
-    print(f"written: {options.to_given} ({len(tokens):,} rows of {matrix.shape[1]} numbers)")
+        print(
+            one_line(f"{counted(len(without), 'item has', 'items have')} no {_WHAT[options.kind]} and no row: {some}")
+        )
+    print(f"written: {options.to_given} ({counted(len(tokens), 'row')} of {counted(matrix.shape[1], 'number')})")
     return 0
 
 

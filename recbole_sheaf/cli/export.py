@@ -9,7 +9,7 @@ from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_o
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.target_options import add_size_options, add_target_options, coefficients_of
-from recbole_sheaf.errors import ConfigError
+from recbole_sheaf.errors import ConfigError, counted
 from recbole_sheaf.files.addresses import is_known
 from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.files.whole_files import write_whole
@@ -116,8 +116,9 @@ def summary(embeddings: Any) -> str:
     metadata, said = embeddings.metadata, embeddings.coefficients
     blocks = ", ".join(f"{block.name} {block.stop - block.start}" for block in embeddings.blocks) or "none"
     error = metadata["checked_against_the_model"]["largest_error"]
+    coefficients = counted(0 if said is None else len(said.data), "coefficient")
     return one_line(
-        f"{metadata['model']} on {metadata['dataset']}: {len(embeddings.users):,} users, {len(embeddings.items):,} "
-        f"items; columns: {blocks}; {0 if said is None else len(said.data):,} coefficients between items; "
+        f"{metadata['model']} on {metadata['dataset']}: {counted(len(embeddings.users), 'user')}, "
+        f"{counted(len(embeddings.items), 'item')}; columns: {blocks}; {coefficients} between items; "
         f"scores agree with the model's to {error:.0e}"
     )

@@ -1,6 +1,7 @@
 """The parser of every command: its texts are given in English and shown in the reader's language."""
 
 import argparse
+from collections.abc import Collection, Sequence
 from typing import Any, Optional
 
 from recbole_sheaf.cli.language import say, written_whole
@@ -31,6 +32,11 @@ class Parser(argparse.ArgumentParser):
 def names_in(text: Optional[str]) -> list[str]:
     """What commas separate in an option's value; nothing of an option that is not given."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def chosen_names(values: Optional[Sequence[str]], known: Collection[str]) -> list[str]:
+    """Names in the values of an option that may be repeated: a value that is a name as it stands, else those in it."""
+    return [name for value in values or () for name in ([value] if value in known else names_in(value))]
 
 
 def files_in(text: str) -> list[str]:

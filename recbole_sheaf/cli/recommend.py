@@ -17,7 +17,7 @@ from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.streams import until_unread
 from recbole_sheaf.cli.worker_options import add_worker_options, workers_of
 from recbole_sheaf.environment import ending_on_sigterm
-from recbole_sheaf.errors import ConfigError, shown
+from recbole_sheaf.errors import ConfigError, counted, shown
 
 EPILOG = """\
 examples
@@ -132,7 +132,7 @@ def _lists(source: Any, options: argparse.Namespace) -> str:
         print(_of_unknown(unknown), file=sys.stderr)
     with until_unread(), ending_on_sigterm() if workers is not None else nullcontext():
         count = write_lists(lists, owners, embeddings.items, OF_USERS, options.to)
-    return f"{count:,} users, up to {length} of {len(embeddings.items):,} items each"
+    return f"{counted(count, 'user')}, up to {length} of {counted(len(embeddings.items), 'item')} each"
 
 
 def _audiences(source: Any, options: argparse.Namespace) -> str:
@@ -152,7 +152,7 @@ def _audiences(source: Any, options: argparse.Namespace) -> str:
     lists = audiences(embeddings, items, k, per_user, source.scores, rows, options.seen, show_progress)
     with until_unread():
         count = write_lists([lists], embeddings.items, embeddings.users, OF_AUDIENCES, options.to)
-    return f"{count:,} items, up to {k} of {len(rows):,} users each, {per_user} a user"
+    return f"{counted(count, 'item')}, up to {k} of {counted(len(rows), 'user')} each, {per_user} a user"
 
 
 def _users(embeddings: Any, options: argparse.Namespace) -> tuple[Any, Any, list[str]]:

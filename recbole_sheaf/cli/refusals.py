@@ -9,7 +9,7 @@ import sys
 from typing import Callable, Optional
 
 from recbole_sheaf.cli.streams import Unread, steady_streams
-from recbole_sheaf.environment import Terminated, place_among_processes
+from recbole_sheaf.environment import Terminated, incomplete, place_among_processes
 from recbole_sheaf.errors import SheafError, WorkersGone, as_sentence, first_line
 from recbole_sheaf.files.plain_text import one_line
 
@@ -84,6 +84,11 @@ def one_sentence(command: Command) -> Command:
             if isinstance(error, WorkersGone) and "ray" in sys.modules:
                 atexit.register(_end_at_once, error.exit_code)
             return error.exit_code
+        except ImportError as error:
+            if error.name is None or error.name.partition(".")[0] == "recbole_sheaf":  # of our own making
+                raise
+            say(f"EnvironmentMismatch: {incomplete(error)}")
+            return 2
         except Unread:
             return 0
         except OSError as error:  # a place that cannot be read or written, a full disk, a host that does not answer

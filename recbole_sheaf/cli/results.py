@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
-from recbole_sheaf.cli.parser import Parser, names_in
+from recbole_sheaf.cli.parser import Parser, chosen_names
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.files.whole_files import write_whole
@@ -18,6 +18,9 @@ examples
   recbole-sheaf results tiktok.duckdb --show strata --format csv --output strata.csv
   recbole-sheaf results tiktok.duckdb --sql "SELECT label, max(test['recall@20']) FROM entries JOIN runs USING (run)
                                              GROUP BY label"
+
+--metric, --experiment, --dataset, --model and --ablation may be repeated, so that a name with commas in it has one for
+itself: --model "titles, no genres" --model MMSheaf. A value that is such a name as it stands is not taken apart.
 
 Significance is two-sided, over users, whose metrics are averaged over a model's seeds first: a randomisation test for
 the marks, Wilcoxon's signed-rank test beside it under --show differences, both corrected by Holm's method. Marks stand
@@ -76,15 +79,10 @@ def _text(table: Any, kind: str, legend: str) -> str:
 def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
     from recbole_sheaf.store import results
 
-    filters = {
-        "experiment": names_in(options.experiment),
-        "dataset": names_in(options.dataset),
-        "label": names_in(options.model),
-        "ablation": names_in(options.ablation),
-    }
+    filters = _filters(store, options)
     _refuse_half_a_comparison(options)
     _refuse_idle_metrics(options)
-    metrics = names_in(options.metric)
+    metrics = chosen_names(options.metric, ())
     if options.sql:
         return store.rows(options.sql), ""
     if options.table:
@@ -97,6 +95,15 @@ def _table(store: Any, options: argparse.Namespace) -> tuple[Any, str]:
         runs = results.finished_runs(store, filters, metrics)
         return (runs if options.show == "runs" else results.means_over_seeds(runs)), ""
     return results.raw_table(store, options.show, filters, metrics), ""
+
+
+def _filters(store: Any, options: argparse.Namespace) -> dict[str, list[str]]:
+    """Names by what they name, as the store calls it; a label may hold commas."""
+    from recbole_sheaf.store.results import FILTERS, names_of_finished_runs
+
+    given = {name: getattr(options, "model" if name == "label" else name) for name in FILTERS}
+    known = names_of_finished_runs(store) if any(given.values()) else {}
+    return {name: chosen_names(values, known.get(name, ())) for name, values in given.items()}
 
 
 def _settings(rows: list[dict[str, Any]]) -> Any:
@@ -125,7 +132,7 @@ def _refuse_half_a_comparison(options: argparse.Namespace) -> None:
 def _refuse_idle_metrics(options: argparse.Namespace) -> None:
     if options.metric is None:
         return
-    if not names_in(options.metric):
+    if not chosen_names(options.metric, ()):
         raise ConfigError("--metric is empty; name metrics, for example --metric Recall@20,NDCG@20")
     if options.sql:
         raise ConfigError("--metric chooses nothing in --sql; write the metric into the query, test['recall@20']")
@@ -147,11 +154,13 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--table", action="store_true", help="models beside --against, significance marked")
     options.add_argument("--against", help="the model to compare with")
     shown = "metrics to show (default: all; where models are compared, Recall@20 and NDCG@20 or what there is)"
-    options.add_argument("--metric", help=shown)
-    options.add_argument("--experiment", help="experiments, separated by commas")
-    options.add_argument("--dataset", help="datasets, separated by commas")
-    options.add_argument("--model", help="models, by their names in the experiment, separated by commas")
-    options.add_argument("--ablation", help="ablations, separated by commas")
+    options.add_argument("--metric", action="append", help=shown)
+    options.add_argument("--experiment", action="append", help="experiments, separated by commas")
+    options.add_argument("--dataset", action="append", help="datasets, separated by commas")
+    options.add_argument(
+        "--model", action="append", help="models, by their names in the experiment, separated by commas"
+    )
+    options.add_argument("--ablation", action="append", help="ablations, separated by commas")
     options.add_argument("--format", choices=FORMATS, help="default: markdown, or what --output ends in")
     options.add_argument(
         "--output", type=Path, help="write to this .md, .csv, .tex or .html file instead of the screen"

@@ -12,7 +12,7 @@ from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_o
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import as_typed, one_sentence
 from recbole_sheaf.environment import ending_on_sigterm
-from recbole_sheaf.errors import DataError, SheafError, as_sentence
+from recbole_sheaf.errors import DataError, SheafError, as_sentence, counted
 from recbole_sheaf.extras import from_extra
 from recbole_sheaf.files.plain_text import one_line
 from recbole_sheaf.files.regular_files import hash_of_regular, state_of
@@ -139,8 +139,8 @@ def _summary(catalogue: Any, address: str) -> str:
     given = {"titles": catalogue.titles, "posters": catalogue.posters}
     extras = "".join(f"; {name} for {len(found):,} of {count:,}" for name, found in given.items() if found)
     return (
-        f"{one_line(about['model'])} on {one_line(about['dataset'])}: {about['users']:,} users, "
-        f"{about['items']:,} items{extras}; version {about['version']}\n"
+        f"{one_line(about['model'])} on {one_line(about['dataset'])}: {counted(about['users'], 'user')}, "
+        f"{counted(about['items'], 'item')}{extras}; version {about['version']}\n"
         f"serving at {address} (requests: {address}/docs); Ctrl-C stops it"
     )
 

@@ -9,6 +9,7 @@ from recbole_sheaf.cli.checkpoint_options import add_checkpoint_options, check_o
 from recbole_sheaf.cli.parser import Parser
 from recbole_sheaf.cli.refusals import one_sentence
 from recbole_sheaf.cli.streams import until_unread
+from recbole_sheaf.errors import counted
 
 EPILOG = """\
 examples
@@ -50,7 +51,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     with until_unread():
         count = write_lists(lists, embeddings.items, embeddings.items, OF_ITEMS, options.to)
     if options.to is not None:
-        print(f"written: {options.to} ({count:,} items, {options.k} like each)")
+        print(f"written: {options.to} ({counted(count, 'item')}, {options.k} like each)")
     return 0
 
 

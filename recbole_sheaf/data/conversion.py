@@ -21,7 +21,7 @@ from recbole_sheaf.data.folders import has_own_split
 from recbole_sheaf.data.mmrec_folder import SPLITS
 from recbole_sheaf.data.raw_features import Vectors, write_vectors
 from recbole_sheaf.data.raw_interactions import ITEM, RATING, TIME, USER
-from recbole_sheaf.errors import DataError, FeatureError, shown
+from recbole_sheaf.errors import DataError, FeatureError, counted, shown
 from recbole_sheaf.files.feature_files import ENDINGS as FEATURE_ENDINGS
 from recbole_sheaf.files.id_files import ENDINGS as ID_ENDINGS
 from recbole_sheaf.files.regular_files import hash_of_regular, read_regular
@@ -245,7 +245,8 @@ def _summary(raw: RawDataset) -> list[str]:
     seen, items = set(inter.items), raw.items()
     cold = len(items) - len(seen)
     ranked = "load_col with item: [item_id] ranks them" if raw.parts is None else "are ranked"
-    said = [f"{inter.count:,} interactions of {len(inter.users):,} users with {len(seen):,} items"]
+    users = counted(len(inter.users), "user")
+    said = [f"{counted(inter.count, 'interaction')} of {users} with {counted(len(seen), 'item')}"]
     if cold:
         said.append(
             f"{cold:,} of {len(items):,} items have no interaction and are kept as cold items: they are in the .item "
@@ -258,7 +259,7 @@ def _summary(raw: RawDataset) -> list[str]:
     said += [_coverage(name, tokens, matrix, known, items) for name, (tokens, matrix) in raw.features.items()]
     if raw.texts is not None:
         for name in raw.texts:
-            said.append(f"{name}: text of {int((raw.texts[name] != '').sum()):,} of {len(items):,} items")
+            said.append(f"{name}: text of {int((raw.texts[name] != '').sum()):,} of {counted(len(items), 'item')}")
     return said
 
 
@@ -271,5 +272,6 @@ def _coverage(name: str, tokens: list[str], matrix: np.ndarray, known: set[str],
             f"features={name}=PATH:IDS, or correct them"
         )
     beyond = f", {len(tokens) - met:,} of them of items that nothing else names" if met < len(tokens) else ""
-    absent = f", {len(items) - len(tokens):,} items have none" if len(tokens) < len(items) else ""
-    return f"{name}: {len(tokens):,} vectors of {matrix.shape[1]} numbers ({matrix.dtype}){beyond}{absent}"
+    absent = f", {counted(len(items) - len(tokens), 'item has', 'items have')} none" if len(tokens) < len(items) else ""
+    vectors = f"{counted(len(tokens), 'vector')} of {counted(matrix.shape[1], 'number')}"
+    return f"{name}: {vectors} ({matrix.dtype}){beyond}{absent}"

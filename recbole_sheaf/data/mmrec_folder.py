@@ -14,7 +14,7 @@ from typing import Optional
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.errors import DataError, FeatureError, shown
+from recbole_sheaf.errors import DataError, FeatureError, counted, shown
 from recbole_sheaf.features.folder import files_in
 from recbole_sheaf.files.atomic import Table, read_header, read_table
 from recbole_sheaf.files.feature_files import check_features, read_array, read_features
@@ -151,8 +151,9 @@ def _refuse_empty_split(path: Path, table: pd.DataFrame) -> None:
 def _refuse(read: Table, column: str, values: pd.Series, bad: pd.Series, expected: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
+        values_that_are = counted(int(bad.sum()), f"value of {column} that is", f"values of {column} that are")
         raise DataError(
-            f"{read.name} has {int(bad.sum())} values of {column} that are not {expected} "
+            f"{read.name} has {values_that_are} not {expected} "
             f"(first: {shown(values.iloc[row])} in line {read.lines[row]}); correct or drop those lines"
         )
 

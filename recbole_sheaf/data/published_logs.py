@@ -21,7 +21,7 @@ from recbole_sheaf.data.conditions import Condition
 from recbole_sheaf.data.mmrec_folder import SPLITS
 from recbole_sheaf.data.published_columns import REFUSED, Database, text
 from recbole_sheaf.data.raw_interactions import ITEM, USER
-from recbole_sheaf.errors import ConfigError, DataError, first_line
+from recbole_sheaf.errors import ConfigError, DataError, counted, first_line
 from recbole_sheaf.files.whole_files import BUILDING
 
 POSITIVE, DISLIKED = 1, 2
@@ -177,7 +177,8 @@ def _chosen(asked: Queries, drawn: str) -> str:
 def _tell_of_repeats(db: Database, said: list[str]) -> None:
     of_kind = f"FROM rows WHERE kind = {POSITIVE}"
     if count := int(db.execute(f"SELECT coalesce(sum(times - 1), 0) {of_kind}").fetchall()[0][0]):
-        said.append(f"{count:,} positive rows are of a user and an item that had one before, and are left out")
+        repeats = counted(count, "positive row is", "positive rows are")
+        said.append(f"{repeats} of a user and an item that had one before, and left out")
 
 
 def _leave_out_untrained(db: Database, said: list[str]) -> None:
@@ -185,7 +186,7 @@ def _leave_out_untrained(db: Database, said: list[str]) -> None:
     later = f"FROM rows WHERE kind = {POSITIVE} AND part <> '{SPLITS[0]}' AND {USER} NOT IN ({trained})"
     if count := _number(db, later):
         db.execute(f"DELETE {later}")
-        said.append(f"{count:,} interactions of validation and test are of users without one in training and left out")
+        said.append(f"{_later_ones(count)} of users without one in training and left out")
 
 
 def write_tables(db: Database, path: Path, keep_split: bool, said: list[str]) -> None:
@@ -202,8 +203,8 @@ def write_tables(db: Database, path: Path, keep_split: bool, said: list[str]) ->
     for ending, within in [(f".{part}", f" AND part = '{part}'") for part in SPLITS] if keep_split else [("", "")]:
         _copy(db, f"SELECT {_FIELDS} {positives}{within} {order}", path, f"{ending}.inter")
     _copy(db, f'SELECT {ITEM} AS "{ITEM}:token" FROM items ORDER BY {ITEM}', path, ".item")
-    sizes = [f"{_number(db, f'FROM {name}'):,}" for name in ("users", "items")]
-    said.append(f"{_number(db, positives):,} interactions of {sizes[0]} users with {sizes[1]} items")
+    sizes = [counted(_number(db, f"FROM {name}s"), name) for name in ("user", "item")]
+    said.append(f"{counted(_number(db, positives), 'interaction')} of {sizes[0]} with {sizes[1]}")
     if keep_split:
         _tell_of_parts(db, positives, said)
     known = f"FROM rows SEMI JOIN users USING ({USER}) SEMI JOIN items USING ({ITEM}) WHERE kind = {DISLIKED}"
@@ -212,7 +213,7 @@ def write_tables(db: Database, path: Path, keep_split: bool, said: list[str]) ->
         of_part = ', part AS "part:token"' if keep_split else ""
         _copy(db, f"SELECT {_FIELDS}{of_part} {known} {order}", path, ".dislike.inter")
     others = f"; {every - dislikes:,} of other users or items are left out" if every > dislikes else ""
-    said.append(f"{dislikes:,} dislikes, none of them positive, in {path.name}.dislike.inter{others}")
+    said.append(f"{counted(dislikes, 'dislike')}, none of them positive, in {path.name}.dislike.inter{others}")
 
 
 def _tell_of_parts(db: Database, positives: str, said: list[str]) -> None:
@@ -222,7 +223,11 @@ def _tell_of_parts(db: Database, positives: str, said: list[str]) -> None:
         trained = f"SELECT {key} {positives} AND part = '{SPLITS[0]}'"
         later = f"FROM rows WHERE kind = {POSITIVE} AND part <> '{SPLITS[0]}' AND {key} NOT IN ({trained})"
         if count := _number(db, later):
-            said.append(f"{count:,} interactions of validation and test are of {name} without one in training")
+            said.append(f"{_later_ones(count)} of {name} without one in training")
+
+
+def _later_ones(count: int) -> str:
+    return counted(count, "interaction of validation and test is", "interactions of validation and test are")
 
 
 def _copy(db: Database, query: str, path: Path, ending: str) -> None:

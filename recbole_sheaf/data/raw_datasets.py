@@ -20,7 +20,7 @@ from recbole_sheaf.data.raw_interactions import (
     interactions_of,
     said_of,
 )
-from recbole_sheaf.errors import DataError, shown
+from recbole_sheaf.errors import DataError, counted, shown
 from recbole_sheaf.files.atomic import column_names
 from recbole_sheaf.files.raw_tables import RawTable, pieces_of, place_of, read_raw
 
@@ -79,7 +79,7 @@ def read_several(paths: Sequence[Path], columns: Mapping[str, str]) -> RawDatase
             yield interactions_of(table, fields_of(table, columns))
 
     names = ", ".join(path.name for path in paths[:10])
-    said = [f"{len(paths)} files, in this order: {names}{', ...' if len(paths) > 10 else ''}", *said]
+    said = [f"{counted(len(paths), 'file')}, in this order: {names}{', ...' if len(paths) > 10 else ''}", *said]
     return RawDataset(Interactions(pieces, list(users), list(items), count), said=said)
 
 
@@ -108,7 +108,7 @@ def item_texts(
     if ids.duplicated().any():
         row = int(ids.duplicated().argmax())
         raise DataError(
-            f"{path.name} has {int(ids.duplicated().sum())} rows of items that it has already (first: "
+            f"{path.name} has {counted(int(ids.duplicated().sum()), 'row')} of items that it has already (first: "
             f"{shown(ids.iloc[row])} in {place_of(ids, row)}); keep one row for each item"
         )
     columns = {text: table.texts[table.column(text)] for text in wanted}

@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int, Num, UInt32
 
 from recbole_sheaf.data.published_vectors import MODALITY, begin_rows, write_ids
 from recbole_sheaf.data.vk_lsvd_layout import EMBEDDINGS
-from recbole_sheaf.errors import ConfigError, FeatureError
+from recbole_sheaf.errors import ConfigError, FeatureError, counted
 from recbole_sheaf.files.arrays import blocks_of_member, opened_npz, shape_of_member
 from recbole_sheaf.files.feature_files import check_features
 
@@ -43,8 +43,8 @@ class Embeddings:
             squares = self._write_rows(features / f"{MODALITY}.npy", archive, rows, ids)
         taken, every = float(squares[: self.dimensions].sum()), float(squares.sum())
         part = f", the first of {len(squares)}, which hold {taken / every:.1%} of the squares" if taken < every else ""
-        absent = f"; {len(items) - len(rows):,} items have none" if len(rows) < len(items) else ""
-        return [f"{MODALITY}: {len(rows):,} vectors of {self.dimensions} numbers{part}{absent}"]
+        absent = f"; {counted(len(items) - len(rows), 'item has', 'items have')} none" if len(rows) < len(items) else ""
+        return [f"{MODALITY}: {counted(len(rows), 'vector')} of {counted(self.dimensions, 'number')}{part}{absent}"]
 
     def _refuse_unfit(self, items: UInt32[np.ndarray, " n_items"], places: Int[np.ndarray, " rows"]) -> None:
         if not len(places):
@@ -55,7 +55,7 @@ class Embeddings:
         times = np.bincount(places)
         if np.max(times) > 1:
             raise FeatureError(
-                f"{self.path.name} has {int((times > 1).sum())} items more than once (first: "
+                f"{self.path.name} has {counted(int((times > 1).sum()), 'item')} more than once (first: "
                 f"{items[int(np.argmax(times > 1))]}); keep one row for each"
             )
 

@@ -8,7 +8,7 @@ from jaxtyping import UInt32
 
 from recbole_sheaf.data.published_columns import AS_PUBLISHED, INTEGERS, Database, check_columns, text, types_of
 from recbole_sheaf.data.published_vectors import MODALITY, begin_rows, write_ids
-from recbole_sheaf.errors import FeatureError
+from recbole_sheaf.errors import FeatureError, counted
 from recbole_sheaf.files.feature_files import check_features
 
 VECTORS = "embed"
@@ -59,8 +59,8 @@ def write_embeddings(db: Database, path: Path, features: Path, n_items: int) -> 
             check_features(path.name, [str(item) for item in ids[start : start + len(block)].tolist()], block)
             file.write(block.data)
             start += len(block)
-    absent = f"; {n_items - len(ids):,} items have none" if len(ids) < n_items else ""
-    return [f"{MODALITY}: {len(ids):,} vectors of {width} numbers{absent}"]
+    absent = f"; {counted(n_items - len(ids), 'item has', 'items have')} none" if len(ids) < n_items else ""
+    return [f"{MODALITY}: {counted(len(ids), 'vector')} of {counted(width, 'number')}{absent}"]
 
 
 def _width(db: Database, path: Path, ids: UInt32[np.ndarray, " rows"], n_items: int) -> int:
@@ -71,7 +71,8 @@ def _width(db: Database, path: Path, ids: UInt32[np.ndarray, " rows"], n_items: 
         )
     if len(twice := ids[1:][ids[1:] == ids[:-1]]):
         raise FeatureError(
-            f"{path.name} has {len(np.unique(twice))} items more than once (first: {twice[0]}); keep one row for each"
+            f"{path.name} has {counted(len(np.unique(twice)), 'item')} more than once (first: {twice[0]}); keep one "
+            "row for each"
         )
     least, most = db.execute(f"SELECT min(len({VECTORS})), max(len({VECTORS})) FROM vectors").fetchall()[0]
     if not 0 < least == most <= _MOST:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Optional
 from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
-from recbole_sheaf.errors import as_sentence
+from recbole_sheaf.errors import as_sentence, counted
 from recbole_sheaf.experiments.carry_out import resolved
 from recbole_sheaf.experiments.run import Outcome, Run, Sink
 from recbole_sheaf.store.records import Epoch
@@ -85,7 +85,9 @@ class GridProgress(Sink):
 
     def _remaining(self) -> str:
         left = self.runs - self.ended
-        return f"; {left} runs left, about {duration(mean_seconds(self.seconds) * left / self.slots)}" if left else ""
+        if not left:
+            return ""
+        return f"; {counted(left, 'run')} left, about {duration(mean_seconds(self.seconds) * left / self.slots)}"
 
     def _say(self, line: str) -> None:
         logger.info(line)

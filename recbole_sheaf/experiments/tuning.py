@@ -24,7 +24,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from recbole.config import Config
 
-from recbole_sheaf.errors import ConfigError, WriteError, as_sentence
+from recbole_sheaf.errors import ConfigError, WriteError, as_sentence, counted
 from recbole_sheaf.experiments.carry_out import carry_out, run_of
 from recbole_sheaf.experiments.progress import ProgressBar
 from recbole_sheaf.experiments.run import COMPLETE, PRUNED, Run, StopRun
@@ -335,9 +335,9 @@ def _record_study(store: Store, search: Search) -> None:
         if others and search.space:
             model, trials, epochs = others[0]
             raise ConfigError(
-                f"{search} asks for {search.budget.trials} trials of at most {search.epochs} epochs, but {store.path} "
-                f"holds a search of {model} with {trials} trials of at most {epochs}; give every model of a dataset "
-                "the same budget, or keep the searches in different stores"
+                f"{search} asks for {counted(search.budget.trials, 'trial')} of at most {search.epochs} epochs, but "
+                f"{store.path} holds a search of {model} with {counted(trials, 'trial')} of at most {epochs}; give "
+                "every model of a dataset the same budget, or keep the searches in different stores"
             )
         connection.execute(
             "INSERT OR REPLACE INTO studies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -380,7 +380,7 @@ def write_best(search: Search, path: Path) -> Optional[Path]:
         return None
     spent = len(search.trials)
     head = (
-        f"# {search}: the best of {spent} trials of at most {search.epochs} epochs, "
+        f"# {search}: the best of {counted(spent, 'trial')} of at most {search.epochs} epochs, "
         f"validation {search.metric} {best.value:.4f} (trial {best.number})\n"
     )
     found = {**search.loss, **best.params}

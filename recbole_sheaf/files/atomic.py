@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from recbole_sheaf.errors import ConfigError, DataError, FeatureError, shown
+from recbole_sheaf.errors import ConfigError, DataError, FeatureError, counted, shown
 from recbole_sheaf.files.regular_files import open_regular, read_regular
 
 logger = logging.getLogger(__name__)
@@ -258,7 +258,7 @@ def filled_rows(
     odd = np.flatnonzero(filled & (columns != n_columns))
     if len(odd):
         raise DataError(
-            f"{name} has {len(odd)} lines with another number of columns than {like}, which has {n_columns} "
+            f"{name} has {counted(len(odd), 'line')} with another number of columns than {like}, which has {n_columns} "
             f"(first: line {odd[0] + first} has {columns[odd[0]]}); mend those lines"
         )
     if not filled.all():

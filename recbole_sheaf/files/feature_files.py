@@ -17,7 +17,7 @@ from typing import Optional
 import numpy as np
 from jaxtyping import Float, Float32
 
-from recbole_sheaf.errors import FeatureError, shown
+from recbole_sheaf.errors import FeatureError, counted, shown
 from recbole_sheaf.files.arrays import read_npy, read_npz
 from recbole_sheaf.files.blocks import in_blocks
 from recbole_sheaf.files.cache import save_arrays
@@ -186,8 +186,8 @@ def _refuse_non_finite(source: str, tokens: Sequence[str], matrix: Float[np.ndar
     bad = {row: count for start, block in in_blocks(matrix) for row, count in _non_finite(start, block)}
     if bad:
         raise FeatureError(
-            f"{source} has {sum(bad.values())} values that are NaN or Inf in float32 "
-            f"in {len(bad)} rows (first: item {shown(tokens[next(iter(bad))])}); "
+            f"{source} has {counted(sum(bad.values()), 'value that is', 'values that are')} NaN or Inf in float32 "
+            f"in {counted(len(bad), 'row')} (first: item {shown(tokens[next(iter(bad))])}); "
             "encode those items again or leave their rows out"
         )
 
@@ -201,8 +201,9 @@ def _refuse_vanishing(source: str, tokens: Sequence[str], matrix: Float[np.ndarr
         found += rows[matrix[rows].any(axis=1)].tolist()
     if found:
         raise FeatureError(
-            f"{source} has {len(found)} rows without a value of {np.finfo(np.float32).tiny:.2g} or more (first: item "
-            f"{shown(tokens[found[0]])}), which float32 does not hold whole; multiply all rows by one factor"
+            f"{source} has {counted(len(found), 'row')} without a value of {np.finfo(np.float32).tiny:.2g} or more "
+            f"(first: item {shown(tokens[found[0]])}), which float32 does not hold whole; multiply all rows by one "
+            "factor"
         )
 
 

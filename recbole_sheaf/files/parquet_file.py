@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from recbole_sheaf.errors import FeatureError, shown
+from recbole_sheaf.errors import FeatureError, counted, shown
 from recbole_sheaf.extras import from_extra
 from recbole_sheaf.files.arrays import LARGE, MOST_UNFOLDED
 from recbole_sheaf.files.parquet_pages import chunks_of, unfolded_bytes
@@ -153,7 +153,9 @@ def _parts(
 def _tokens(pyarrow: Any, source: str, column: Any, size: int) -> list[str]:
     kinds, kind = pyarrow.types, column.type
     if column.null_count:
-        raise FeatureError(f"{source} has {column.null_count} rows without an item id; write one in each row")
+        raise FeatureError(
+            f"{source} has {counted(column.null_count, 'row')} without an item id; write one in each row"
+        )
     if kinds.is_dictionary(kind):
         if is_text(pyarrow, kind) and text_bytes(pyarrow, column) > max(LARGE, MOST_UNFOLDED * size):
             raise FeatureError(f"{source} has item ids that take far more memory than its {size:,} bytes; shorten them")
@@ -181,8 +183,8 @@ def _numbers(source: str, table: Any, columns: _Columns) -> np.ndarray:
 def _values(source: str, column: Any) -> np.ndarray:
     if column.null_count:
         raise FeatureError(
-            f"{source} has {column.null_count} numbers that are null; leave the rows of those items out, or make the "
-            "whole list null"
+            f"{source} has {counted(column.null_count, 'number that is', 'numbers that are')} null; leave the "
+            "rows of those items out, or make the whole list null"
         )
     return np.asarray(column.to_numpy())
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Optional
 import numpy as np
 import pandas as pd
 
-from recbole_sheaf.errors import DataError, FeatureError, nearest, shown
+from recbole_sheaf.errors import DataError, FeatureError, counted, nearest, shown
 from recbole_sheaf.files.parquet_file import import_pyarrow
 from recbole_sheaf.files.parquet_pages import chunks_of
 from recbole_sheaf.files.regular_files import open_regular, refuse_beyond_memory
@@ -73,7 +73,7 @@ class RawTable:
             found = np.array([fault or "" for fault in faults], dtype=object)[codes]
             row = int((found != "").argmax())
             raise DataError(
-                f"{name} {found[row]} in {int((found == found[row]).sum())} rows of {self.name} (first: "
+                f"{name} {found[row]} in {counted(int((found == found[row]).sum()), 'row')} of {self.name} (first: "
                 f"{place_of(self.texts, row)}); mend or drop them"
             )
         return pd.Series(np.array(stripped, dtype=object)[codes], self.texts.index, name=name)

@@ -19,7 +19,7 @@ from recbole_sheaf.data.identity import data_read
 from recbole_sheaf.data.listed_items import add_listed_items
 from recbole_sheaf.data.read_tables import BESIDE
 from recbole_sheaf.data.relations import disliked_rows, dislikes_of
-from recbole_sheaf.errors import ConfigError, DataError, SheafError, nearest, shown
+from recbole_sheaf.errors import ConfigError, DataError, SheafError, counted, nearest, shown
 from recbole_sheaf.files.atomic import (
     ROW_OF,
     Table,
@@ -160,7 +160,7 @@ def _times(dataset: Any, table: Table, field: str, text: pd.Series) -> np.ndarra
     missing = np.isnan(numbers)
     if missing.any() and is_ordered_by_time(dataset.config):
         raise DataError(
-            f"{field} is missing in {int(missing.sum())} lines of {table.name} (first: line "
+            f"{field} is missing in {counted(int(missing.sum()), 'line')} of {table.name} (first: line "
             f"{table.lines[int(np.argmax(missing))]}), and interactions are ordered by it here; write a time "
             "there, or drop the lines"
         )
@@ -171,7 +171,7 @@ def _refuse_no_ids(table: Table, field: str, tokens: pd.Series) -> None:
     for bad, what in ((tokens.isna(), "is empty"), (tokens == PADDING, f"is {PADDING}, RecBole's name for no {field}")):
         if bad.any():
             raise DataError(
-                f"{field} {what} in {int(bad.sum())} lines of {table.name} (first: line "
+                f"{field} {what} in {counted(int(bad.sum()), 'line')} of {table.name} (first: line "
                 f"{table.lines[int(np.argmax(bad))]}); write an id there, or drop the lines"
             )
 

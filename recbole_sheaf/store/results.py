@@ -256,11 +256,15 @@ def _where(filters: Filters) -> tuple[str, list[str]]:
     return ("WHERE " + " AND ".join(parts) if parts else ""), values
 
 
+def names_of_finished_runs(store: Store) -> dict[str, list[str]]:
+    """What :func:`matching_runs` can be asked for: the experiments, datasets, labels and ablations, each in order."""
+    entries = store.rows(f"SELECT DISTINCT {', '.join(FILTERS)} FROM entries SEMI JOIN runs USING (run)")
+    return {name: sorted(set(entries[name])) for name in FILTERS}
+
+
 def _refuse_unmatched(store: Store, filters: Filters, none: bool) -> None:
     """Refuse names that no finished run has, and names that ``none`` has all of."""
-    entries = store.rows(f"SELECT DISTINCT {', '.join(FILTERS)} FROM entries SEMI JOIN runs USING (run)")
-    for name in FILTERS:
-        known = sorted(set(entries[name]))
+    for name, known in names_of_finished_runs(store).items():
         for each in filters.get(name) or ():
             if each not in known:
                 what = f"{name} {shown(each)}{nearest(each, known)}"
@@ -292,4 +296,5 @@ def scores_of(value: Any) -> dict[str, Any]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"there are {', '.join(map(str, names)) or 'none'}"
+    whole = (f'"{name}"' if "," in name else name for name in map(str, names))
+    return f"there are {', '.join(whole) or 'none'}"

@@ -211,18 +211,18 @@ TOKENS = [
     ids("letters apart alone", APART),
     ids("joiners alone", "\u200d\U0001f468\u200d\U0001f469"),
     # refused
-    ids("empty", "a", "", expected="user_id is empty in 1 rows of t.csv (first: line 3); mend or drop them"),
-    ids("blanks alone in id", "a", "b", "  ", expected="user_id is empty in 1 rows of t.csv (first: line 4)"),
-    ids("blanks of Unicode alone", "a", "\u00a0", expected="user_id is empty in 1 rows of t.csv (first: line 3)"),
+    ids("empty", "a", "", expected="user_id is empty in 1 row of t.csv (first: line 3); mend or drop them"),
+    ids("blanks alone in id", "a", "b", "  ", expected="user_id is empty in 1 row of t.csv (first: line 4)"),
+    ids("blanks of Unicode alone", "a", "\u00a0", expected="user_id is empty in 1 row of t.csv (first: line 3)"),
     Case("item empty twice", HEAD + "a,\nb,\nc,z\n", "item_id is empty in 2 rows of t.csv (first: line 2)"),
-    Case("user empty after blank lines", HEAD + "\na,x\n\n,y\n", "user_id is empty in 1 rows of t.csv (first: line 5)"),
-    ids("padding", "a", "[PAD]", expected="user_id is [PAD], RecBole's name for nobody in 1 rows of t.csv (first: lin"),
+    Case("user empty after blank lines", HEAD + "\na,x\n\n,y\n", "user_id is empty in 1 row of t.csv (first: line 5)"),
+    ids("padding", "a", "[PAD]", expected="user_id is [PAD], RecBole's name for nobody in 1 row of t.csv (first: lin"),
     ids("padding with blanks", "a", " [PAD] ", expected="user_id is [PAD]"),
     *(
         ids(f"character {ord(sign):04x} inside", "a", f"b{sign}c", expected="(first: line 3); mend or drop them")
         for sign in "\t\n\x0b\x0c\x1b\x1c\x7f\x85\u2028\u2029\ufeff\x01"
     ),
-    ids("too long", "x" * 1025, expected="user_id is longer than 1,024 characters in 1 rows of t.csv (first: line 2)"),
+    ids("too long", "x" * 1025, expected="user_id is longer than 1,024 characters in 1 row of t.csv (first: line 2)"),
     ids("two Unicode forms", COMPOSED, APART, expected="the users 'caf\\xe9' and 'cafe\\u0301' differ in how they are"),
     ids("a point more", "1", "1.0", expected="the users '1' and '1.0' differ in how they are written alone"),
     ids("a letter of no width", "ж", "ж\u200b", expected="'\\u0436' and '\\u0436\\u200b' differ in how they are writt"),
@@ -286,7 +286,7 @@ COLUMNS = [
     Case("Elliot's of one column", "a\nb\n", "t.csv has 1 columns; expected user, item", options=ELLIOT),
     Case("Elliot's of five", "a,x,1,2,3\n", "t.csv has 5 columns; expected user, item", options=ELLIOT),
     Case("Elliot's with a short row", "a,x,1\nb,y\n", "(first: line 2 has 2)", options=ELLIOT),
-    Case("Elliot's with an empty id", "a,x\n,y\n", "user_id is empty in 1 rows of t.csv (first: line", options=ELLIOT),
+    Case("Elliot's with an empty id", "a,x\n,y\n", "user_id is empty in 1 row of t.csv (first: line", options=ELLIOT),
 ]  # fmt: skip
 
 
@@ -319,8 +319,8 @@ ITEMS = [
     with_items("an absent text", "id,title\nx,Ex\n", "has no column 'tite' (did you mean 'title'?)", ("--text=tite",)),
     with_items("an item twice", "id,title\nx,Ex\n\nx,Other\n", "(first: 'x' in line 4); keep one row for each item"),
     with_items("an item twice but for blanks", "id,title\nx,Ex\nx ,Ex\n", "(first: 'x' in line 3)"),
-    with_items("no item", "id,title\nx,Ex\n ,Why\n", "id is empty in 1 rows of items.csv (first: line 3)"),
-    with_items("items ragged", "id,title\nx,Ex, 2\n", "items.csv has 1 lines with another number of columns"),
+    with_items("no item", "id,title\nx,Ex\n ,Why\n", "id is empty in 1 row of items.csv (first: line 3)"),
+    with_items("items ragged", "id,title\nx,Ex, 2\n", "items.csv has 1 line with another number of columns"),
     with_items("items' header again", "id,title\nx,Ex\nid,title\n", "line 3 of items.csv is its header again"),
     with_items("no items", "id,title\n", "items.csv has no row"),
     with_items("text of RecBole's name", "id,rating\nx,3\n", "--text=rating cannot name a column", ("--text=rating",)),
@@ -380,9 +380,9 @@ PARQUET = [
     of_users("floats beyond 2^53", typed([2.0**53], pyarrow.float64()), "is of type double with fractions or beyond"),
     of_users("floats beyond 2^24", typed([2.0**24], pyarrow.float32()), "is of type float with fractions or beyond 16"),
     of_users("floats that are none", typed([1.0, float("nan")], pyarrow.float64()), "is of type double"),
-    of_users("missing", typed(["a", None], pyarrow.string()), "user_id is empty in 1 rows of t.parquet (first: row 2)"),
-    of_users("missing numbers", typed([1, None], pyarrow.int64()), "user_id is empty in 1 rows of t.parquet (first: r"),
-    of_users("missing floats", typed([None, 1.0], pyarrow.float64()), "user_id is empty in 1 rows of t.parquet (first"),
+    of_users("missing", typed(["a", None], pyarrow.string()), "user_id is empty in 1 row of t.parquet (first: row 2)"),
+    of_users("missing numbers", typed([1, None], pyarrow.int64()), "user_id is empty in 1 row of t.parquet (first: r"),
+    of_users("missing floats", typed([None, 1.0], pyarrow.float64()), "user_id is empty in 1 row of t.parquet (first"),
     of_users("missing all", pyarrow.nulls(2), "user_id is empty in 2 rows of t.parquet (first: row 1)"),
     of_users("truth", typed([True, False], pyarrow.bool_()), "user_id of t.parquet is of type bool; expected ids, tex"),
     of_users("times", typed([1, 2], pyarrow.timestamp("us")), "user_id of t.parquet is of type timestamp[us]"),

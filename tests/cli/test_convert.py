@@ -177,7 +177,7 @@ def test_a_kept_split_and_a_setting_of_another_contradict_each_other(baby):
 @pytest.mark.parametrize(
     "lines, message",
     [
-        (["0\t0\t0", "1\t1\t3"], "values of x_label that are not 0, 1 or 2 (first: '3' in line 3)"),
+        (["0\t0\t0", "1\t1\t3"], "value of x_label that is not 0, 1 or 2 (first: '3' in line 3)"),
         (["0\t0\t0", "1\t1\t1"], "baby.inter has no test interaction; expected x_label 0 (train)"),
     ],
 )
@@ -380,14 +380,14 @@ WRONG = {
     "unnamed": (["clicks.csv", "--to=data/x"], "clicks.csv has no column of users under a usual name; its columns are"),
     "no column": (["clicks.csv", "--to=data/x", "--user=wo"], "clicks.csv has no column 'wo' (did you mean 'who'?)"),
     "no date": (["bad.csv", "--to=data/x", "--time=at"], "at is 'yesterday' in line 3 of bad.csv, expected a date"),
-    "no id": (["empty.csv", "--to=data/x"], "user is empty in 1 rows of empty.csv (first: line 3); mend or drop them"),
-    "padding": (["pad.csv", "--to=data/x"], "item is [PAD], RecBole's name for nobody in 1 rows"),
-    "ragged": (["ragged.csv", "--to=data/x"], "1 lines with another number of columns than its first line, which has"),
+    "no id": (["empty.csv", "--to=data/x"], "user is empty in 1 row of empty.csv (first: line 3); mend or drop them"),
+    "padding": (["pad.csv", "--to=data/x"], "item is [PAD], RecBole's name for nobody in 1 row"),
+    "ragged": (["ragged.csv", "--to=data/x"], "1 line with another number of columns than its first line, which has"),
     "no rows": (["header.csv", "--to=data/x"], "header.csv has no row"),
     "latin": (["latin.csv", "--to=data/x"], "latin.csv is not text in utf-8 (byte 0xe6 in line 2); save it as UTF-8"),
     "format": (["ids.xls", "--to=data/x"], "ids.xls ends in '.xls', expected a table: .csv"),
     "absent": (["absent.csv", "--to=data/x"], "absent.csv cannot be read"),
-    "twice": ([*SHOP, "--items=twice.csv"], "twice.csv has 1 rows of items that it has already (first: 'v1' in line"),
+    "twice": ([*SHOP, "--items=twice.csv"], "twice.csv has 1 row of items that it has already (first: 'v1' in line"),
     "text": ([*SHOP, "--text=title"], "--text=title names columns of an item table; give that table with --items"),
     "features": ([*SHOP, "--features=video.npy"], "write --features=NAME=PATH or NAME=PATH:IDS"),
     "ids": ([*SHOP, "--features=video=video.npy"], "the features 'video' name none of the items .*'0' there and 'v1'"),
@@ -574,7 +574,7 @@ def test_several_parquet_files_become_one_table(workplace, monkeypatch, capsys):
     table = {"user": [*range(29), None], "item": [1] * 30, "time": [*range(30)]}
     parquet.write_table(pyarrow.table(table), workplace / "b.parquet")
     assert convert("*.parquet", "--to=data/e") == 2
-    assert "user is empty in 1 rows of b.parquet (first: row 30)" in capsys.readouterr().err
+    assert "user is empty in 1 row of b.parquet (first: row 30)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -592,7 +592,7 @@ def test_several_parquet_files_become_one_table(workplace, monkeypatch, capsys):
             {"header": ("user", "item", "rating")},
             "z.csv has the columns user",
         ),
-        ("z.csv", [*rows_of_log(9), ("", "b", 1, 2)], {}, "user is empty in 1 rows of z.csv (first: line 11)"),
+        ("z.csv", [*rows_of_log(9), ("", "b", 1, 2)], {}, "user is empty in 1 row of z.csv (first: line 11)"),
         ("z.csv", [*rows_of_log(9), ("a", "b", 1)], {}, "which has 4 (line 11 has 3); mend that line"),
         ("z.csv", [*rows_of_log(9), ("a", "b", "x", 1)], {}, "rating is 'x' in line 11 of z.csv"),
         ("z.csv", [("u,0.0", "b", 1, 1), ("7", "b", 1, 1), ("7.0", "b", 1, 1)], {}, "'7' and '7.0' differ in how they"),

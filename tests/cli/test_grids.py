@@ -40,7 +40,7 @@ def test_compare_ends_with_1_where_a_job_failed(path, capsys, monkeypatch):
     monkeypatch.setattr(carry_out, "train", fails_for_seed_two)
     assert main(["compare", str(path)]) == 1
     told = capsys.readouterr()
-    assert "1 runs done, 0 finished before, 1 failed, of 2" in told.out
+    assert "1 run done, 0 finished before, 1 failed, of 2" in told.out
     assert "failed: BPR on toy, seed 2: ValueError: Training loss is nan" in told.err
 
 

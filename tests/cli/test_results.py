@@ -10,7 +10,7 @@ import pytest
 from recbole_sheaf.cli import main
 from recbole_sheaf.cli.results import SHOWN
 from tests.conftest import Terminal
-from tests.store.planted import five_seeds, held_open, plant
+from tests.store.planted import add, five_seeds, held_open, plant
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,39 @@ def test_means_are_listed_and_filtered(path, capsys):
         ("real", "same"),
         ("shuffled", "better"),
     ]
+
+
+@pytest.fixture(scope="module")
+def with_commas(tmp_path_factory):
+    """A label that holds commas beside labels that are parts of it, and an ablation that holds one."""
+    store = plant(tmp_path_factory.mktemp("commas") / "store.duckdb")
+    add(store, "better, same", 1, [0.5] * 10, 0.4)
+    add(store, "no, nothing", 1, [0.5] * 10, 0.4, ablation="titles, genres")
+    with held_open(store) as store:
+        yield str(store.path)
+
+
+@pytest.mark.parametrize(
+    "options, models",
+    [
+        (["--model", "better, same"], ["better, same"]),
+        (["--model", "better,same"], ["better", "same"]),
+        (["--model=better", "--model=same"], ["better", "same"]),
+        (["--model=better, same", "--model=worse,better"], ["better", "better, same", "worse"]),
+        (["--ablation=titles, genres"], ["no, nothing"]),
+    ],
+)
+def test_a_name_with_commas_is_asked_for_as_it_stands_and_options_are_repeated(with_commas, capsys, options, models):
+    given = options if "--ablation" in options[0] else [*options, "--ablation=real"]
+    rows = as_rows(printed(capsys, with_commas, "--format=csv", *given))
+    assert sorted({row["model"] for row in rows}) == models
+
+
+def test_a_repeated_metric_is_another_and_a_part_of_a_name_is_refused(with_commas, capsys):
+    (heading, *_) = printed(capsys, with_commas, "--metric=NDCG@20", "--metric=Recall@20", "--format=csv").splitlines()
+    assert [name for name in heading.split(",") if name in ("recall@20", "ndcg@20")] == ["ndcg@20", "recall@20"]
+    assert main(["results", with_commas, "--model=no"]) == 2
+    assert """of label 'no'; there are LightGCN, better, "better, same", """ in capsys.readouterr().err
 
 
 def test_runs_are_listed_one_by_one(path, capsys):

@@ -310,7 +310,7 @@ def test_a_missing_time_is_refused_where_order_counts_and_named_by_its_line(agai
     lines = path.read_text().splitlines()
     lines[3] = lines[3].rpartition("\t")[0] + "\t"
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError, match=r"timestamp is missing in 1 lines of log.inter \(first: line 4\), and inter"):
+    with pytest.raises(DataError, match=r"timestamp is missing in 1 line of log.inter \(first: line 4\), and inter"):
         Dataset(config_of(path.parents[1], split="time"))
     columns = {"inter": ["user_id", "item_id", "timestamp"]}
     assert len(Dataset(config_of(path.parents[1], load_col=columns, repeated_interactions="keep"))) == len(lines) - 1

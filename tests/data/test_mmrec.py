@@ -168,13 +168,13 @@ def test_the_loser_of_a_race_takes_what_is_there(folder, monkeypatch):
 
 
 BAD = {
-    "label": (["0\t1\t5\t10\t3"], r"toy.inter has 1 values of x_label that are not 0, 1 or 2 \(first: '3' in line 7\)"),
-    "negative": (["0\t-1\t5\t10\t0"], r"values of itemID that are not a whole number from 0 \(first: '-1' in line 7\)"),
-    "fraction": (["1.5\t1\t5\t10\t0"], r"values of userID that are not a whole number from 0 \(first: '1.5'"),
-    "empty id": (["\t1\t5\t10\t0"], r"values of userID .* \(first: ''"),
+    "label": (["0\t1\t5\t10\t3"], r"toy.inter has 1 value of x_label that is not 0, 1 or 2 \(first: '3' in line 7\)"),
+    "negative": (["0\t-1\t5\t10\t0"], r"value of itemID that is not a whole number from 0 \(first: '-1' in line 7\)"),
+    "fraction": (["1.5\t1\t5\t10\t0"], r"value of userID that is not a whole number from 0 \(first: '1.5'"),
+    "empty id": (["\t1\t5\t10\t0"], r"value of userID .* \(first: ''"),
     "short line": (["0\t1"], r"another number of columns than its header, which has 5 \(first: line 7 has 2\)"),
-    "rating": (["0\t1\tgood\t10\t0"], r"values of rating that are not a number \(first: 'good'"),
-    "long line": (["0\t1\t5\t10\t0\t9"], r"1 lines with another number of columns .*line 7 has 6"),
+    "rating": (["0\t1\tgood\t10\t0"], r"value of rating that is not a number \(first: 'good'"),
+    "long line": (["0\t1\t5\t10\t0\t9"], r"1 line with another number of columns .*line 7 has 6"),
 }
 
 

@@ -179,9 +179,7 @@ def test_vectors_are_joined_by_id(workplace, capsys, monkeypatch, compressed, di
     for token, row in zip(tokens, rows):
         np.testing.assert_array_equal(row, of_item[int(token)][: dimensions or DIMENSIONS])
     said = capsys.readouterr().out
-    assert (
-        f"content: {len(tokens)} vectors of {dimensions or DIMENSIONS} numbers" in said and "1 items have none" in said
-    )
+    assert f"content: {len(tokens)} vectors of {dimensions or DIMENSIONS} numbers" in said and "1 item has none" in said
     if dimensions:
         squares = np.array([of_item[int(token)] for token in tokens], np.float64) ** 2
         assert f"the first of 64, which hold {squares[:, :3].sum() / squares.sum():.1%} of the squares" in said
@@ -348,7 +346,7 @@ REFUSED = {
     "an item's vector twice": (
         lambda vk: archive(vk, item_id=np.where(np.isin(vk.ids, [2, 3, 4, 5, 6]), 6, vk.ids)),
         [],
-        "items more than once (first: 6)",
+        "item more than once (first: 6)",
     ),
     "a vector without numbers": (
         lambda vk: archive(vk, embedding=np.where(vk.ids[:, None] < 10**6, np.nan, vk.vectors)),

@@ -135,10 +135,13 @@ def test_a_grid_says_of_each_run_what_came_of_it_and_how_long_the_rest_may_take(
         grid.skip(1)
         grid.result(planned("Pop"), OUTCOME)
         grid.end(planned("BPR"), ValueError("Training loss is nan"))
+        grid.ended = 2
+        grid.result(planned("Pop"), OUTCOME)
     states = screen.states()
+    assert "Pop on toy, seed 1: valid recall@20 0.2500, 40 s; 1 run left, about 20 s" in states
     assert "Pop on toy, seed 1: valid recall@20 0.2500, 40 s; 2 runs left, about 40 s" in states
     assert "failed: BPR on toy, seed 1: ValueError: Training loss is nan" in states
-    assert any("3/4" in state for state in states) == screen.watched
+    assert any("4/4" in state for state in states) == screen.watched
 
 
 def test_quiet_is_neither_bar_nor_line(screen):

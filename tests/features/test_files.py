@@ -49,8 +49,8 @@ def with_value(value, dtype=np.float32):
 
 DEFECTS = {
     "length": (dict(item_id=TOKENS[:2], feature=ROWS), r"bad.npz has 2 item_id tokens but 3 rows .*; write one token"),
-    "nan": (dict(item_id=TOKENS, feature=with_value(np.nan)), r"bad.npz has 1 values .*NaN or Inf.*first: item '3'"),
-    "inf": (dict(item_id=TOKENS, feature=with_value(np.inf)), r"1 values that are NaN or Inf .* in 1 rows .*'3'"),
+    "nan": (dict(item_id=TOKENS, feature=with_value(np.nan)), r"bad.npz has 1 value .*NaN or Inf.*first: item '3'"),
+    "inf": (dict(item_id=TOKENS, feature=with_value(np.inf)), r"1 value that is NaN or Inf .* in 1 row .*'3'"),
     "overflow": (dict(item_id=TOKENS, feature=with_value(1e300, float)), r"NaN or Inf in float32"),
     "duplicate": (dict(item_id=["7", "3", "7"], feature=ROWS), r"1 item_id tokens more than once \(first: '7'\)"),
     "one-dimensional": (dict(item_id=TOKENS, feature=ROWS[:, 0]), r"shape \(3,\); expected two dimensions"),

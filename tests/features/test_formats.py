@@ -115,9 +115,9 @@ DEFECTS = {
     "float ids": (lambda f: tensors(f, "f4", {"item_id": ROWS[:, 0].copy()}), r"item_id of type float32 and shape"),
     "no text": (lambda f: tensors(f, "f4", {"item_id": np.array([255, 254], np.uint8)}), r"uint8 that is no UTF-8"),
     "lists": (lambda f: parquet_of(f, "", item_id=["a", "b"], v=lists([[1, 2], [3]])), r"different lengths \(1, 2\)"),
-    "null": (lambda f: parquet_of(f, "", item_id=["a", "b"], v=[1.0, None]), r"x.parquet has 1 numbers that are null"),
-    "nan": (lambda f: parquet_of(f, "", item_id=TOKENS, v=fixed(NAN, "f4")), r"1 values that are NaN .* item 'ключ'"),
-    "no id": (lambda f: parquet_of(f, "", item_id=["a", None], v=[1.0, 2.0]), r"has 1 rows without an item id"),
+    "null": (lambda f: parquet_of(f, "", item_id=["a", "b"], v=[1.0, None]), r"x.parquet has 1 number that is null"),
+    "nan": (lambda f: parquet_of(f, "", item_id=TOKENS, v=fixed(NAN, "f4")), r"1 value that is NaN .* item 'ключ'"),
+    "no id": (lambda f: parquet_of(f, "", item_id=["a", None], v=[1.0, 2.0]), r"has 1 row without an item id"),
     "columns": (lambda f: parquet_of(f, "", a=["x"], b=["y"], v=[1.0]), r"the columns 'a' \(string\), .*expected"),
     "bool ids": (lambda f: parquet_of(f, "", item_id=[True], v=[1.0]), r"has item ids of type bool; expected text"),
     "no numbers": (lambda f: parquet_of(f, "", item_id=["x"]), r"expected 'item_id' \(ids\) and either 'feature'"),
@@ -217,7 +217,7 @@ def test_columns_of_float_seq_are_modalities(tmp_path, caplog):
     [
         ("i0\ta\t1", r"column clip of toy.item has vectors of different lengths \(1, 2\)"),
         ("i0\ta\t1 x", r"column clip of toy.item has '1 x'; expected numbers"),
-        ("i0\ta\t1 inf", r"column clip of toy.item has 1 values that are NaN or Inf"),
+        ("i0\ta\t1 inf", r"column clip of toy.item has 1 value that is NaN or Inf"),
     ],
 )
 def test_a_column_of_something_else_is_refused(tmp_path, line, message):
@@ -245,7 +245,7 @@ def test_blocks_are_the_rows_and_overflow_is_infinite(monkeypatch):
     blocks = list(in_blocks(ROWS, np.array([2, 0, 1])))
     assert [start for start, _ in blocks] == [0, 2]
     np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), ROWS[[2, 0, 1]])
-    with pytest.raises(FeatureError, match=r"2 values that are NaN or Inf in float32 in 1 rows \(first: item 'c'\)"):
+    with pytest.raises(FeatureError, match=r"2 values that are NaN or Inf in float32 in 1 row \(first: item 'c'\)"):
         check_features("x", ["a", "b", "c"], np.array([[0, 1], [2, 3], [np.nan, np.inf]], np.float32))
     assert np.isinf(next(in_blocks(np.array([[1e300]])))[1]).all()
     joined = join_by_token("x", TOKENS, ROWS, {"[PAD]": 0, "12": 1, "i0": 3, "ключ": 2}, 4)

@@ -77,10 +77,10 @@ def with_row(size, dtype=np.float32):
 @pytest.mark.parametrize(
     "rows, said",
     [
-        (with_row(1e-39), r"x.npz has 1 rows without a value of 1.2e-38 or more \(first: item 'i7'\)"),
+        (with_row(1e-39), r"x.npz has 1 row without a value of 1.2e-38 or more \(first: item 'i7'\)"),
         (
             with_row(1e-300, np.float64),
-            r"has 1 rows without a value of 1.2e-38 .* 'i7'.*; multiply all rows by one factor",
+            r"has 1 row without a value of 1.2e-38 .* 'i7'.*; multiply all rows by one factor",
         ),
         (ROWS * np.float32(1e-40), r"x.npz has 12 rows without a value .* \(first: item 'i0'\)"),
     ],
@@ -100,7 +100,7 @@ def test_a_row_of_zeros_and_a_small_value_beside_others_are_no_defect(tmp_path):
 
 def test_numbers_in_a_column_are_read_before_they_are_rounded(tmp_path):
     (tmp_path / "toy.item").write_text("item_id:token\tv:float_seq\na\t1e-50 2e-50\nb\t1 2\n")
-    with pytest.raises(FeatureError, match="1 rows without a value of .* .first: item 'a'"):
+    with pytest.raises(FeatureError, match="1 row without a value of .* .first: item 'a'"):
         column_features(tmp_path / "toy.item", "v")
 
 
