@@ -65,7 +65,11 @@ class LocalShards:
         """
         threads = torch.get_num_threads() if self.threads is None else self.threads
         pairs = whole_gram(signals, gram)
-        shared = self.workers.share(_arrays(signals, ridge, gram, pairs))
+        shared, at_hand = (
+            self.workers.share(_arrays(signals, ridge, gram, pairs)),
+            gram is not None or pairs is not None,
+        )
+        del pairs  # gigabytes, which the workers have now
         about = (shared, signals.n_users, threads)
         near = torch.full((signals.n_items, neighbours), -1)
         chunks = arc_chunks(signals, neighbours, self.chunk_pairs)
@@ -73,7 +77,7 @@ class LocalShards:
         for found, rows in zip(arcs, chunks):
             near[rows] = torch.from_numpy(found)
         weights, variance = signals.content.new_zeros(near.shape), torch.zeros_like(ridge)
-        chunks = block_chunks(signals, near, gram is not None or pairs is not None, False, self.chunk_bytes)
+        chunks = block_chunks(signals, near, at_hand, False, self.chunk_bytes)
         shards = ((*about, rows.numpy(), near[rows].numpy()) for rows in chunks)
         for (some, own), rows in zip(in_order(self.workers, maps_of_shard, shards), chunks):
             weights[rows], variance[rows] = torch.from_numpy(some), torch.from_numpy(own)
