@@ -75,12 +75,12 @@ class LocalShards:
         chunks = arc_chunks(signals, neighbours, self.chunk_pairs)
         arcs = in_order(self.workers, arcs_of_shard, ((*about, neighbours, rows.numpy()) for rows in chunks))
         for found, rows in zip(arcs, chunks):
-            near[rows] = torch.from_numpy(found)
+            near[rows] = _tensor(found)
         weights, variance = signals.content.new_zeros(near.shape), torch.zeros_like(ridge)
         chunks = block_chunks(signals, near, at_hand, False, self.chunk_bytes)
         shards = ((*about, rows.numpy(), near[rows].numpy()) for rows in chunks)
         for (some, own), rows in zip(in_order(self.workers, maps_of_shard, shards), chunks):
-            weights[rows], variance[rows] = torch.from_numpy(some), torch.from_numpy(own)
+            weights[rows], variance[rows] = _tensor(some), _tensor(own)
         return LocalMaps(near, weights, variance)
 
 

@@ -1,5 +1,7 @@
 """The local item sheaf on workers: the arcs and coefficients of one process, to the last digit."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -49,6 +51,28 @@ def test_shards_are_what_one_process_makes(signals, way, monkeypatch):
         found = LocalShards(workers, 1, PAIRS, BYTES)(signals, ridge, K, gram)
     assert equal(found, alone(signals, ridge, gram))
     assert all(sum(call.__name__ == name for call in shards) > 3 for name in ("arcs_of_shard", "maps_of_shard"))
+
+
+def test_what_a_cluster_hands_over_is_read_without_a_warning(signals):
+    """Ray's arrays cannot be written to, of which PyTorch warns."""
+
+    class Store(ThisProcess):
+        def submit(self, *given):
+            future = super().submit(*given)
+            made = future.result()
+            for array in made if isinstance(made, tuple) else [made]:
+                array.setflags(write=False)
+            return future
+
+    ridge = ridge_diagonal(signals.diagonal, 2.0, 0.2)
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings(), Store() as workers:
+            warnings.simplefilter("error")
+            found = LocalShards(workers, 1, PAIRS, BYTES)(signals, ridge, K)
+    finally:
+        torch.set_warn_always(False)
+    assert equal(found, alone(signals, ridge, None))
 
 
 def test_two_processes_fit_the_sheaf_of_one(signals):
