@@ -1,11 +1,12 @@
 r"""The local item sheaf of ten million items, in shards of items on worker processes: time and memory.
 
     OMP_NUM_THREADS=1 python -m benchmarks.item_sheaf_in_shards [--items=10000000] [--users=600000] [--per-user=50] \
-        [--arcs=20] [--content=16] [--workers=2] [--ray=ADDRESS]
+        [--arcs=20] [--content=16] [--workers=2] [--ray=ADDRESS] [--maps-alone]
 
-Users keep to their tastes as in `million_items`; content is random. Prints a Markdown row: seconds until the signals
-are there, of arcs and maps on the workers, of hubs and the level of cold items in this process, and the memory of all
-processes together at its peak, pages that several of them map counted once. Linux only.
+Users keep to their tastes as in `million_items`; content is random. Prints a Markdown row for each step: seconds, and
+the memory of all processes together at its peak until then, pages that several of them map counted once. The last row
+is with hubs and the sheaf as a module, in this process alone; with --maps-alone it ends before them, since as a module
+ten million items with 20 arcs took more than 18 GiB. Linux only.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from benchmarks.measuring import machine
 from benchmarks.million_items import drawn
 from recbole_sheaf.layers.item_sheaf import fit_item_sheaf
 from recbole_sheaf.models.local_shards import LocalShards
+from recbole_sheaf.sheaf.item_sheaf import ridge_diagonal
 from recbole_sheaf.sheaf.item_signals import item_signals
 from recbole_sheaf.workers.pools import ProcessWorkers, RayWorkers
 
@@ -29,6 +31,7 @@ def main() -> None:
     for name, value in (("items", 10_000_000), ("users", 600_000), ("per-user", 50), ("arcs", 20), ("content", 16)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--maps-alone", action="store_true", help="end with arcs and maps")
     parser.add_argument("--ray", metavar="ADDRESS", help="of a Ray cluster, or 'local', in the place of processes")
     options = parser.parse_args()
     print(f"{machine()}\n", flush=True)
@@ -40,24 +43,24 @@ def main() -> None:
         users, items = (torch.from_numpy(each) for each in pairs)
         signals = item_signals(users, items, options.users, options.items, content, history_power=0.5)
         del pairs, users, items, content
-        there, learnt = time.perf_counter(), []
+        there = time.perf_counter()
+        print("| step | seconds | GiB |\n|:--|--:|--:|", flush=True)
+        row(f"signals of {options.items:,} items, {len(signals.items_of_user):,} interactions", there - start, memory)
 
         def local_maps(*given):
             maps = LocalShards(workers)(*given)
-            learnt.append(time.perf_counter())
+            row(f"{options.arcs} arcs into each, maps, {workers.slots} workers", time.perf_counter() - there, memory)
             return maps
 
-        sheaf = fit_item_sheaf(signals, neighbours=options.arcs, backend="torch", local_maps=local_maps)
-        end = time.perf_counter()
-    print(
-        "| items | interactions | arcs of an item | content | workers | signals, s | arcs and maps, s | hubs, s | GiB |"
-        "\n"
-        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-        f"| {options.items:,} | {len(signals.items_of_user):,} | {options.arcs} | {options.content} | "
-        f"{workers.slots} | {there - start:.0f} | {learnt[0] - there:.0f} | {end - learnt[0]:.0f} | "
-        f"{memory.peak / 2**30:.1f} |\n\n"
-        f"{sheaf.graph.num_arcs:,} arcs"
-    )
+        if options.maps_alone:
+            local_maps(signals, ridge_diagonal(signals.diagonal, 50.0, 0.5), options.arcs)
+            return
+        fit_item_sheaf(signals, neighbours=options.arcs, backend="torch", local_maps=local_maps)
+        row(f"all, with hubs of {options.content} columns, as a module", time.perf_counter() - there, memory)
+
+
+def row(step: str, seconds: float, memory: "Memory") -> None:
+    print(f"| {step} | {seconds:.0f} | {memory.peak / 2**30:.1f} |", flush=True)
 
 
 class Memory:
