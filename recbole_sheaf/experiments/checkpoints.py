@@ -45,6 +45,7 @@ UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, Asser
 
 MOST_MEMORY = 2**30  # bytes that a model may be built of, whatever its weights have
 MAKERS = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
+LIFT_POWERS = frozenset({"lift_power", "item_sheaf_lift_power"})  # of ItemSheaf and of MMSheaf
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ def own_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a checkpoint says of its run and a run may be told: no place to write to, no key that nothing reads.
 
     Model and dataset have a place of their own. A run from before ``relations`` was a setting read none, whatever lies
-    beside its dataset today.
+    beside its dataset today, and one from before ``lift_power`` let modalities share alike.
 
     Raises:
         CheckpointError: if its model is one that nobody has.
@@ -277,6 +278,8 @@ def own_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     known = known_keys(model, dataset) - {"model", "dataset"}
     kept = {key: settings[key] for key in settings if key in known and (key not in WITHOUT_EFFECT or key in KEPT)}
     kept.setdefault("relations", {})
+    for name in LIFT_POWERS & known:
+        kept.setdefault(name, 0.0)
     sampled = kept.get("train_neg_sample_args")
     if isinstance(sampled, dict) and sampled.get("distribution") == "none":  # as RecBole resolves, and refuses, None
         kept["train_neg_sample_args"] = None

@@ -1,6 +1,7 @@
 """What validation chooses of MMSheaf and ItemSheaf: the weighing of the sheaves and the form of the item sheaf."""
 
 import itertools
+import json
 import logging
 from dataclasses import astuple, replace
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from recbole.data.interaction import Interaction
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, restore
@@ -15,6 +18,7 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare, train
 from recbole_sheaf.experiments.training_state import _counters
+from recbole_sheaf.files.checkpoint_file import KEY
 from recbole_sheaf.models import item_sheaf_forms, itemsheaf
 from recbole_sheaf.models.item_sheaf_forms import MIXES, SHRINKAGES, Form, open_forms
 from recbole_sheaf.models.mmsheaf import MMSheafSettings
@@ -265,6 +269,22 @@ def test_a_checkpoint_keeps_a_choice_that_is_not_the_first(toy_settings, tmp_pat
     assert again.weighing == ready.model.weighings[-1] and again.closed_form.form == Form(*MIXES[-1], *SHRINKAGES[-1])
     everyone = Interaction({"user_id": torch.arange(again.n_users)})
     torch.testing.assert_close(again.full_sort_predict(everyone), ready.model.eval().full_sort_predict(everyone))
+
+
+@pytest.mark.parametrize("name", ["ItemSheaf", "MMSheaf"])
+def test_a_checkpoint_from_before_modalities_shared_by_their_lift_loads(toy_settings, tmp_path, name):
+    """Its form was given, so it holds no number of one, and no word of a lift."""
+    given = {"ridge": 1.0, "map_dropout": 0.2, "content_weight": 2.0, "neighbourhood_weight": 1.0, "lift_power": 0.0}
+    settings = {**toy_settings, **FIXED} if name == "MMSheaf" else {**toy_settings, **given}
+    settings = {key: value for key, value in settings.items() if name == "MMSheaf" or key != "embedding_size"}
+    (config,) = resolve_configs([name], "toy", [], settings)
+    result = train(config, load_split(config), tmp_path).result
+    with safe_open(result.checkpoint, "pt") as file:
+        about, held = json.loads(file.metadata()[KEY]), {key: file.get_tensor(key) for key in file.keys()}
+    del about["settings"]["item_sheaf_lift_power" if name == "MMSheaf" else "lift_power"]
+    save_file(held, tmp_path / "older.safetensors", {KEY: json.dumps(about)})
+    again = restore(tmp_path / "older.safetensors", toy_settings["data_path"]).model
+    assert again.closed_form.lift_powers == [0.0]
 
 
 def test_open_forms_are_mixes_by_shrinkages_with_what_is_given_in_its_place():
