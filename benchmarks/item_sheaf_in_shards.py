@@ -12,9 +12,9 @@ ten million items with 20 arcs took more than 18 GiB. Linux only.
 import argparse
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from benchmarks.measuring import machine
@@ -77,32 +77,17 @@ class Memory:
         self.thread.join()
 
     def _watch(self) -> None:
+        this = psutil.Process()
         while not self.ended.wait(1.0):
-            self.peak = max(self.peak, sum(map(_proportional_bytes, family())))
+            family = (this, *this.children(recursive=True))
+            self.peak = max(self.peak, sum(map(_proportional_bytes, family)))
 
 
-def family() -> "list[int]":
-    """This process and those under it."""
-    found, parents = [], {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
-        except FileNotFoundError:
-            continue  # ended meanwhile
-    asked = [int(Path("/proc/self").readlink().name)]
-    while asked:
-        one = asked.pop()
-        found.append(one)
-        asked += [child for child, parent in parents.items() if parent == one]
-    return found
-
-
-def _proportional_bytes(process: int) -> int:
+def _proportional_bytes(process: psutil.Process) -> int:
     try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
+        return process.memory_full_info().pss
+    except psutil.NoSuchProcess:
         return 0  # ended meanwhile
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 if __name__ == "__main__":

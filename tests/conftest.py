@@ -5,6 +5,7 @@ import functools
 import gc
 import importlib.util
 import io
+import json
 import logging
 import os
 import sys
@@ -216,3 +217,13 @@ def parse_defaults_once(configurator):
     parsed, reads = functools.cache(configurator.yaml.load), types.SimpleNamespace(**vars(configurator.yaml))
     reads.load = lambda text, Loader: copy.deepcopy(parsed(text, Loader=Loader))
     configurator.yaml = reads
+
+
+def opened(path):
+    """The JSON and the tensors of a checkpoint."""
+    from safetensors import safe_open
+
+    from recbole_sheaf.files.checkpoint_file import KEY
+
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()[KEY]), {name: file.get_tensor(name) for name in file.keys()}

@@ -45,7 +45,6 @@ UNFIT = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, Asser
 
 MOST_MEMORY = 2**30  # bytes that a model may be built of, whatever its weights have
 MAKERS = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
-LIFT_POWERS = frozenset({"lift_power", "item_sheaf_lift_power"})  # of ItemSheaf and of MMSheaf
 
 
 @dataclass(frozen=True)
@@ -277,9 +276,8 @@ def own_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     refuse_unsafe_names(dataset)
     known = known_keys(model, dataset) - {"model", "dataset"}
     kept = {key: settings[key] for key in settings if key in known and (key not in WITHOUT_EFFECT or key in KEPT)}
-    kept.setdefault("relations", {})
-    for name in LIFT_POWERS & known:
-        kept.setdefault(name, 0.0)
+    of_before: dict[str, Any] = {"relations": {}, "lift_power": 0.0, "item_sheaf_lift_power": 0.0}
+    kept = {name: value for name, value in of_before.items() if name in known} | kept
     sampled = kept.get("train_neg_sample_args")
     if isinstance(sampled, dict) and sampled.get("distribution") == "none":  # as RecBole resolves, and refuses, None
         kept["train_neg_sample_args"] = None

@@ -9,6 +9,7 @@ then whether modalities share these weights alike or by what each knows of taste
 weights :math:`\omega_r` of what users have beside choosing (:mod:`recbole_sheaf.data.relations`).
 """
 
+import functools
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,6 +75,11 @@ class Form:
     map_dropout: float
     relations: tuple[tuple[str, float], ...] = ()
     lift_power: float = 0.0
+
+    @property
+    def weighs_content(self) -> bool:
+        """Whether content is among the signals, linear or as neighbourhoods."""
+        return bool(self.content or self.neighbourhoods)
 
 
 @dataclass(frozen=True)
@@ -167,14 +173,13 @@ class ClosedForm(nn.Module):
         self._slots, self._ray_address = config["item_sheaf_workers"], config["item_sheaf_ray_address"]
         self.rows = forms if modalities else [[Form(0.0, 0.0, form.ridge, form.map_dropout) for form in forms[0]]]
         self.weights = open_weights(relations_of(dataset))
-        weighed = any(form.content or form.neighbourhoods for row in self.rows for form in row)
+        weighed = any(form.weighs_content for row in self.rows for form in row)
         self.lift_powers = open_powers(lift_power, len(modalities) if weighed else 0)
         relations, power = self.weights[0], self.lift_powers[0]
         self.rows = [[replace(form, relations=relations, lift_power=power) for form in row] for row in self.rows]
         own = [replace(form, relations=each) for each in self.weights for row in self.rows for form in row]
         self.forms = [replace(form, lift_power=power) for power in self.lift_powers for form in own]
         self.register_buffer("number", torch.tensor(0), persistent=len(self.forms) > 1)
-        self._lifts: Optional[dict[str, float]] = None
         self._fitted: Optional[tuple[int, ItemSheaf]] = None  # in a tuple, since it is no part of the module
         if len(self.forms) == 1:
             self.sheaf  # noqa: B018  # what cannot be fitted is refused at once
@@ -263,18 +268,21 @@ class ClosedForm(nn.Module):
         given, power = self.fitting.modality_weights, self.form.lift_power
         if not power or len(self._modalities) < 2:
             return given
-        if self._lifts is None:
-            self._lifts = {name: self._lift(features) for name, features in self._modalities.items()}
         shares = shares_by_lift(self._lifts, power)
         return {**given, **{name: share * given.get(name, 1.0) for name, share in shares.items()}}
 
-    def _lift(self, features: ModalityFeatures) -> float:
+    @functools.cached_property
+    def _lifts(self) -> dict[str, float]:
+        """How many times as often as by chance nearest items of each modality are chosen together in training."""
         dataset = self._dataset
         n_users, n_items = dataset.user_num, dataset.item_num
         users, items = (dataset.inter_feat[field].numpy() for field in (dataset.uid_field, dataset.iid_field))
-        pairs = np.unique(users * n_items + items)
-        src, dst, _ = cached_knn_arcs(features, self.fitting.nearest, self._cache)
-        return co_choice_lift(src, dst, *np.divmod(pairs, n_items), n_users, n_items)
+        pairs = np.divmod(np.unique(users * n_items + items), n_items)
+        arcs = {
+            name: cached_knn_arcs(features, self.fitting.nearest, self._cache)[:2]
+            for name, features in self._modalities.items()
+        }
+        return {name: co_choice_lift(*each, *pairs, n_users, n_items) for name, each in arcs.items()}
 
     def signals(self) -> ItemSignals:
         """What the sheaf is fitted to; RecBole's padding has none."""

@@ -121,7 +121,7 @@ def choose_form(trainer: Any, valid_data: Any) -> None:
 
     column = closed_form.rows[0].index(best_of(closed_form.rows[0]))
     best = best_of([row[column] for row in closed_form.rows])
-    if best.content or best.neighbourhoods:
+    if best.weighs_content:
         best = best_of([replace(best, lift_power=power) for power in closed_form.lift_powers])
     closed_form.take(best_of([replace(best, relations=weights) for weights in closed_form.weights]))
     trainer.logger.info(f"validation chooses the form of the item sheaf: {closed_form.form}")

@@ -84,7 +84,7 @@ def neighbours_of(
     common = signals.weighed_by_item[asked] @ signals.by_row  # rows of M without C
     lengths = np.diff(common.indptr)
     i, j = np.repeat(np.arange(len(asked)), lengths), common.indices
-    score = np.where(j == asked[i], -np.inf, common.data * scale[j]).astype(scale.dtype)
+    score = np.where(j == asked[i], -np.inf, common.data * scale[j])
     padded = np.full((len(asked), max(neighbours, lengths.max(initial=0))), -np.inf, dtype=scale.dtype)
     padded[i, np.arange(len(i)) - common.indptr[i]] = score
     last_chosen = torch.from_numpy(padded).topk(neighbours, dim=1).values[:, -1].numpy()

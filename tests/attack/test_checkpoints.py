@@ -13,7 +13,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from recbole.quick_start import run_recbole
-from safetensors import safe_open
 from safetensors.torch import save
 
 from recbole_sheaf.cli import main
@@ -22,7 +21,7 @@ from recbole_sheaf.experiments.checkpoints import evaluate_checkpoint, read_chec
 from recbole_sheaf.experiments.runs import run_models
 from recbole_sheaf.files.checkpoint_file import KEY, MOST_HEADER
 from tests.attack.test_unsafe_settings import RUNS, Payload
-from tests.conftest import TOY, write_toy
+from tests.conftest import TOY, opened, write_toy
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +50,6 @@ def place(home, workplace):
     """An empty current folder; after the test no payload has touched a file in it."""
     yield workplace
     assert not (workplace / "touched").exists()
-
-
-def opened(path):
-    """The JSON and the tensors of a checkpoint."""
-    with safe_open(path, "pt") as file:
-        return json.loads(file.metadata()[KEY]), {name: file.get_tensor(name) for name in file.keys()}
 
 
 def altered(path, about=(), drop=(), settings=(), tensors=()):

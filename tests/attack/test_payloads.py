@@ -16,8 +16,9 @@ import torch
 import yaml
 
 from recbole_sheaf.workers.pools import RayWorkers, _private_ray
-from tests.attack.test_checkpoints import altered, opened
+from tests.attack.test_checkpoints import altered
 from tests.attack.test_unsafe_settings import CONTEXT, RUNS, Payload
+from tests.conftest import opened
 
 COMMAND = "import sys; from recbole_sheaf.cli import main; sys.exit(main(sys.argv[1:]))"
 DATA = ["--dataset=toy", "--data_path=data", "--cache_dir=cache"]

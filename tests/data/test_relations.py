@@ -7,7 +7,6 @@ import duckdb
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from recbole_sheaf.data.relations import relations_of
@@ -23,6 +22,7 @@ from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import prepare, train
 from recbole_sheaf.exports.files import read_embeddings, write_embeddings
 from recbole_sheaf.files.checkpoint_file import KEY
+from tests.conftest import opened
 from tests.embeddings.toys import restored
 
 HEAD = "user_id:token\titem_id:token"
@@ -275,8 +275,7 @@ def test_a_checkpoint_from_before_relations_reads_none(toy_settings, tmp_path):
     (config,) = resolve_configs(["ItemSheaf"], "toy", [], {**own, "relations": {}})
     result = train(config, load_split(config), tmp_path).result
     older = tmp_path / "older.safetensors"
-    with safe_open(result.checkpoint, "pt") as file:
-        about, held = json.loads(file.metadata()[KEY]), {name: file.get_tensor(name) for name in file.keys()}
+    about, held = opened(result.checkpoint)
     del about["settings"]["relations"]
     save_file(held, older, {KEY: json.dumps(about)})
     beside(tmp_path / "data" / "toy", [("u0", "i0")])

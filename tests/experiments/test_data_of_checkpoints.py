@@ -26,7 +26,7 @@ from recbole_sheaf.features import text
 from recbole_sheaf.files.checkpoint_file import KEY
 from recbole_sheaf.serving.app import build_app
 from recbole_sheaf.serving.catalogue import Catalogue
-from tests.conftest import CLOSED_FORM, TOY, write_toy
+from tests.conftest import CLOSED_FORM, TOY, opened, write_toy
 
 WORDS = "red green blue old new small large film song book".split()
 MODELS = ("BPR", "EASE", "MMSheaf", "ItemSheaf")
@@ -343,8 +343,7 @@ def test_a_table_more_or_less_is_refused(home, tmp_path, checkpoint):
 
 
 def altered(checkpoint, to, **settings):
-    with safe_open(checkpoint, "pt") as file:
-        about, held = json.loads(file.metadata()[KEY]), {name: file.get_tensor(name) for name in file.keys()}
+    about, held = opened(checkpoint)
     about["settings"].update(settings)
     save_file(held, to, {KEY: json.dumps(about)})
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from recbole.data.interaction import Interaction
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from recbole_sheaf.errors import ConfigError
@@ -32,6 +31,7 @@ from recbole_sheaf.models.weighing import (
     weighings,
 )
 from recbole_sheaf.workers.pools import ThisProcess
+from tests.conftest import opened
 from tests.models.skewed import by_history, write_skewed
 from tests.models.test_contract import build
 
@@ -279,8 +279,7 @@ def test_a_checkpoint_from_before_modalities_shared_by_their_lift_loads(toy_sett
     settings = {key: value for key, value in settings.items() if name == "MMSheaf" or key != "embedding_size"}
     (config,) = resolve_configs([name], "toy", [], settings)
     result = train(config, load_split(config), tmp_path).result
-    with safe_open(result.checkpoint, "pt") as file:
-        about, held = json.loads(file.metadata()[KEY]), {key: file.get_tensor(key) for key in file.keys()}
+    about, held = opened(result.checkpoint)
     del about["settings"]["item_sheaf_lift_power" if name == "MMSheaf" else "lift_power"]
     save_file(held, tmp_path / "older.safetensors", {KEY: json.dumps(about)})
     again = restore(tmp_path / "older.safetensors", toy_settings["data_path"]).model
