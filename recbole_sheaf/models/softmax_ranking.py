@@ -11,6 +11,9 @@ chooses when the epochs are over: all of it ranks as the training interactions s
 where histories are short: a free vector that few interactions train does not learn what all users have in common.
 ``auto`` is :math:`\alpha = 1` where half of the users have 10 interactions or fewer, else 0
 (docs/results/search-log.md).
+
+**Temperature.** What few interactions train must not tell items apart too sharply: ``softmax_temperature: auto`` is .2
+where histories are short in the sense above, .15 elsewhere (likewise there).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +49,6 @@ class SoftmaxRanking(nn.Module):
 
     def __init__(self, settings: LossSettings, dataset: Any) -> None:
         super().__init__()
-        self.temperature = settings.softmax_temperature
         users, items = (dataset.inter_feat[field].long() for field in (dataset.uid_field, dataset.iid_field))
         distinct = (users * dataset.item_num + items).unique()  # sorted by user, then by item
         users, items = distinct // dataset.item_num, distinct % dataset.item_num
@@ -56,6 +58,8 @@ class SoftmaxRanking(nn.Module):
         draws = settings.sampled(dataset.item_num - 1)
         frequency = torch.bincount(items, minlength=dataset.item_num)
         self.sampler = None if draws is None else ItemSampler(frequency, draws)
+        given = settings.softmax_temperature
+        self.temperature = auto_temperature(self.counts) if given == "auto" else float(given)
         given = settings.softmax_popularity
         self.popularity_weight = popularity_weight(self.counts) if given == "auto" else float(given)
         self.popularity_kept = settings.popularity_kept if self.popularity_weight else 0.0
@@ -112,6 +116,11 @@ def short_histories(lengths: Int[Tensor, " n_users"]) -> bool:
 def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
     """Alpha of ``softmax_popularity: auto`` for training histories of these lengths."""
     return 1.0 if short_histories(lengths) else 0.0
+
+
+def auto_temperature(lengths: Int[Tensor, " n_users"]) -> float:
+    """Tau of ``softmax_temperature: auto`` for training histories of these lengths."""
+    return 0.2 if short_histories(lengths) else 0.15
 
 
 class SoftmaxRanked:
