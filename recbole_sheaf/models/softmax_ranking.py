@@ -12,8 +12,8 @@ where histories are short: a free vector that few interactions train does not le
 ``auto`` is :math:`\alpha = 1` where half of the users have 10 interactions or fewer, else 0
 (docs/results/search-log.md).
 
-**Temperature.** What few interactions train must not tell items apart too sharply: ``softmax_temperature: auto`` is .2
-where histories are short in the sense above, .15 elsewhere (likewise there).
+**Temperature.** What few interactions train must not tell items apart too sharply: ``softmax_temperature: auto`` is .15
+where half of the users have more than 40 interactions, else .2 (likewise there).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +33,7 @@ from recbole_sheaf.settings.config import LossSettings
 from recbole_sheaf.settings.rules import Choices
 
 SHORT_HISTORY = 10  # interactions; where half of the users have so many or fewer, training takes popularity in
+LONG_HISTORY = 40  # where half of them have more, cosines are told apart more sharply
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
 
@@ -107,10 +108,15 @@ class SoftmaxRanking(nn.Module):
         return softmax_loss(rows, item_all, (row, item), self.temperature, offset, draw, weight)
 
 
-def short_histories(lengths: Int[Tensor, " n_users"]) -> bool:
-    """Whether half of the users have ``SHORT_HISTORY`` training interactions or fewer; empty histories do not count."""
+def median_history(lengths: Int[Tensor, " n_users"]) -> int:
+    """Training interactions of the median user; empty histories do not count, and 0 says that all are empty."""
     histories = lengths[lengths > 0]
-    return bool(len(histories) and histories.median() <= SHORT_HISTORY)
+    return int(histories.median()) if len(histories) else 0
+
+
+def short_histories(lengths: Int[Tensor, " n_users"]) -> bool:
+    """Whether half of the users have ``SHORT_HISTORY`` training interactions or fewer."""
+    return 0 < median_history(lengths) <= SHORT_HISTORY
 
 
 def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
@@ -120,7 +126,7 @@ def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
 
 def auto_temperature(lengths: Int[Tensor, " n_users"]) -> float:
     """Tau of ``softmax_temperature: auto`` for training histories of these lengths."""
-    return 0.2 if short_histories(lengths) else 0.15
+    return 0.15 if median_history(lengths) > LONG_HISTORY else 0.2
 
 
 class SoftmaxRanked:

@@ -103,24 +103,29 @@ def test_validation_chooses_the_share_and_the_checkpoint_keeps_it(toy_settings, 
     [
         ([3, 0, 5], 1.0, 0.2),
         ([10, 200, 1], 1.0, 0.2),
-        ([11, 200, 1], 0.0, 0.15),
-        ([0, 0, 11], 0.0, 0.15),
-        ([0, 0], 0.0, 0.15),
+        ([11, 200, 1], 0.0, 0.2),
+        ([0, 0, 11], 0.0, 0.2),
+        ([40, 200, 1], 0.0, 0.2),
+        ([0, 0, 41], 0.0, 0.15),
+        ([41, 200, 1], 0.0, 0.15),
+        ([0, 0], 0.0, 0.2),
     ],
 )
-def test_training_takes_popularity_in_and_a_higher_temperature_where_histories_are_short(lengths, weight, temperature):
+def test_training_takes_popularity_in_where_histories_are_short_and_is_sharper_where_they_are_long(
+    lengths, weight, temperature
+):
     """Of half of the users who have one, however long those of the others are."""
     assert popularity_weight(torch.tensor(lengths)) == weight
     assert auto_temperature(torch.tensor(lengths)) == temperature
 
 
 def test_auto_is_what_the_datas_histories_call_for(toy_settings):
-    """Two users of two items each: the whole popularity. One of 32: none, nothing is open, and a lower temperature."""
+    """Two users of two items each: the whole popularity. One of 48: none, nothing is open, and a lower temperature."""
     torch.testing.assert_close(
         ranking(softmax_popularity="auto").popularity, ranking(softmax_popularity=1.0).popularity
     )
-    long = Interactions([1] * 32, list(range(1, 33)))
-    long.item_num = 33
+    long = Interactions([1] * 48, list(range(1, 49)))
+    long.item_num = 49
     found = SoftmaxRanking(LossSettings("softmax", softmax_temperature="auto", softmax_popularity="auto"), long)
     assert not found.popularity.any() and len(weighings(popularity_kept=found.popularity_kept)) == 1
     assert found.temperature == 0.15 and ranking(softmax_temperature="auto").temperature == 0.2
