@@ -78,7 +78,7 @@ from recbole_sheaf.sheaf.unit_length import unit_length
 AUTO_NEIGHBOURS = 10  # of an item graph
 LEAST_LIFT = 1.2  # of neighbours in content, 1 being chance, 1.5 the least seen of real content
 GRAPH_FROM_RIDGE = 50.0  # of the item sheaf, from which there is one with `item_graph_neighbours: auto`
-AUTO_TARGETS = 3.0  # interactions, where histories are short; docs/results/search-log.md
+AUTO_TARGETS = 3.0  # interactions, where users and items have few; docs/results/search-log.md
 SHEAF_SCORES_KEPT = 2**28  # floats, 1 GiB
 SAMPLED_SCORES = 2**24  # floats, of the users whose scores say how wide these spread
 SHEAF_WEIGHTS = ("item_sheaf_weight", "item_sheaf_rarity", "item_sheaf_user_power")
@@ -269,8 +269,9 @@ class MMSheaf(MultimodalRecommender):
     def _worth_of_targets(self, settings: MMSheafSettings) -> float:
         asked, without, softmax = settings.item_sheaf_targets, settings.item_sheaf_weight == 0, self.softmax
         if asked == "auto":
-            pays = softmax is not None and softmax.sampler is None and not without and short_histories(softmax.counts)
-            return AUTO_TARGETS if pays else 0.0
+            served = softmax is not None and softmax.sampler is None and not without
+            users, items = self.graph.in_degrees[: self.n_users], self.graph.in_degrees[self.n_users :]
+            return AUTO_TARGETS if served and short_histories(users) and short_histories(items) else 0.0
         if asked and (without or softmax is None):
             lacks = "item_sheaf_weight is 0" if without else "loss is bpr"
             raise ConfigError(

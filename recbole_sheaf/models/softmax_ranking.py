@@ -108,14 +108,14 @@ class SoftmaxRanking(nn.Module):
         return softmax_loss(rows, item_all, (row, item), self.temperature, offset, draw, weight)
 
 
-def median_history(lengths: Int[Tensor, " n_users"]) -> int:
-    """Training interactions of the median user; empty histories do not count, and 0 says that all are empty."""
+def median_history(lengths: Int[Tensor, " n"]) -> int:
+    """The median of training interactions; who has none does not count, and 0 says that nobody has any."""
     histories = lengths[lengths > 0]
     return int(histories.median()) if len(histories) else 0
 
 
-def short_histories(lengths: Int[Tensor, " n_users"]) -> bool:
-    """Whether half of the users have ``SHORT_HISTORY`` training interactions or fewer."""
+def short_histories(lengths: Int[Tensor, " n"]) -> bool:
+    """Whether half of the users, or of the items, have ``SHORT_HISTORY`` training interactions or fewer."""
     return 0 < median_history(lengths) <= SHORT_HISTORY
 
 

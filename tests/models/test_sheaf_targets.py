@@ -114,9 +114,20 @@ def test_auto_adds_nothing_where_items_are_sampled_or_there_is_no_softmax(toy_se
         assert build("MMSheaf", {**toy_settings, **others})[0].targets is None
 
 
-def test_auto_adds_nothing_where_histories_are_long(toy_settings, monkeypatch):
-    monkeypatch.setattr("recbole_sheaf.models.softmax_ranking.SHORT_HISTORY", 1)
+@pytest.mark.parametrize("short", ["users", "items"])
+def test_auto_adds_nothing_where_users_or_items_have_many_interactions(toy_settings, monkeypatch, short):
+    counts = {}
+
+    def noted(lengths):
+        counts[len(lengths)] = lengths
+        return len(lengths) == counted[short]
+
+    model, _, _ = build("MMSheaf", toy_settings)
+    counted = {"users": model.n_users, "items": model.n_items}
+    assert model.targets is not None and counted["users"] != counted["items"]
+    monkeypatch.setattr("recbole_sheaf.models.mmsheaf.short_histories", noted)
     assert build("MMSheaf", toy_settings)[0].targets is None
+    assert torch.equal(counts[counted["users"]], model.graph.in_degrees[: model.n_users])
 
 
 def test_targets_without_a_softmax_or_an_item_sheaf_is_refused(toy_settings):
