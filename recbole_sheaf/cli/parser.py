@@ -2,9 +2,12 @@
 
 import argparse
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, Optional
 
 from recbole_sheaf.cli.language import say, written_whole
+
+MORE_FILES = "one file is read, but %s stands beside it; a pattern like saved/*.safetensors may name several"
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,6 +21,14 @@ class Parser(argparse.ArgumentParser):
         if "help" in options:
             options["help"] = say(options["help"])
         return super().add_argument(*names, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse has it; more files than a command reads, as a pattern of the shell gives them, in a sentence."""
+        found, rest = super().parse_known_args(args, namespace)
+        reads_one = any(not action.option_strings and action.nargs is None for action in self._actions)
+        if rest and reads_one and all(Path(each).is_file() for each in rest):
+            self.error(say(MORE_FILES) % " ".join(rest))
+        return found, rest
 
     def print_help(self, file: Any = None) -> None:
         """Print what ``--help`` shows.

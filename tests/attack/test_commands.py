@@ -512,6 +512,11 @@ COMMANDS = [  # arguments, TOY for those above, and words of the sentence
     (["evaluate"], "recbole-sheaf evaluate: error: the following arguments are required: checkpoint"),
     (["nope"], "'recbole-sheaf COMMAND --help' explains a command."),
     (["models", "extra"], "recbole-sheaf models: error: unrecognized arguments: extra"),
+    (["models", "settings.txt"], "recbole-sheaf models: error: unrecognized arguments: settings.txt"),
+    (
+        ["evaluate", "settings.txt", "settings.txt"],
+        "one file is read, but settings.txt stands beside it; a pattern like",
+    ),
     (["run", "TOY", "--text_modalities={t: title}"], "text_modalities.t is 'title', expected a list"),
     (["run", "--load_col={}", "TOY"], "load_col is {}, without the columns of inter"),
     (["table", "/dev/zero"], ""),
