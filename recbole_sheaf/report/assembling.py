@@ -11,7 +11,7 @@ from recbole_sheaf.report.exported import Exported
 from recbole_sheaf.report.pages import Page, pages_of
 from recbole_sheaf.report.sections.ablations import ablations, variants
 from recbole_sheaf.report.sections.beside import beside
-from recbole_sheaf.report.sections.beyond import beyond
+from recbole_sheaf.report.sections.beyond import beyond, is_drawn
 from recbole_sheaf.report.sections.commands import commands
 from recbole_sheaf.report.sections.cost import cost
 from recbole_sheaf.report.sections.curves import curves
@@ -89,6 +89,7 @@ def _what(group: Group, words: Words) -> Sequence[Block]:
 def _appendices(pages: Sequence[Page], material: Material, words: Words, exported: Optional[Exported]) -> list[Section]:
     groups = [group for page in pages for group in page.groups]
     drawn = [page.main for page in pages]
+    covered = [next(filter(is_drawn, (page.main, *page.beside)), page.main) for page in pages]
 
     def of_parts(group: Group) -> list[Block]:
         if not any(group in page.parts for page in pages):
@@ -102,7 +103,7 @@ def _appendices(pages: Sequence[Page], material: Material, words: Words, exporte
         ("hyperparameters", lambda group: hyperparameters(group, words, material)),
         ("curves", lambda group: curves(group, words)),
         ("cost", lambda group: cost(group, words, with_figures=group in drawn)),
-        ("beyond", lambda group: beyond(group, words, with_figure=group in drawn)),
+        ("beyond", lambda group: beyond(group, words, with_figure=group in covered)),
         ("commands", lambda group: commands(group, words, material.name)),
     ]
     common: list[tuple[str, Sequence[Block]]] = [

@@ -32,7 +32,7 @@ class Page:
 def pages_of(groups: Sequence[Group]) -> list[Page]:
     """A page for each dataset, in the order of the groups.
 
-    The first page is one table over all datasets, whose columns say most beside each other where one experiment fills them.
+    The first page is one table over all datasets, and says most where one experiment fills its columns.
     """
     compared = Counter(group.experiment for group in groups if _classes(group) > 1)  # on how many datasets
     pages = []
