@@ -108,7 +108,7 @@ def test_differences_are_those_of_rows_with_seeds_enough(page, tmp_path):
     ]
 
 
-@pytest.fixture()
+@pytest.fixture
 def small(monkeypatch):
     """The script with three runs of its table: a row of two seeds, and a row of one."""
     runs = script_of_docs("runs")
