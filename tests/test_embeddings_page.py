@@ -8,9 +8,14 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "results" / "embeddings.md"
-# The dataset of each section, and the split of its warm items.
-SECTIONS = {"ml-100k": ("ml-100k", "random"), "Amazon Baby": ("baby", "published"), "ml-1m": ("ml-1m", "random")}
-MEASURES = {"audience": "audience", "year": "release_year", "recall@10": "recall@10", "MRR": "MRR"}
+# The dataset of each section, and the splits of its warm and of its cold items.
+SECTIONS = {
+    "ml-100k": ("ml-100k", "random", "cold_items"),
+    "Amazon Baby": ("baby", "published", "published"),
+    "ml-1m": ("ml-1m", "random", "random"),
+    "MicroLens": ("microlens-50k", "published", "published"),
+}
+MEASURES = {name: name for name in ("audience", "category", "recall@10", "MRR")} | {"year": "release_year"}
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +43,9 @@ CELLS = list(cells())
 
 def expected(rows, section, items, what, vectors):
     """The numbers that a cell holds."""
-    dataset, split = SECTIONS[section]
+    dataset, *splits = SECTIONS[section]
     measures = {**MEASURES, "genre": "class" if dataset == "ml-100k" else "genre"}
-    place = (dataset, split if items == "warm" else "cold_items", items)
+    place = (dataset, splits[items == "cold"], items)
     if vectors == "chance":
         return [rows.loc[(*place, "fused", measures[what]), "chance"]]
     row = rows.loc[(*place, vectors, measures.get(what, "audience"))]

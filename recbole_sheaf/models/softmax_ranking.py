@@ -11,6 +11,9 @@ chooses when the epochs are over: all of it ranks as the training interactions s
 where histories are short: a free vector that few interactions train does not learn what all users have in common.
 ``auto`` is :math:`\alpha = 1` where half of the users have 10 interactions or fewer, else 0
 (docs/results/search-log.md).
+
+**Temperature.** What few interactions train must not tell items apart too sharply: ``softmax_temperature: auto`` is .15
+where half of the users have more than 40 interactions, else .2 (likewise there).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +33,7 @@ from recbole_sheaf.settings.config import LossSettings
 from recbole_sheaf.settings.rules import Choices
 
 SHORT_HISTORY = 10  # interactions; where half of the users have so many or fewer, training takes popularity in
+LONG_HISTORY = 40  # where half of them have more, cosines are told apart more sharply
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
 
@@ -46,7 +50,6 @@ class SoftmaxRanking(nn.Module):
 
     def __init__(self, settings: LossSettings, dataset: Any) -> None:
         super().__init__()
-        self.temperature = settings.softmax_temperature
         users, items = (dataset.inter_feat[field].long() for field in (dataset.uid_field, dataset.iid_field))
         distinct = (users * dataset.item_num + items).unique()  # sorted by user, then by item
         users, items = distinct // dataset.item_num, distinct % dataset.item_num
@@ -56,6 +59,8 @@ class SoftmaxRanking(nn.Module):
         draws = settings.sampled(dataset.item_num - 1)
         frequency = torch.bincount(items, minlength=dataset.item_num)
         self.sampler = None if draws is None else ItemSampler(frequency, draws)
+        given = settings.softmax_temperature
+        self.temperature = auto_temperature(self.counts) if given == "auto" else float(given)
         given = settings.softmax_popularity
         self.popularity_weight = popularity_weight(self.counts) if given == "auto" else float(given)
         self.popularity_kept = settings.popularity_kept if self.popularity_weight else 0.0
@@ -103,15 +108,25 @@ class SoftmaxRanking(nn.Module):
         return softmax_loss(rows, item_all, (row, item), self.temperature, offset, draw, weight)
 
 
-def short_histories(lengths: Int[Tensor, " n_users"]) -> bool:
-    """Whether half of the users have ``SHORT_HISTORY`` training interactions or fewer; empty histories do not count."""
+def median_history(lengths: Int[Tensor, " n_users"]) -> int:
+    """Training interactions of the median user; empty histories do not count, and 0 says that all are empty."""
     histories = lengths[lengths > 0]
-    return bool(len(histories) and histories.median() <= SHORT_HISTORY)
+    return int(histories.median()) if len(histories) else 0
+
+
+def short_histories(lengths: Int[Tensor, " n_users"]) -> bool:
+    """Whether half of the users have ``SHORT_HISTORY`` training interactions or fewer."""
+    return 0 < median_history(lengths) <= SHORT_HISTORY
 
 
 def popularity_weight(lengths: Int[Tensor, " n_users"]) -> float:
     """Alpha of ``softmax_popularity: auto`` for training histories of these lengths."""
     return 1.0 if short_histories(lengths) else 0.0
+
+
+def auto_temperature(lengths: Int[Tensor, " n_users"]) -> float:
+    """Tau of ``softmax_temperature: auto`` for training histories of these lengths."""
+    return 0.15 if median_history(lengths) > LONG_HISTORY else 0.2
 
 
 class SoftmaxRanked:

@@ -134,7 +134,7 @@ class LossSettings(CheckedSettings):
     """What the loss of an embedding recommender is; every field is a key of ``properties/overall.yaml``."""
 
     loss: str = setting("bpr", choices=LOSSES)
-    softmax_temperature: float = setting(0.2, **TEMPERATURES)
+    softmax_temperature: Union[str, float] = setting(0.2, kind=float, words=("auto",), **TEMPERATURES)
     softmax_popularity: Union[str, float] = setting(0.0, kind=float, low=0, words=("auto",))
     popularity_kept: Choices = choices("auto", high=1)
     softmax_items: Union[str, int] = setting("auto", kind=int, low=1, words=("auto", "all"))

@@ -12,7 +12,7 @@ from recbole_sheaf.experiments.settings import resolve_configs
 from recbole_sheaf.experiments.splits import load_split
 from recbole_sheaf.experiments.training import train
 from recbole_sheaf.models import multimodal
-from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, popularity_weight, squared_norms
+from recbole_sheaf.models.softmax_ranking import SoftmaxRanking, auto_temperature, popularity_weight, squared_norms
 from recbole_sheaf.models.weighing import GRID, weighings
 from recbole_sheaf.settings.config import LossSettings
 from tests.layers.test_softmax_loss import slow_loss
@@ -99,22 +99,38 @@ def test_validation_chooses_the_share_and_the_checkpoint_keeps_it(toy_settings, 
 
 
 @pytest.mark.parametrize(
-    "lengths, weight", [([3, 0, 5], 1.0), ([10, 200, 1], 1.0), ([11, 200, 1], 0.0), ([0, 0, 11], 0.0), ([0, 0], 0.0)]
+    "lengths, weight, temperature",
+    [
+        ([3, 0, 5], 1.0, 0.2),
+        ([10, 200, 1], 1.0, 0.2),
+        ([11, 200, 1], 0.0, 0.2),
+        ([0, 0, 11], 0.0, 0.2),
+        ([40, 200, 1], 0.0, 0.2),
+        ([0, 0, 41], 0.0, 0.15),
+        ([41, 200, 1], 0.0, 0.15),
+        ([0, 0], 0.0, 0.2),
+    ],
 )
-def test_training_takes_popularity_in_where_histories_are_short(lengths, weight):
+def test_training_takes_popularity_in_where_histories_are_short_and_is_sharper_where_they_are_long(
+    lengths, weight, temperature
+):
     """Of half of the users who have one, however long those of the others are."""
     assert popularity_weight(torch.tensor(lengths)) == weight
+    assert auto_temperature(torch.tensor(lengths)) == temperature
 
 
-def test_auto_is_the_weight_of_the_datas_histories():
-    """Two users of two items each: the whole popularity. One of 32: none, and nothing is open."""
+def test_auto_is_what_the_datas_histories_call_for(toy_settings):
+    """Two users of two items each: the whole popularity. One of 48: none, nothing is open, and a lower temperature."""
     torch.testing.assert_close(
         ranking(softmax_popularity="auto").popularity, ranking(softmax_popularity=1.0).popularity
     )
-    long = Interactions([1] * 32, list(range(1, 33)))
-    long.item_num = 33
-    found = SoftmaxRanking(LossSettings(loss="softmax", softmax_popularity="auto"), long)
+    long = Interactions([1] * 48, list(range(1, 49)))
+    long.item_num = 49
+    found = SoftmaxRanking(LossSettings("softmax", softmax_temperature="auto", softmax_popularity="auto"), long)
     assert not found.popularity.any() and len(weighings(popularity_kept=found.popularity_kept)) == 1
+    assert found.temperature == 0.15 and ranking(softmax_temperature="auto").temperature == 0.2
+    model, _, _ = build("MMSheaf", toy_settings)
+    assert model.temperature == model.softmax.temperature == auto_temperature(model.softmax.counts)
 
 
 def test_without_popularity_nothing_is_open_and_bpr_has_none(toy_settings):
@@ -186,7 +202,7 @@ def test_a_model_that_is_not_ready_refuses(toy_settings, name):
     "settings, message",
     [
         ({"loss": "sofmax"}, r"loss is 'sofmax', expected one of bpr, softmax \(did you mean 'softmax'\?\)"),
-        ({"softmax_temperature": 0}, "softmax_temperature is 0, expected a number >= 0.001 and <= 1000"),
+        ({"softmax_temperature": 0}, "softmax_temperature is 0, expected a number >= 0.001 and <= 1000 or auto"),
         ({"softmax_temperature": -0.2}, "softmax_temperature is -0.2, expected a number >= 0.001 and <= 1000"),
         ({"softmax_items": "some"}, "softmax_items is 'some', expected a whole number >= 1, auto or all"),
         ({"softmax_items": 0}, "softmax_items is 0, expected a whole number >= 1, auto or all"),
