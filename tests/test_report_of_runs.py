@@ -118,7 +118,7 @@ def test_experiments_of_the_defaults_before_stand_on_the_pages_of_their_datasets
     for dataset in ("ml-100k", "ml-1m", "tiktok"):
         page = made.partition(f"\n## {dataset}\n")[2].partition("\n## ")[0]
         assert f"### Experiment {dataset}\n" in page
-        assert re.search(rf"In {dataset} these rows are named as in defaults but are other runs, .*: MMSheaf", page)
+        assert re.search(rf"Rows named as in defaults are other runs there, .*: in {dataset} MMSheaf", page)
 
 
 def test_published_figures_stand_on_the_pages_of_the_splits_that_they_are_of(made):

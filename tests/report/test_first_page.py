@@ -186,8 +186,8 @@ def test_other_experiments_are_named_and_so_are_rows_that_only_share_a_name(besi
     sections = {section.name: section for section in assemble(beside, EN).sections}
     named = {page.dataset: page.main.name("beside") for page in pages_of(beside.groups)}
     said = sections[named["toy"]].blocks[0].text
-    assert said.startswith("Also run on toy: before, parts and wide but of one class. In before these rows")
-    assert said.endswith(": MMSheaf.") and "In parts" not in said, "whose MMSheaf is the run of the main experiment"
+    assert said.startswith("Also run on toy: before, parts and wide but of one class. Rows named as in today are other")
+    assert said.endswith(": in before MMSheaf; in wide but of one class MMSheaf."), "that of parts is the main one's"
     assert named["third"] not in sections, "where there is no other"
 
 

@@ -13,14 +13,13 @@ def beside(page: Page, words: Words) -> list[Block]:
     others = page.groups[1:]
     if not others:
         return []
-    said = [words("beside.what", dataset=page.dataset, experiments=words.listed([each.experiment for each in others]))]
-    for group in others:
-        if labels := _other_runs(page.main, group):
-            named = words.listed(labels)
-            said.append(
-                words("beside.other_runs", experiment=group.experiment, main=page.main.experiment, labels=named)
-            )
-    return [Paragraph(" ".join(said))]
+    said = words("beside.what", dataset=page.dataset, experiments=words.listed([each.experiment for each in others]))
+    rows = "; ".join(
+        words("beside.in", experiment=group.experiment, labels=words.listed(labels))
+        for group in others
+        if (labels := _other_runs(page.main, group))
+    )
+    return [Paragraph(f"{said} {words('beside.other_runs', main=page.main.experiment, rows=rows)}" if rows else said)]
 
 
 def _other_runs(main: Group, other: Group) -> Sequence[str]:
