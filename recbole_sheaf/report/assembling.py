@@ -10,7 +10,8 @@ from recbole_sheaf.report.document import Block, Document, Paragraph, Section, T
 from recbole_sheaf.report.exported import Exported
 from recbole_sheaf.report.pages import Page, pages_of
 from recbole_sheaf.report.sections.ablations import ablations, variants
-from recbole_sheaf.report.sections.beyond import beyond
+from recbole_sheaf.report.sections.beside import beside
+from recbole_sheaf.report.sections.beyond import beyond, is_drawn
 from recbole_sheaf.report.sections.commands import commands
 from recbole_sheaf.report.sections.cost import cost
 from recbole_sheaf.report.sections.curves import curves
@@ -62,6 +63,7 @@ def _page(page: Page, words: Words) -> list[Section]:
         ("variants", variants(main, words)),
         ("ablations", ablations(main, words)),
         ("dataset", dataset(main, words)),
+        ("beside", beside(page, words)),
     ]
     sections += [Section(main.name(name), words(f"title.{name}"), blocks, 3) for name, blocks in parts if blocks]
     for group in page.beside:
@@ -69,6 +71,9 @@ def _page(page: Page, words: Words) -> list[Section]:
         sections.append(
             Section(group.name("leaderboard"), title, [*_what(group, words), *leaderboard(group, words)], 3)
         )
+        if served := strata(group, words):
+            title = words("title.strata_of", experiment=group.experiment)
+            sections.append(Section(group.name("strata"), title, served, 3))
         further = [*variants(group, words), *ablations(group, words)]
         if further:
             title = words("title.changes_of", experiment=group.experiment)
@@ -84,6 +89,7 @@ def _what(group: Group, words: Words) -> Sequence[Block]:
 def _appendices(pages: Sequence[Page], material: Material, words: Words, exported: Optional[Exported]) -> list[Section]:
     groups = [group for page in pages for group in page.groups]
     drawn = [page.main for page in pages]
+    covered = [next(filter(is_drawn, (page.main, *page.beside)), page.main) for page in pages]
 
     def of_parts(group: Group) -> list[Block]:
         if not any(group in page.parts for page in pages):
@@ -97,7 +103,7 @@ def _appendices(pages: Sequence[Page], material: Material, words: Words, exporte
         ("hyperparameters", lambda group: hyperparameters(group, words, material)),
         ("curves", lambda group: curves(group, words)),
         ("cost", lambda group: cost(group, words, with_figures=group in drawn)),
-        ("beyond", lambda group: beyond(group, words, with_figure=group in drawn)),
+        ("beyond", lambda group: beyond(group, words, with_figure=group in covered)),
         ("commands", lambda group: commands(group, words, material.name)),
     ]
     common: list[tuple[str, Sequence[Block]]] = [

@@ -121,9 +121,9 @@ def sort_key(cell: Cell) -> str:
 
 
 def kind_of(cell: Cell) -> str:
-    """The CSS class of a cell: a number, an empty cell, or a text that may be broken anywhere."""
+    """The CSS class of a cell that is no number: empty, or a text that may be broken anywhere."""
     if is_number(cell):
-        return "n"
+        return ""
     return "empty" if not cell.text else "long" if len(cell.text) > LONG_CELL else ""
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from recbole_sheaf.report.assembling import assemble
@@ -154,6 +155,59 @@ def test_the_main_experiment_of_a_dataset_compares_most_classes(two_datasets):
         [],
     )
     assert toy.groups == [toy.main]
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory):
+    """One experiment on two datasets; on one of them another that is broader, and a third that shares a run with it."""
+    store = Store(tmp_path_factory.mktemp("beside") / "store.duckdb")
+    with at_once(store):
+        for dataset in ("toy", "other"):
+            for label, level in (("MMSheaf", 0.6), ("EASE", 0.2)):
+                add(store, label, 1, level, model=label, dataset=dataset, experiment="today")
+            add(store, "MMSheaf", 1, 0.6, model="MMSheaf", dataset=dataset, experiment="wide but of one class")
+        for label in ("MMSheaf", "BM3", "Pop"):
+            add(store, label, 1, 0.4, model=label, experiment="before")
+            add(store, label, 1, 0.4, model=label, experiment="alone", dataset="third")
+        shared = {"dataset": "toy", "ablation": "real", "seed": 1, "run": "today-toy-real-MMSheaf-1"}
+        add(store, "no maps", 1, 0.3, model="MMSheaf", experiment="parts")
+        store.add_entries(pd.DataFrame([{"experiment": "parts", "label": "MMSheaf", **shared}]))
+    return read_material(store, {})
+
+
+def test_the_main_experiment_compares_on_most_datasets_and_only_then_most_classes(beside):
+    pages = {page.dataset: page for page in pages_of(beside.groups)}
+    mains = {dataset: page.main.experiment for dataset, page in pages.items()}
+    assert mains == {"other": "today", "toy": "today", "third": "alone"}
+    assert [group.experiment for group in pages["toy"].beside] == ["before"]
+
+
+def test_other_experiments_are_named_and_so_are_rows_that_only_share_a_name(beside):
+    sections = {section.name: section for section in assemble(beside, EN).sections}
+    named = {page.dataset: page.main.name("beside") for page in pages_of(beside.groups)}
+    said = sections[named["toy"]].blocks[0].text
+    assert said.startswith("Also run on toy: before, parts and wide but of one class. Rows named as in today are other")
+    assert said.endswith(": in before MMSheaf; in wide but of one class MMSheaf."), "that of parts is the main one's"
+    assert named["third"] not in sections, "where there is no other"
+
+
+def test_experiments_beside_the_main_one_have_their_strata_too(beside):
+    titles = [section.title for section in assemble(beside, EN).sections]
+    assert titles.index("Experiment before") + 1 == titles.index("Experiment before: who is served")
+
+
+def test_lines_on_content_of_several_experiments_name_theirs(tmp_path):
+    store = Store(tmp_path / "store.duckdb")
+    with at_once(store):
+        for experiment, level in (("before", 0.4), ("today", 0.3)):
+            add(store, "MMSheaf", 1, 0.5, experiment=experiment)
+            add(store, "MMSheaf", 1, level, experiment=experiment, ablation="noise", features="noise")
+    (table,) = content(read_material(store, {}).groups, EN)
+    assert list(table.heads)[:4] == ["dataset", "experiment", "model", "seeds"]
+    assert [[cell.text for cell in row[:3]] for row in table.rows] == [
+        ["toy", "before", "MMSheaf"],
+        ["toy", "today", "MMSheaf"],
+    ]
 
 
 def test_pages_then_appendices_and_parts_stand_behind(two_datasets):

@@ -137,12 +137,19 @@ def _table(group: Group, words: Words, name: str, found: Sequence[Change]) -> Ta
                 Cell(changed),
                 Cell(words("seeds.pair", row=row.seeds, base=base.seeds), row.seeds),
                 words.cell(row.mean(metric)),
-                Cell(words.signed(gap.mean) if gap else words("gap.none"), gap.mean if gap else None),
+                Cell(words.signed(gap.mean) if gap else _why_not(group, change, words), gap.mean if gap else None),
                 Cell(words.interval(gap.low, gap.high, signed=True) if gap else "", gap.mean if gap else None),
                 Cell(as_text(_set(row, base))),
             ]
         )
     return Table(words(f"{name}.table"), heads, rows, words("gap.note", seeds=SEEDS_FOR_A_MARK))
+
+
+def _why_not(group: Group, change: Change, words: Words) -> str:
+    """Why there is no difference: other users; or nothing to say, where a row has no metrics of single users."""
+    users = group.per_user(group.metrics[0])
+    known = all((row.label, row.ablation) in users for row in (change.row, change.other))
+    return words("gap.none") if known else ""
 
 
 def _set(row: Row, base: Row) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Optional
 from matplotlib.axes import Axes
 
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
-from recbole_sheaf.report.drawing import cloud, drawn
+from recbole_sheaf.report.drawing import FEWEST_POINTS, cloud, drawn
 from recbole_sheaf.report.words import Words, best_cells
 from recbole_sheaf.store.material import BEYOND, Group
 
@@ -30,14 +30,24 @@ def beyond(group: Group, words: Words, with_figure: bool = True) -> list[Block]:
     return [Paragraph(words("beyond.what")), *([figure] if figure else []), table]
 
 
-def _figure(group: Group, words: Words, cut: str) -> Optional[Figure]:
-    metric, coverage = group.metrics[0], f"itemcoverage@{cut}"
-    points = [
+def is_drawn(group: Group) -> bool:
+    """Whether coverage is known of models enough."""
+    return len(_points(group)) >= FEWEST_POINTS
+
+
+def _points(group: Group) -> list[tuple[str, float, float]]:
+    metric = group.metrics[0]
+    coverage = f"itemcoverage@{metric.partition('@')[2]}"
+    return [
         (row.label, shown, quality)
         for row in group.models
         if (shown := row.mean(coverage)) is not None and (quality := row.mean(metric)) is not None
     ]
-    if len(points) < 2:
+
+
+def _figure(group: Group, words: Words, cut: str) -> Optional[Figure]:
+    metric, points = group.metrics[0], _points(group)
+    if not is_drawn(group):
         return None
 
     def draw(axes: Axes) -> None:

@@ -69,20 +69,25 @@ def _marks(group: Group, real: Row, rows: Mapping[str, Row]) -> dict[str, str]:
 
 
 def content(groups: Sequence[Group], words: Words) -> list[Block]:
-    """A line per label whose content was knocked out: real, knocked out, and what real gives over the best of these."""
+    """A line per label whose content was knocked out: real, knocked out, and what real gives over the best of these.
+
+    The experiment stands beside the dataset where lines are of several.
+    """
     found = [each for group in groups for each in knockouts(group)]
     kinds = [kind for kind in KNOCKED_OUT if any(kind in each.rows for each in found)]
     if not found:
         return []
-    rows = [_line(each, kinds, words) for each in found]
-    heads = [words("head.dataset"), words("head.model"), words("head.seeds"), words("content.real")]
+    several = len({each.group.experiment for each in found}) > 1
+    rows = [_line(each, kinds, several, words) for each in found]
+    heads = ["dataset", *(["experiment"] if several else []), "model", "seeds"]
+    heads = [*(words(f"head.{name}") for name in heads), words("content.real")]
     heads += [words(f"content.{kind}") for kind in kinds] + [words("content.gives")]
     metrics = dict.fromkeys(each.group.metrics[0] for each in found)
     note = words("content.note") + " " + words("board.rule", seeds=SEEDS_FOR_A_MARK)
     return [Table(words("content.table", metric=words.listed(metrics)), heads, rows, note)]
 
 
-def _line(each: Knockout, kinds: Sequence[str], words: Words) -> list[Cell]:
+def _line(each: Knockout, kinds: Sequence[str], several: bool, words: Words) -> list[Cell]:
     metric = each.group.metrics[0]
     real = each.real.mean(metric)
     seeds = [row.seeds for row in (each.real, *each.rows.values())]
@@ -90,8 +95,8 @@ def _line(each: Knockout, kinds: Sequence[str], words: Words) -> list[Cell]:
     known = [value for value in ruins.values() if value is not None]
     best = None if not known else max(known) if bigger_is_better(metric) else min(known)
     gives = None if real is None or not best else (real - best) / best
-    cells = [Cell(each.group.dataset), Cell(each.real.label), Cell(words.span(min(seeds), max(seeds)), min(seeds))]
-    cells.append(words.cell(real))
+    cells = [Cell(each.group.dataset), *([Cell(each.group.experiment)] if several else []), Cell(each.real.label)]
+    cells += [Cell(words.span(min(seeds), max(seeds)), min(seeds)), words.cell(real)]
     for kind in kinds:
         text = f"{words.number(ruins.get(kind))}\u00a0{each.marks.get(kind, '')}".rstrip()
         cells.append(Cell(text, ruins.get(kind)) if kind in ruins else Cell(""))

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from recbole_sheaf.evaluation.best import bigger_is_better
 from recbole_sheaf.report.document import Block, Cell, Figure, Paragraph, Table
-from recbole_sheaf.report.drawing import cloud, drawn
+from recbole_sheaf.report.drawing import FEWEST_POINTS, cloud, drawn
 from recbole_sheaf.report.words import Words
 from recbole_sheaf.store.material import Group
 
@@ -15,11 +15,11 @@ Point = tuple[str, float, float]
 
 
 def cost(group: Group, words: Words, with_figures: bool = True) -> list[Block]:
-    """The section on cost: two drawings and a table."""
+    """The section on cost: two drawings where there are points enough, and a table."""
     blocks: list[Block] = [Paragraph(words("cost.what"))]
     for name in ("seconds", "peak_memory_mib") if with_figures else ():
         points = _points(group, name)
-        if len(points) > 1:
+        if len(points) >= FEWEST_POINTS:
             blocks.append(_figure(group, words, name, points))
     return [*blocks, _table(group, words)]
 

@@ -48,7 +48,9 @@
     const table = box.querySelector("table");
     if (table.classList.contains("wide")) name(table);
     table.querySelectorAll("th").forEach((heading, column) => {
-      heading.querySelector("button").addEventListener("click", () => sort(table, heading, column));
+      const button = heading.querySelector("button");
+      button.title = document.querySelector("main").dataset.sort;
+      button.addEventListener("click", () => sort(table, heading, column));
     });
     const tools = box.querySelector(".tools");
     if (tools) {
