@@ -214,7 +214,7 @@ def test_commands_for_own_data_are_those_of_the_example():
     example = text("examples/bring_your_data/run.sh").replace('"$checkpoint"', "saved/MMSheaf-shop-*.safetensors")
     script = [line for line in example.splitlines() if not line.startswith("checkpoint=")]
     *ended, serving = commands.strip().splitlines()  # by Ctrl-C alone
-    assert "\n".join(ended) in "\n".join(script) and serving == "recbole-sheaf serve shop.npz"
+    assert "\n".join(ended) in "\n".join(script) and serving == "recbole-sheaf serve shop.npz --titles=raw/videos.csv"
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -14,8 +14,7 @@ import pytest
 
 from recbole_sheaf import cli
 from recbole_sheaf.cli.language import LOCALES, MESSAGES, VARIABLE, help_language, paragraphs, words
-from recbole_sheaf.cli.parser import MORE_FILES
-from recbole_sheaf.cli.parser import Parser
+from recbole_sheaf.cli.parser import MORE_FILES, Parser
 
 CATALOGUE = {entry.msgid: entry.msgstr for entry in polib.pofile(str(MESSAGES / "ru.po"))}
 OVERALL = [cli.USAGE, cli.HEADING, cli.MORE, *cli.COMMANDS.values()]
