@@ -194,7 +194,7 @@ class ArcGraph:
 
     def __reduce__(self) -> tuple[type["ArcGraph"], tuple[Any, ...]]:
         backend, weights = self._asked
-        return ArcGraph, (self.src, self.dst, self.num_nodes, backend, self.device, self.undirected, weights)
+        return ArcGraph, (self.src, self.dst, self.num_nodes, backend, self.device, self.undirected, weights, True)
 
     def __repr__(self) -> str:
         return f"ArcGraph({self.num_nodes} nodes, {self.num_arcs} arcs, {self.backend} on {self.device})"
