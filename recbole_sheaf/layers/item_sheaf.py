@@ -12,6 +12,7 @@ settings, which a checkpoint needs anyway to be loaded, and is fitted again in s
 from collections.abc import Callable
 from typing import Optional, Union
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
@@ -31,8 +32,8 @@ from recbole_sheaf.sheaf.item_sheaf import (
     scores,
     unit_scale,
 )
-from recbole_sheaf.sheaf.item_signals import ItemSignals, entries_of_rows, gram_matrix, spaced_users
-from recbole_sheaf.sheaf.local_item_sheaf import LocalMaps, arc_cosines, content_hubs, local_transport
+from recbole_sheaf.sheaf.item_signals import Gram, ItemSignals, entries_of_rows, gram_matrix, spaced_users
+from recbole_sheaf.sheaf.local_item_sheaf import LocalMaps, arc_cosines, content_hubs, local_transport, whole_gram
 
 FULL_UP_TO = 12_000  # items: M, P and what Cholesky holds beside them then take 1.7 GB
 LOCAL_NEIGHBOURS = 200
@@ -41,7 +42,7 @@ LEVEL_SCORES = 2**26  # of users for items, from which that is measured
 COLD_ENTRIES = 2**24  # of transports into cold items, made at once where their largest are sought
 MESSAGES = 2**24  # along arcs out of the items of histories, held at once
 
-LearnsLocalMaps = Callable[[ItemSignals, Tensor, int, Optional[Tensor]], LocalMaps]
+LearnsLocalMaps = Callable[[ItemSignals, Tensor, int, Optional[Gram]], LocalMaps]
 
 
 class ItemSheaf(nn.Module):
@@ -268,13 +269,14 @@ class LocalItemSheaf(ItemSheaf):
         device: Optional[Union[str, torch.device]] = None,
     ) -> None:
         super().__init__(signals, cold)
-        item, place = (neighbours >= 0).nonzero(as_tuple=True)
-        source = neighbours[item, place]
-        self.graph = ArcGraph(source, item, signals.n_items, backend=backend, device=device, undirected=False)
-        self.register_buffer("weights", weights[item, place].view(-1, 1, 1), persistent=False)
-        out_degrees = torch.bincount(source, minlength=signals.n_items)
-        self.register_buffer("arcs_by_source", torch.argsort(source, stable=True), persistent=False)
-        self.register_buffer("source_offsets", pad(out_degrees.cumsum(0), (1, 0)), persistent=False)
+        there, n = neighbours >= 0, signals.n_items
+        source, into_each = neighbours[there], there.sum(1)
+        self.register_buffer("weights", weights[there].view(-1, 1, 1), persistent=False)
+        by_source, offsets = _by_source(source, into_each)
+        self.register_buffer("arcs_by_source", by_source, persistent=False)
+        self.register_buffer("source_offsets", offsets, persistent=False)
+        item = torch.arange(n, device=source.device).repeat_interleave(into_each)
+        self.graph = ArcGraph(source, item, n, backend=backend, device=device, undirected=False, distinct=True)
         self.register_buffer("hubs_in", hubs_in, persistent=False)
         self.register_buffer("hubs_out", hubs_out, persistent=False)
         self.register_buffer("own", (hubs_in * hubs_out).sum(1), persistent=False)  # through hubs to itself
@@ -297,7 +299,7 @@ class LocalItemSheaf(ItemSheaf):
         at_once = max(1, MESSAGES // max(1, int(self.source_offsets.diff().max())))
         for some, of_items in zip(rows.split(at_once), items.split(at_once)):
             which, places = entries_of_rows(self.source_offsets, of_items)
-            arcs = self.arcs_by_source[places]
+            arcs = self.arcs_by_source[places].long()
             flat.index_add_(0, some[which] * self.n_items + self.graph.dst[arcs], weights[arcs])
         return self._with_cold_items(histories, out)
 
@@ -361,6 +363,7 @@ def fit_item_sheaf(
     backend: str = "auto",
     device: Optional[Union[str, torch.device]] = None,
     local_maps: Optional[LearnsLocalMaps] = None,
+    gram: Optional[Gram] = None,
 ) -> ItemSheaf:
     """Item sheaf learnt in closed form, on the CPU, and put on a device.
 
@@ -375,6 +378,7 @@ def fit_item_sheaf(
             all others. Identity maps into cold items are cosines anyway.
         local_maps: learns the maps of the local form from the signals, Lambda, K and the users' part of M where it is
             at hand; None does it here, :class:`~recbole_sheaf.models.local_shards.LocalShards` on many workers.
+        gram: what :func:`users_gram` makes of the signals, where it is at hand; the full form has no use for it.
 
     Raises:
         ConfigError: for unknown maps, settings out of range, or a system that is not positive definite.
@@ -398,18 +402,19 @@ def fit_item_sheaf(
             return FullItemSheaf(signals, transport=cosine_transport(gram)).to(device)
         full = FullItemSheaf(signals, precision=precision(gram, lambdas), cold=cold_maps(signals, cold_ridge))
         return _with_cold_items_level(full, signals).to(device)
-    of_users = gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else None
+    if gram is None and signals.n_items <= FULL_UP_TO:
+        gram = users_gram(signals)
     loss, cold = 0.0, None
     if restriction_map == "identity":
-        near = choose_neighbours(signals, lambdas, neighbours)
+        near = choose_neighbours(signals, lambdas, neighbours, gram=gram)
         unit = signals.content * unit_scale(signals.diagonal).unsqueeze(1)
-        parts = (arc_cosines(signals, near, of_users, content=False), unit, unit)
+        parts = (arc_cosines(signals, near, gram, content=False), unit, unit)
     else:
-        maps = (local_maps or _local_maps)(signals, lambdas, neighbours, of_users)
+        maps = (local_maps or _local_maps)(signals, lambdas, neighbours, gram)
         near = maps.neighbours
         hubs = content_hubs(maps, signals.content)
         loss = float(hubs.variance.reciprocal().mean())
-        weights = maps.weights * (maps.variance / hubs.variance).unsqueeze(1)
+        weights = maps.weights.mul_((maps.variance / hubs.variance).unsqueeze(1))  # in place: gigabytes
         parts = (weights, hubs.factor, hubs.factor / hubs.variance.unsqueeze(1))
         cold = cold_maps(signals, cold_ridge)
     sheaf = LocalItemSheaf(signals, near, *parts, cold, backend=backend, device=device).to(device)
@@ -417,10 +422,23 @@ def fit_item_sheaf(
     return _with_cold_items_level(sheaf, signals)
 
 
-def _local_maps(
-    signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, gram: Optional[Float[Tensor, "n n"]]
-) -> LocalMaps:
-    near = choose_neighbours(signals, ridge, neighbours)
+def users_gram(signals: ItemSignals) -> Optional[Gram]:
+    """M without linear content, of which the local form is learnt; None where it is too large to be made whole.
+
+    Whatever the ridge, and whatever linear content is beside it, it is the same.
+
+    Examples:
+        >>> from recbole_sheaf.sheaf.item_signals import item_signals
+        >>> users_gram(item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), n_users=2, n_items=2))
+        tensor([[1., 1.],
+                [1., 2.]])
+    """
+    return gram_matrix(signals, content=False) if signals.n_items <= FULL_UP_TO else whole_gram(signals)
+
+
+def _local_maps(signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, gram: Optional[Gram]) -> LocalMaps:
+    gram = whole_gram(signals) if gram is None else gram
+    near = choose_neighbours(signals, ridge, neighbours, gram=gram)
     return local_transport(signals, near, ridge, gram, content=False)
 
 
@@ -535,6 +553,20 @@ def _level_users(signals: ItemSignals) -> Int[Tensor, " s"]:
 def _level(signals: ItemSignals, wanted: float, there: float) -> float:
     """What brings scores of the mean square ``there`` to ``wanted``, times the share that content tells."""
     return content_share(signals) * (wanted / there) ** 0.5
+
+
+def _by_source(
+    source: Int[Tensor, " arcs"], into_each: Int[Tensor, " n"]
+) -> tuple[Int[Tensor, " arcs"], Int[Tensor, " n_and_one"]]:
+    """Arcs, listed by target, in the order of their sources, and where those out of each item start.
+
+    As the columns of a matrix: no sort of numbers of 8 bytes, which takes 5 times the memory.
+    """
+    n, place = len(into_each), np.arange(len(source), dtype=np.int32 if len(source) < 2**31 else np.int64)
+    offsets = pad(into_each.cumsum(0), (1, 0)).cpu().numpy()
+    columns = sparse.csr_matrix((place, source.cpu().numpy(), offsets), shape=(n, n)).tocsc()
+    arcs, starts = torch.from_numpy(columns.data), torch.from_numpy(columns.indptr).long()
+    return arcs.to(source.device), starts.to(source.device)
 
 
 def _largest(rows: Float[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "b size"], Float[Tensor, "b size"]]:

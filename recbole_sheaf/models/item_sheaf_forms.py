@@ -12,7 +12,8 @@ weights :math:`\omega_r` of what users have beside choosing (:mod:`recbole_sheaf
 import functools
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -29,7 +30,7 @@ from recbole_sheaf.data.relations import Relation, relations_of
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.errors import nearest as nearest_name
 from recbole_sheaf.features import ModalityFeatures
-from recbole_sheaf.layers.item_sheaf import ItemSheaf, arcs_into_each, fit_item_sheaf, maps_into_new
+from recbole_sheaf.layers.item_sheaf import ItemSheaf, arcs_into_each, fit_item_sheaf, maps_into_new, users_gram
 from recbole_sheaf.models.local_shards import LocalShards
 from recbole_sheaf.models.score_factors import MapsIntoNewItems
 from recbole_sheaf.settings.config import cache_folder
@@ -54,6 +55,7 @@ ARCS_TO_CHOOSE = 50  # into each item of a local sheaf, while its form is chosen
 
 Auto = Union[str, float]
 Pair = TypeVar("Pair", bound=tuple)
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ class ClosedForm(nn.Module):
         own = [replace(form, relations=each) for each in self.weights for row in self.rows for form in row]
         self.forms = [replace(form, lift_power=power) for power in self.lift_powers for form in own]
         self.register_buffer("number", torch.tensor(0), persistent=len(self.forms) > 1)
-        self._fitted: Optional[tuple[int, ItemSheaf]] = None  # in a tuple, since it is no part of the module
+        self._fitted: dict[int, ItemSheaf] = {}  # by number, in a dictionary, since they are no part of the module
+        self._made: Optional[dict[str, tuple[Any, Any]]] = None  # while forms are tried, what several of them share
         if len(self.forms) == 1:
             self.sheaf  # noqa: B018  # what cannot be fitted is refused at once
 
@@ -200,15 +203,40 @@ class ClosedForm(nn.Module):
         return found | {f"relations.{own[0]}": own[1] for own, every in of_relations if len(set(every)) > 1}
 
     def take(self, form: Form) -> None:
-        """Use another of the forms from now on."""
-        self.number.fill_(self.forms.index(form))
+        """Use another of the forms from now on, and let go of those fitted in any other."""
+        number = self.forms.index(form)
+        self.number.fill_(number)
+        self._fitted = {own: sheaf for own, sheaf in self._fitted.items() if own == number}
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Fits until the end share what their forms have in common: signals, and M as far as it is made in one piece.
+
+        What is no form's but the last one's is let go of. The numbers are those of fits apart.
+        """
+        self._made = {}
+        try:
+            yield
+        finally:
+            self._made = None
+
+    def _shared(self, name: str, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What was made last, if it was for the same."""
+        if self._made is None:
+            return make()
+        if self._made.get(name, (None,))[0] != key:
+            self._made.pop(name, None)  # gigabytes, before as many are made
+            self._made[name] = (key, make())
+        found: Made = self._made[name][1]
+        return found
 
     def tried(self, form: Form) -> Callable[[Int[Tensor, " b"]], Iterator[Float[Tensor, "b n_items"]]]:
         """Gives what the item sheaf alone says of users in a form, as the only ranking of them.
 
-        A local sheaf is tried on ``ARCS_TO_CHOOSE`` arcs into each item, as its fit takes time O(n K^3).
+        A local sheaf is tried on ``ARCS_TO_CHOOSE`` arcs into each item, as its fit takes time O(n K^3). One that was
+        tried on all its arcs need not be fitted again, until another is taken.
         """
-        self.take(form)
+        self.number.fill_(self.forms.index(form))
         arcs = arcs_into_each(self._dataset.item_num, self.fitting.neighbours)
         sheaf = self.fit(self.fitting.restriction_map, ARCS_TO_CHOOSE) if arcs > ARCS_TO_CHOOSE else self.sheaf
 
@@ -224,9 +252,10 @@ class ClosedForm(nn.Module):
         Raises:
             ConfigError: as :func:`~recbole_sheaf.layers.item_sheaf.fit_item_sheaf`.
         """
-        if self._fitted is None or self._fitted[0] != int(self.number):
-            self._fitted = (int(self.number), self.fit(self.fitting.restriction_map))
-        return self._fitted[1]
+        number = int(self.number)
+        if number not in self._fitted:
+            self._fitted[number] = self.fit(self.fitting.restriction_map)
+        return self._fitted[number]
 
     def fit(self, restriction_map: str, neighbours: Optional[int] = None) -> ItemSheaf:
         """An item sheaf in the form in use with these maps, ``learnt`` or ``identity``, on so many arcs into each item.
@@ -237,17 +266,24 @@ class ClosedForm(nn.Module):
         neighbours = arcs_into_each(
             self._dataset.item_num, self.fitting.neighbours if neighbours is None else neighbours
         )
+        form = self.form
+        signals = self._shared("signals", replace(form, ridge=0.0, map_dropout=0.0), self.signals)
         with self._workers(neighbours) as workers:
+            here, gram = isinstance(workers, ThisProcess), None
+            if here and neighbours and self._made is not None:
+                of_rows = (form.relations, *self._neighbourhood_weights.items())
+                gram = self._shared("gram", of_rows, lambda: users_gram(signals))
             return fit_item_sheaf(
-                self.signals(),
+                signals,
                 restriction_map=restriction_map,
                 neighbours=neighbours,
-                ridge=self.form.ridge,
-                map_dropout=self.form.map_dropout,
+                ridge=form.ridge,
+                map_dropout=form.map_dropout,
                 cold_ridge=self.fitting.cold_ridge,
                 backend=self._backend,
                 device=self._device,
-                local_maps=None if isinstance(workers, ThisProcess) else LocalShards(workers),
+                local_maps=None if here else LocalShards(workers),
+                gram=gram,
             )
 
     def _workers(self, neighbours: int) -> Workers:
@@ -262,6 +298,11 @@ class ClosedForm(nn.Module):
     def content_weights(self) -> dict[str, float]:
         """alpha of each modality."""
         return share_out(self.form.content, self._factors(), self._modalities)
+
+    @property
+    def _neighbourhood_weights(self) -> dict[str, float]:
+        """beta of each modality."""
+        return share_out(self.form.neighbourhoods, self._factors(), self._modalities)
 
     def _factors(self) -> Mapping[str, float]:
         """Of each modality's equal part: those given, times :func:`shares_by_lift`."""
@@ -291,10 +332,9 @@ class ClosedForm(nn.Module):
         if self._modalities:
             rows = [(features.matrix, features.present) for features in self._modalities.values()]
             content = content_coordinates(rows, [weights[name] for name in self._modalities])
-            shares = share_out(self.form.neighbourhoods, self._factors(), self._modalities)
             near = [
                 content_neighbourhoods(self._modalities[name], self.fitting.nearest, weight, self._cache)
-                for name, weight in shares.items()
+                for name, weight in self._neighbourhood_weights.items()
                 if weight
             ]
         dataset = self._dataset

@@ -17,7 +17,7 @@ from scipy import sparse
 from torch import Tensor
 
 from recbole_sheaf.sheaf.item_arcs import arc_chunks, neighbours_of
-from recbole_sheaf.sheaf.item_signals import ItemSignals
+from recbole_sheaf.sheaf.item_signals import Gram, ItemSignals
 from recbole_sheaf.sheaf.local_item_sheaf import LocalMaps, block_chunks, transport_of, whole_gram
 from recbole_sheaf.workers.in_order import in_order
 from recbole_sheaf.workers.pools import Workers
@@ -28,7 +28,7 @@ CHUNK_PAIRS, CHUNK_BYTES = 2**24, 2**28  # of one process, by default
 _ARRAYS = tuple(each.name for each in fields(ItemSignals) if each.name != "n_users")
 _OF_PAIRS = ("data", "indices", "indptr")
 
-Opened = tuple[ItemSignals, Tensor, Optional[Tensor], Optional[sparse.csr_matrix]]
+Opened = tuple[ItemSignals, Tensor, Optional[Gram]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class LocalShards:
         signals: ItemSignals,
         ridge: Float[Tensor, " n"],
         neighbours: int,
-        gram: Optional[Float[Tensor, "n n"]] = None,
+        gram: Optional[Gram] = None,
     ) -> LocalMaps:
         """Arcs and maps of all items, without linear content.
 
@@ -64,12 +64,9 @@ class LocalShards:
             WorkersGone: as :func:`~recbole_sheaf.workers.in_order.in_order`.
         """
         threads = torch.get_num_threads() if self.threads is None else self.threads
-        pairs = whole_gram(signals, gram)
-        shared, at_hand = (
-            self.workers.share(_arrays(signals, ridge, gram, pairs)),
-            gram is not None or pairs is not None,
-        )
-        del pairs  # gigabytes, which the workers have now
+        gram = whole_gram(signals) if gram is None else gram
+        shared, at_hand = self.workers.share(_arrays(signals, ridge, gram)), gram is not None
+        del gram  # gigabytes, which the workers have now
         about = (shared, signals.n_users, threads)
         near = torch.full((signals.n_items, neighbours), -1)
         chunks = arc_chunks(signals, neighbours, self.chunk_pairs)
@@ -88,31 +85,27 @@ def arcs_of_shard(
     shared: Shared, n_users: int, threads: int, neighbours: int, rows: Int[np.ndarray, " b"]
 ) -> Int[np.ndarray, "b K"]:
     """Neighbours of some items, on a worker."""
-    signals, ridge, _, _ = _opened(shared, n_users)
+    signals, ridge, gram = _opened(shared, n_users)
     with threads_limited(threads):
-        return neighbours_of(signals, ridge, neighbours, torch.from_numpy(rows)).numpy()
+        return neighbours_of(signals, ridge, neighbours, torch.from_numpy(rows), gram).numpy()
 
 
 def maps_of_shard(
     shared: Shared, n_users: int, threads: int, rows: Int[np.ndarray, " b"], near: Int[np.ndarray, "b K"]
 ) -> tuple[Float[np.ndarray, "b K"], Float[np.ndarray, " b"]]:
     """Coefficients and variance of some items on their arcs, on a worker."""
-    signals, ridge, gram, pairs = _opened(shared, n_users)
+    signals, ridge, gram = _opened(shared, n_users)
     with threads_limited(threads):
-        found = transport_of(signals, torch.from_numpy(near), torch.from_numpy(rows), ridge, gram, pairs, content=False)
+        found = transport_of(signals, torch.from_numpy(near), torch.from_numpy(rows), ridge, gram, content=False)
     return found[0].numpy(), found[1].numpy()
 
 
-def _arrays(
-    signals: ItemSignals, ridge: Tensor, gram: Optional[Tensor], pairs: Optional[sparse.csr_matrix]
-) -> dict[str, np.ndarray]:
+def _arrays(signals: ItemSignals, ridge: Tensor, gram: Optional[Gram]) -> dict[str, np.ndarray]:
     found = {name: getattr(signals, name).numpy() for name in _ARRAYS}
     found["ridge"] = ridge.numpy()
-    if gram is not None:
-        found["gram"] = gram.numpy()
-    if pairs is not None:
-        found.update({f"pairs_{name}": getattr(pairs, name) for name in _OF_PAIRS})
-    return found
+    if isinstance(gram, sparse.csr_matrix):
+        return found | {f"pairs_{name}": getattr(gram, name) for name in _OF_PAIRS}
+    return found if gram is None else found | {"gram": gram.numpy()}
 
 
 @functools.lru_cache(maxsize=1)
@@ -120,11 +113,10 @@ def _opened(shared: Shared, n_users: int) -> Opened:
     arrays = shared.open()
     tensors = {name: _tensor(array) for name, array in arrays.items() if not name.startswith("pairs_")}
     signals = ItemSignals(n_users=n_users, **{name: tensors[name] for name in _ARRAYS})
-    pairs = None
-    if "pairs_data" in arrays:
-        parts: Sequence[np.ndarray] = [arrays[f"pairs_{name}"] for name in _OF_PAIRS]
-        pairs = sparse.csr_matrix(tuple(parts), shape=(signals.n_items, signals.n_items))
-    return signals, tensors["ridge"], tensors.get("gram"), pairs
+    if "pairs_data" not in arrays:
+        return signals, tensors["ridge"], tensors.get("gram")
+    parts: Sequence[np.ndarray] = [arrays[f"pairs_{name}"] for name in _OF_PAIRS]
+    return signals, tensors["ridge"], sparse.csr_matrix(tuple(parts), shape=(signals.n_items, signals.n_items))
 
 
 def _tensor(array: np.ndarray) -> Tensor:

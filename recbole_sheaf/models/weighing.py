@@ -116,14 +116,17 @@ def choose_form(trainer: Any, valid_data: Any) -> None:
                 seconds, left = time.monotonic() - began, count - len(tried)
                 if seconds > SLOW and left:
                     trainer.logger.info(f"a form of the item sheaf was tried in {seconds:.0f} s, {left} more to try")
-        judged = {form: tried[form] for form in forms}
-        return _settled(judged, forms[0], _best(judged, forms[0]))
+            judged = {each: tried[each] for each in forms if each in tried}
+            best = _settled(judged, forms[0], _best(judged, forms[0]))
+            closed_form.take(best)  # of those tried the others are let go of
+        return best
 
-    column = closed_form.rows[0].index(best_of(closed_form.rows[0]))
-    best = best_of([row[column] for row in closed_form.rows])
-    if best.weighs_content:
-        best = best_of([replace(best, lift_power=power) for power in closed_form.lift_powers])
-    closed_form.take(best_of([replace(best, relations=weights) for weights in closed_form.weights]))
+    with closed_form.sharing():
+        column = closed_form.rows[0].index(best_of(closed_form.rows[0]))
+        best = best_of([row[column] for row in closed_form.rows])
+        if best.weighs_content:
+            best = best_of([replace(best, lift_power=power) for power in closed_form.lift_powers])
+        best_of([replace(best, relations=weights) for weights in closed_form.weights])
     trainer.logger.info(f"validation chooses the form of the item sheaf: {closed_form.form}")
 
 

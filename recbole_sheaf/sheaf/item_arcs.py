@@ -5,17 +5,24 @@ M and Lambda as in :mod:`recbole_sheaf.sheaf.item_sheaf`. Regressing item i on i
 which rare items win by chance, nor counts, which popular ones win always, choose well where both kinds are there.
 """
 
+from typing import Optional
+
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
+from scipy import sparse
 from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.sheaf.item_signals import ItemSignals, chunks
+from recbole_sheaf.sheaf.item_signals import Gram, ItemSignals, chunks
 
 
 def choose_neighbours(
-    signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, chunk_pairs: int = 2**24
+    signals: ItemSignals,
+    ridge: Float[Tensor, " n"],
+    neighbours: int,
+    chunk_pairs: int = 2**24,
+    gram: Optional[Gram] = None,
 ) -> Int[Tensor, "n K"]:
     """The K best neighbours of each item by common histories and neighbourhoods, best first; -1 where there are fewer.
 
@@ -24,6 +31,7 @@ def choose_neighbours(
         neighbours: K, how many neighbours of an item.
         chunk_pairs: how many pairs of interactions are held at once; memory O(chunk_pairs), unless one item alone has
             more.
+        gram: M without linear content; its rows are taken where it is sparse, and else made chunk by chunk.
 
     Raises:
         ConfigError: if K is below 1 or not below the number of items.
@@ -39,7 +47,7 @@ def choose_neighbours(
     """
     chosen = torch.full((signals.n_items, neighbours), -1)
     for rows in arc_chunks(signals, neighbours, chunk_pairs):
-        chosen[rows] = neighbours_of(signals, ridge, neighbours, rows)
+        chosen[rows] = neighbours_of(signals, ridge, neighbours, rows, gram)
     return chosen
 
 
@@ -68,7 +76,11 @@ def arc_chunks(signals: ItemSignals, neighbours: int, chunk_pairs: int = 2**24) 
 
 
 def neighbours_of(
-    signals: ItemSignals, ridge: Float[Tensor, " n"], neighbours: int, rows: Int[Tensor, " b"]
+    signals: ItemSignals,
+    ridge: Float[Tensor, " n"],
+    neighbours: int,
+    rows: Int[Tensor, " b"],
+    gram: Optional[Gram] = None,
 ) -> Int[Tensor, "b K"]:
     """Rows of :func:`choose_neighbours` for some items: a chunk of :func:`arc_chunks`, so that sums are the same.
 
@@ -81,22 +93,28 @@ def neighbours_of(
     """
     scale = (signals.diagonal + ridge).rsqrt().numpy()
     asked = rows.numpy()
-    common = signals.weighed_by_item[asked] @ signals.by_row  # rows of M without C
+    if isinstance(gram, sparse.csr_matrix):
+        common = gram[asked]  # rows of M without C
+    else:
+        common = signals.weighed_by_item[asked] @ signals.by_row
     lengths = np.diff(common.indptr)
-    i, j = np.repeat(np.arange(len(asked)), lengths), common.indices
-    score = np.where(j == asked[i], -np.inf, common.data * scale[j])
-    padded = np.full((len(asked), max(neighbours, lengths.max(initial=0))), -np.inf, dtype=scale.dtype)
-    padded[i, np.arange(len(i)) - common.indptr[i]] = score
-    last_chosen = torch.from_numpy(padded).topk(neighbours, dim=1).values[:, -1].numpy()
-    kept = (score >= last_chosen[i]) & (score > -np.inf)
-    i, j, score = i[kept], j[kept], score[kept]
-    order = np.lexsort((j, -score, i))  # of equals the first item, as there may be more of them than places
-    i, j = i[order], j[order]
-    rank = np.arange(len(i)) - np.searchsorted(i, np.arange(len(asked)))[i]
-    best = rank < neighbours
-    chosen = np.full((len(asked), neighbours), -1)
-    chosen[i[best], rank[best]] = j[best]
-    return torch.from_numpy(chosen)
+    score = _rows(common.data * scale[common.indices], lengths, neighbours, -np.inf)
+    items = _rows(common.indices, lengths, neighbours, -1)
+    score[items == asked[:, None]] = -np.inf
+    last_chosen = torch.from_numpy(score).topk(neighbours, dim=1).values[:, -1:].numpy()
+    kept = (score >= last_chosen) & (score > -np.inf)
+    lengths = kept.sum(1)
+    score, items = _rows(score[kept], lengths, neighbours, -np.inf), _rows(items[kept], lengths, neighbours, -1)
+    order = np.lexsort((items, -score))[:, :neighbours]  # of equals the first item, as there may be more than places
+    return torch.from_numpy(np.take_along_axis(items, order, axis=1).astype(np.int64))
+
+
+def _rows(values: Shaped[np.ndarray, " t"], lengths: Int[np.ndarray, " b"], least: int, none: float) -> np.ndarray:
+    """Rows of these lengths one below the other, filled up to the longest, and to ``least``, with ``none``."""
+    there = np.arange(max(least, lengths.max(initial=0))) < lengths[:, None]
+    out = np.full(there.shape, none, dtype=values.dtype)
+    out[there] = values
+    return out
 
 
 def _item_of_entry(signals: ItemSignals) -> Int[Tensor, " t"]:

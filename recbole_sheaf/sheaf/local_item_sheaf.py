@@ -14,9 +14,10 @@ from torch import Tensor
 
 from recbole_sheaf.errors import ConfigError
 from recbole_sheaf.sheaf.item_sheaf import cholesky_factor, unit_scale
-from recbole_sheaf.sheaf.item_signals import ItemSignals, blocks_of_gram, chunks, gram_blocks, sparse_gram
+from recbole_sheaf.sheaf.item_signals import Gram, ItemSignals, blocks_of_gram, chunks, gram_blocks, sparse_gram
 
-SPARSE_PAIRS = 2**29  # of items in one row of the signals, up to which M is made whole, as a sparse matrix of 4 GiB
+SPARSE_PAIRS = 2**29  # of items that share a signal, up to which M is made whole, as a sparse matrix of 4 GiB
+SAMPLED_ITEMS = 1000  # by which it is told how many such pairs there are
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def local_transport(
     signals: ItemSignals,
     neighbours: Int[Tensor, "n K"],
     ridge: Float[Tensor, " n"],
-    gram: Optional[Float[Tensor, "n n"]] = None,
+    gram: Optional[Gram] = None,
     content: bool = True,
     chunk_bytes: int = 2**28,
 ) -> LocalMaps:
@@ -53,7 +54,8 @@ def local_transport(
     Args:
         neighbours: N_i, distinct and without i; -1 is none.
         ridge: diagonal of Lambda.
-        gram: M, or its user part where ``content`` is False, if it is at hand; else its blocks are made one by one.
+        gram: M if it is at hand, without linear content where it is sparse or ``content`` is False; else it is made if
+            it is small enough (:func:`whole_gram`), or its blocks one by one.
         content: whether content is among the signals.
         chunk_bytes: bounds what is held at once, unless one node alone needs more.
 
@@ -72,24 +74,26 @@ def local_transport(
                 [0.6667]])
     """
     weights, variance = signals.content.new_zeros(neighbours.shape), torch.zeros_like(ridge)
-    pairs = whole_gram(signals, gram)
-    for rows in block_chunks(signals, neighbours, gram is not None or pairs is not None, content, chunk_bytes):
-        blocks = _blocks(signals, neighbours[rows], rows, gram, pairs, content)
+    gram = whole_gram(signals) if gram is None else gram
+    for rows in block_chunks(signals, neighbours, gram is not None, content, chunk_bytes):
+        blocks = _blocks(signals, neighbours[rows], rows, gram, content)
         weights[rows], variance[rows] = _solved(signals, neighbours[rows], rows, ridge, blocks, content)
     return LocalMaps(neighbours, weights, variance)
 
 
-def whole_gram(signals: ItemSignals, gram: Optional[Float[Tensor, "n n"]] = None) -> Optional[sparse.csr_matrix]:
-    """M as a sparse matrix, where it is small enough to be made whole and is not at hand.
+def whole_gram(signals: ItemSignals) -> Optional[sparse.csr_matrix]:
+    """M without linear content as a sparse matrix, where it is small enough to be made whole.
 
     Examples:
         >>> from recbole_sheaf.sheaf.item_signals import item_signals
         >>> signals = item_signals(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), n_users=2, n_items=2)
-        >>> whole_gram(signals).toarray().tolist(), whole_gram(signals, gram=torch.zeros(2, 2))
-        ([[1.0, 1.0], [1.0, 2.0]], None)
+        >>> whole_gram(signals).toarray().tolist()
+        [[1.0, 1.0], [1.0, 2.0]]
     """
-    if gram is not None or int(signals.row_offsets.diff().square().sum()) > SPARSE_PAIRS:
-        return None
+    if int(signals.row_offsets.diff().square().sum()) > SPARSE_PAIRS:  # many are in several rows
+        some = torch.randperm(signals.n_items, generator=torch.Generator().manual_seed(0))[:SAMPLED_ITEMS].numpy()
+        if (signals.weighed_by_item[some] @ signals.by_row).nnz * (signals.n_items / len(some)) > SPARSE_PAIRS:
+            return None
     return sparse_gram(signals)
 
 
@@ -98,25 +102,24 @@ def transport_of(
     near: Int[Tensor, "b K"],
     rows: Int[Tensor, " b"],
     ridge: Float[Tensor, " n"],
-    gram: Optional[Float[Tensor, "n n"]],
-    pairs: Optional[sparse.csr_matrix],
+    gram: Optional[Gram],
     content: bool = True,
 ) -> tuple[Float[Tensor, "b K"], Float[Tensor, " b"]]:
     """Weights and variance of :func:`local_transport` for some items: a chunk of :func:`block_chunks`.
 
     Args:
         near: the neighbours of these items alone.
-        pairs: of :func:`whole_gram`.
+        gram: M, without linear content where it is sparse or ``content`` is False; None makes the blocks one by one.
 
     Examples:
         >>> from recbole_sheaf.sheaf.item_signals import item_signals
         >>> users, items = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 1, 0, 1, 1])
         >>> signals = item_signals(users, items, n_users=3, n_items=2)
         >>> near, second = torch.tensor([[0]]), torch.tensor([1])
-        >>> transport_of(signals, near, second, torch.ones(2), None, whole_gram(signals))[0]
+        >>> transport_of(signals, near, second, torch.ones(2), whole_gram(signals))[0]
         tensor([[0.6667]])
     """
-    return _solved(signals, near, rows, ridge, _blocks(signals, near, rows, gram, pairs, content), content)
+    return _solved(signals, near, rows, ridge, _blocks(signals, near, rows, gram, content), content)
 
 
 def _solved(
@@ -135,7 +138,7 @@ def _solved(
 def arc_cosines(
     signals: ItemSignals,
     neighbours: Int[Tensor, "n K"],
-    gram: Optional[Float[Tensor, "n n"]] = None,
+    gram: Optional[Gram] = None,
     content: bool = True,
     chunk_bytes: int = 2**28,
 ) -> Float[Tensor, "n K"]:
@@ -153,9 +156,9 @@ def arc_cosines(
     """
     out = signals.content.new_zeros(neighbours.shape)
     scale = unit_scale(signals.diagonal)
-    pairs = whole_gram(signals, gram)
-    for rows in block_chunks(signals, neighbours, gram is not None or pairs is not None, content, chunk_bytes):
-        blocks = _blocks(signals, neighbours[rows], rows, gram, pairs, content)
+    gram = whole_gram(signals) if gram is None else gram
+    for rows in block_chunks(signals, neighbours, gram is not None, content, chunk_bytes):
+        blocks = _blocks(signals, neighbours[rows], rows, gram, content)
         out[rows] = blocks[:, 0, 1:] * scale[neighbours[rows].clamp(min=0)] * scale[rows].unsqueeze(1)
     return out.masked_fill(neighbours < 0, 0.0)
 
@@ -198,14 +201,12 @@ def content_hubs(maps: LocalMaps, content: Float[Tensor, "n c"]) -> Hubs:
         >>> content_hubs(no_arcs, torch.tensor([[1.0], [0.0]])).variance  # P is the inverse of I + C C^T
         tensor([0.5000, 1.0000])
     """
-    there = maps.neighbours >= 0
-    safe = maps.neighbours.clamp(min=0)
-    arcs = -(maps.weights * maps.variance.unsqueeze(1)).masked_fill(~there, 0.0)  # Q[N_i, i]
     pulled = maps.variance.unsqueeze(1) * content
-    for k in range(safe.shape[1]):  # one column of neighbours at a time: nothing of shape (n, K, c)
-        weight = arcs[:, k : k + 1] / 2
-        pulled += weight * content[safe[:, k]]
-        pulled.index_add_(0, safe[:, k], weight * content)
+    for near, weights in zip(maps.neighbours.unbind(1), maps.weights.unbind(1)):  # nothing of shape (n, K) or (n, K, c)
+        arcs = -(weights * maps.variance).masked_fill(near < 0, 0.0)  # Q[N_i, i]
+        weight, near = arcs.unsqueeze(1) / 2, near.clamp(min=0)
+        pulled += weight * content[near]
+        pulled.index_add_(0, near, weight * content)
     gram = torch.eye(content.shape[1], dtype=content.dtype) + content.mT @ pulled
     root = cholesky_factor((gram + gram.mT) / 2)
     factor = torch.linalg.solve_triangular(root, pulled.mT, upper=False).mT.contiguous()
@@ -253,15 +254,14 @@ def _blocks(
     signals: ItemSignals,
     near: Tensor,
     rows: Tensor,
-    gram: Optional[Tensor],
-    pairs: Optional[sparse.csr_matrix],
+    gram: Optional[Gram],
     content: bool,
 ) -> Float[Tensor, "g m m"]:
     """Blocks of M on some items and their neighbours, the item itself first."""
     nodes = torch.cat([rows.unsqueeze(1), near], dim=1)
-    if pairs is not None:
-        return blocks_of_gram(pairs, signals, nodes, content)
     if gram is None:
         return gram_blocks(signals, nodes, content)
+    if isinstance(gram, sparse.csr_matrix):
+        return blocks_of_gram(gram, signals, nodes, content)
     safe, mask = nodes.clamp(min=0), (nodes >= 0).to(gram.dtype)
     return gram[safe[:, :, None], safe[:, None, :]] * mask[:, :, None] * mask[:, None, :]

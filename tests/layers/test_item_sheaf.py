@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recbole_sheaf.errors import ConfigError
-from recbole_sheaf.layers.item_sheaf import FullItemSheaf, fit_item_sheaf, maps_into_new
+from recbole_sheaf.layers.item_sheaf import FullItemSheaf, fit_item_sheaf, maps_into_new, users_gram
 from recbole_sheaf.sheaf.cold_items import cold_maps, content_regression, target_factors
 from recbole_sheaf.sheaf.item_sheaf import transport
 from recbole_sheaf.sheaf.item_signals import item_signals
@@ -121,6 +121,25 @@ def test_scores_of_users_are_their_histories_transported_however_few_messages_at
         torch.testing.assert_close(sheaf.scores(users), expected)
         monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.MESSAGES", 1)
         torch.testing.assert_close(sheaf.scores(users), expected)
+
+
+def test_arcs_are_laid_out_by_their_sources(problem):
+    sheaf = fit(problem, 3)
+    source = sheaf.graph.src
+    assert torch.equal(sheaf.arcs_by_source.long(), torch.argsort(source, stable=True))
+    assert sheaf.source_offsets.diff().tolist() == torch.bincount(source, minlength=9).tolist()
+    assert (source.diff() < 0).any()  # they are listed otherwise
+
+
+def test_users_part_of_m_at_hand_gives_the_same_sheaf_and_is_made_no_more(problem, monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.FULL_UP_TO", 5)
+    expected, gram = fit(problem, 3), users_gram(problem[1])
+    monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.whole_gram", None)
+    monkeypatch.setattr("recbole_sheaf.sheaf.local_item_sheaf.sparse_gram", None)
+    found = fit(problem, 3, gram=gram)
+    for name in ("weights", "hubs_in", "hubs_out"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))
+    assert torch.equal(found.graph.src, expected.graph.src)
 
 
 def test_minus_one_takes_the_form_that_fits(problem, monkeypatch):

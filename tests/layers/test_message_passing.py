@@ -193,6 +193,13 @@ def test_bad_arcs_are_refused(src, dst, n, message):
         ArcGraph(torch.tensor(src, dtype=torch.int64), torch.tensor(dst, dtype=torch.int64), n)
 
 
+def test_arcs_that_are_said_to_be_distinct_are_not_sorted_to_see_it(monkeypatch):
+    monkeypatch.setattr("recbole_sheaf.layers.message_passing.refuse_duplicates", None)
+    graph = ArcGraph(torch.tensor([0, 2]), torch.tensor([1, 1]), 3, "torch", undirected=False, distinct=True)
+    assert graph.sum_neighbours(torch.tensor([[1.0], [10.0], [100.0]])).flatten().tolist() == [0.0, 101.0, 0.0]
+    assert pickle.loads(pickle.dumps(graph)).src.tolist() == [0, 2]  # checked once
+
+
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_bad_shapes_and_backends_are_refused():
     graph, x, w = problem(n=5, e=8, d=2, c=2, seed=0)

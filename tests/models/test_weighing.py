@@ -376,6 +376,48 @@ def test_forms_of_a_local_sheaf_are_tried_on_fewer_arcs_than_the_chosen_one_has(
     assert set(asked) <= {arcs} and (graph is None or int(graph.in_degrees.max()) == arcs)
 
 
+@pytest.mark.parametrize("neighbours", [0, 4])
+def test_fits_of_a_choice_share_what_is_the_same_and_the_chosen_one_is_not_made_again(
+    toy_settings, monkeypatch, neighbours
+):
+    """The third shrinkage is best and neither mix nor lift is: the sheaf is the one of a fit alone, to the last digit.
+
+    Of the six forms three are the first mix's, two others have no neighbourhoods and one has those of other shares.
+    """
+    monkeypatch.setattr("recbole_sheaf.layers.item_sheaf.FULL_UP_TO", 0)
+    made, fits = [], []
+    for name in ("users_gram", "item_signals"):
+        make = getattr(item_sheaf_forms, name)
+        own = lambda *given, name=name, make=make: made.append(name) or make(*given)  # noqa: E731
+        monkeypatch.setattr(item_sheaf_forms, name, own)
+    fit = item_sheaf_forms.fit_item_sheaf
+    keep = lambda signals, **given: fits.append(fit(signals, **given)) or fits[-1]  # noqa: E731
+    monkeypatch.setattr(item_sheaf_forms, "fit_item_sheaf", keep)
+    users = torch.tensor([0.1, 0.2, 0.3, 0.4]).unsqueeze(1).expand(4, 6)
+    heights = iter([users, users + 0.1, users + 0.3, users, users, users])
+    monkeypatch.setattr("recbole_sheaf.models.weighing._judged", lambda *_: [next(heights)])
+    settings = {key: toy_settings[key] for key in toy_settings if key != "embedding_size"}
+    ready = prepared("ItemSheaf", {**settings, "item_sheaf_neighbours": neighbours})[1]
+    closed_form = ready.model.closed_form
+    choose_form(ready.trainer, ready.valid_data)
+    assert closed_form.form == closed_form.rows[0][2] and closed_form.sheaf is fits[2] and len(fits) == 6
+    assert made.count("item_signals") == 4 and made.count("users_gram") == (3 if neighbours else 0)
+    tried = [*closed_form.rows[0], *(row[2] for row in closed_form.rows[1:])]
+    tried.append(replace(tried[2], lift_power=1.0))
+    for form, found in zip(tried, fits[:6]):  # of fits apart
+        closed_form.take(form)
+        assert equal_sheaves(closed_form.sheaf, found)
+    assert len(fits) == 12  # each was let go of when another was taken
+
+
+def equal_sheaves(found, expected):
+    """Whether all that they are made of is the same, to the last digit."""
+    buffers = dict(expected.named_buffers())
+    return buffers.keys() == dict(found.named_buffers()).keys() and all(
+        torch.equal(each, buffers[name]) for name, each in found.named_buffers()
+    )
+
+
 def test_a_slow_choice_says_how_many_forms_are_left(toy_settings, monkeypatch):
     monkeypatch.setattr("recbole_sheaf.models.weighing.SLOW", -1)
     monkeypatch.setattr("recbole_sheaf.models.weighing._settled", lambda tried, first, best: best)

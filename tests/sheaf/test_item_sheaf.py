@@ -31,7 +31,7 @@ from recbole_sheaf.sheaf.item_signals import (
     spaced_users,
     sparse_gram,
 )
-from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, block_chunks, content_hubs, local_transport
+from recbole_sheaf.sheaf.local_item_sheaf import arc_cosines, block_chunks, content_hubs, local_transport, whole_gram
 
 # the first eigendecomposition and the first assert_close of a process load libraries, which is no fault of an example
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -121,6 +121,7 @@ def test_gram_matrix_and_its_blocks_are_the_definition(problem):
     there = (nodes >= 0).double()
     of_users, pairs = gram_matrix(signals, content=False), sparse_gram(signals)
     torch.testing.assert_close(torch.from_numpy(pairs.toarray()), of_users)
+    assert pairs.has_sorted_indices  # by which entries are found
     for blocks in (partial(gram_blocks, signals), partial(blocks_of_gram, pairs, signals)):
         torch.testing.assert_close(blocks(nodes), expected * there[:, :, None] * there[:, None, :])
         torch.testing.assert_close(blocks(nodes[:1], content=False)[0], of_users[nodes[0][:, None], nodes[0]])
@@ -195,7 +196,28 @@ def test_neighbours_are_those_that_lower_the_loss_most(problem):
         found = gain.gather(1, near.clamp(min=0)) * (near >= 0)
         torch.testing.assert_close(found, expected)
         assert torch.equal((near >= 0).sum(1), (gain > 0).sum(1))
+        for gram in (sparse_gram(signals), M):  # rows at hand are those that are made, and a dense M is not asked
+            assert torch.equal(choose_neighbours(signals, ridge, K, chunk, gram), near)
         assert all(len(set(row[row >= 0].tolist())) == int((row >= 0).sum()) for row in near)
+
+
+@few
+@given(problems)
+def test_the_best_of_many_are_the_best_of_all(problem):
+    """K below the number of items, so that most are left out."""
+    _X, signals, ridge, _N = problem
+    everyone, gram = choose_neighbours(signals, ridge, signals.n_items - 1), sparse_gram(signals)
+    for near in (choose_neighbours(signals, ridge, 2), choose_neighbours(signals, ridge, 2, gram=gram)):
+        assert torch.equal(near, everyone[:, :2])
+
+
+def test_m_is_made_whole_where_few_pairs_are_in_many_histories(monkeypatch):
+    """Ten users have the same three of four items: nine pairs, each ten times."""
+    users, items = torch.arange(10).repeat_interleave(3), torch.tensor([0, 1, 2] * 10)
+    signals = item_signals(users, items, n_users=10, n_items=4)
+    for most, expected in ((9, True), (8, False)):
+        monkeypatch.setattr("recbole_sheaf.sheaf.local_item_sheaf.SPARSE_PAIRS", most)
+        assert (whole_gram(signals) is not None) == expected
 
 
 def test_of_equal_neighbours_the_first_are_taken_whatever_is_looked_at_together():
