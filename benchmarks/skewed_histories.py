@@ -1,4 +1,4 @@
-"""What each stratum of history length is served, on made data of skewed activity; see docs/results/skewed.md.
+"""What each stratum of history length is served, on made data of skewed activity; see docs/results/defaults.md.
 
 python benchmarks/skewed_histories.py OUT.csv [--users=20000] [--seeds 1 2 3] [--models MMSheaf ...]
 
