@@ -5,8 +5,7 @@ r"""The local item sheaf of ten million items, in shards of items on worker proc
 
 Users keep to their tastes as in `million_items`; content is random. Prints a Markdown row for each step: seconds, and
 the memory of all processes together at its peak until then, pages that several of them map counted once. The last row
-is with hubs and the sheaf as a module, in this process alone; with --maps-alone it ends before them, since as a module
-ten million items with 20 arcs took more than 18 GiB. Linux only.
+is with hubs and the sheaf as a module, in this process alone; with --maps-alone it ends before them. Linux only.
 """
 
 import argparse
